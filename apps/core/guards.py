@@ -1,0 +1,133 @@
+"""The database's own tenancy guards, derived from the models after each migration.
+
+For every tenant table: row level security (enabled, forced, one permissive base and the
+RESTRICTIVE organization check), a tenant key `UNIQUE (organization_id, id)`, and composite foreign
+keys. For the application and auditor roles: exactly the rights they need. Running it again changes
+nothing.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Model
+
+from apps.core.tenancy import (
+    ORGANIZATION_SETTING,
+    OrgOwnedModel,
+    TenantForeignKey,
+    TenantOneToOneField,
+)
+
+
+def tenant_models() -> list[type[OrgOwnedModel]]:
+    """Every concrete model whose rows belong to an organization."""
+    return [m for m in apps.get_models() if issubclass(m, OrgOwnedModel) and m._meta.managed]
+
+
+def install_guards(**_: Any) -> None:
+    """Brings every tenant table's guards up to date. Called after `migrate`, as the owner."""
+    existing = set(connection.introspection.table_names())
+    models = [m for m in tenant_models() if m._meta.db_table in existing]
+    with transaction.atomic(), connection.cursor() as cursor:
+        for model in models:
+            _run_once(cursor, model, "key", _tenant_key(model))
+            _run_once(cursor, model, "policy", _policies(model))
+        for model in models:
+            for name, statements in _foreign_keys(model):
+                _run_once(cursor, model, name, statements)
+        _grant_roles(cursor, models)
+
+
+def _run_once(cursor: Any, model: type[Model], name: str, statements: list[str]) -> None:
+    """Runs statements unless the table remembers having had exactly these."""
+    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    cursor.execute(
+        "SELECT digest FROM core_installed_guard WHERE table_name = %s AND guard_name = %s",
+        [model._meta.db_table, name],
+    )
+    row = cursor.fetchone()
+    if row and row[0] == digest:
+        return
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.execute(
+        "INSERT INTO core_installed_guard (table_name, guard_name, digest) VALUES (%s, %s, %s)"
+        " ON CONFLICT (table_name, guard_name) DO UPDATE SET digest = EXCLUDED.digest",
+        [model._meta.db_table, name, digest],
+    )
+
+
+def _quoted(name: str) -> str:
+    return connection.ops.quote_name(name)
+
+
+def _tenant_key(model: type[Model]) -> list[str]:
+    table, primary = model._meta.db_table, model._meta.pk.column
+    key = _quoted(f"{table}_tenant_key")
+    return [
+        f"ALTER TABLE {_quoted(table)} DROP CONSTRAINT IF EXISTS {key} CASCADE",
+        f"ALTER TABLE {_quoted(table)} ADD CONSTRAINT {key}"
+        f" UNIQUE (organization_id, {_quoted(primary)})",
+    ]
+
+
+def _policies(model: type[OrgOwnedModel]) -> list[str]:
+    """Row security of one table. An unset setting reads as NULL, which matches nothing."""
+    table = _quoted(model._meta.db_table)
+    own = f"organization_id = nullif(current_setting('{ORGANIZATION_SETTING}', true), '')::uuid"
+    seen = [own] + [
+        f"{_quoted(column)}::text = nullif(current_setting('{setting}', true), '')"
+        for column, setting in sorted(model.visible_by.items())
+    ]
+    return [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"DROP POLICY IF EXISTS tenant_base ON {table}",
+        f"CREATE POLICY tenant_base ON {table} AS PERMISSIVE USING (true) WITH CHECK (true)",
+        f"DROP POLICY IF EXISTS tenant_isolation ON {table}",
+        f"CREATE POLICY tenant_isolation ON {table} AS RESTRICTIVE"
+        f" USING ({' OR '.join(seen)}) WITH CHECK ({own})",
+    ]
+
+
+def _foreign_keys(model: type[OrgOwnedModel]) -> Iterator[tuple[str, list[str]]]:
+    """Composite constraints of the table's links to other tenant rows."""
+    table = model._meta.db_table
+    for field in model._meta.local_fields:
+        if not isinstance(field, TenantForeignKey | TenantOneToOneField):
+            continue
+        target = field.remote_field.model._meta
+        name = f"{table}_{field.column}_tenant_fk"[:63]
+        yield (
+            name,
+            [
+                f"ALTER TABLE {_quoted(table)} DROP CONSTRAINT IF EXISTS {_quoted(name)}",
+                f"ALTER TABLE {_quoted(table)} ADD CONSTRAINT {_quoted(name)}"
+                f" FOREIGN KEY (organization_id, {_quoted(field.column)})"
+                f" REFERENCES {_quoted(target.db_table)}"
+                f" (organization_id, {_quoted(target.pk.column)})",
+            ],
+        )
+
+
+def _grant_roles(cursor: Any, models: list[type[OrgOwnedModel]]) -> None:
+    """Rights of the application (rows only, append-only where said) and of the auditor (reads)."""
+    app, auditor = settings.DATABASE_APP_ROLE, settings.DATABASE_AUDITOR_ROLE
+    cursor.execute("SELECT rolname FROM pg_roles WHERE rolname IN (%s, %s)", [app, auditor])
+    roles = {row[0] for row in cursor.fetchall()}
+    if app in roles:
+        role = _quoted(app)
+        cursor.execute(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+        cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}")
+        for model in models:
+            if model.append_only:
+                table = _quoted(model._meta.db_table)
+                cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
+    if auditor in roles:
+        cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {_quoted(auditor)}")

@@ -1,0 +1,107 @@
+"""Keyset pages: constant cost at any depth, stable while rows change.
+
+A page token names the last row seen by the values that the list is ordered by. It carries no
+authority: it only ever narrows a queryset that is scoped already.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import Model, Q, QuerySet
+
+from apps.core.errors import InvalidPageToken, invalid
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+
+M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """What the caller asked for; `size` is within bounds already."""
+
+    size: int = DEFAULT_PAGE_SIZE
+    token: str = ""
+
+    @classmethod
+    def of(cls, size: object = None, token: str | None = "") -> "PageRequest":
+        """From outside: no size means the default, a large one is coerced, a bad one refused."""
+        if size in (None, "", 0):
+            return cls(DEFAULT_PAGE_SIZE, token or "")
+        try:
+            number = int(str(size))
+        except ValueError:
+            number = 0
+        if number < 1:
+            raise invalid("page_size", "invalid_page_size", "page_size is a number from 1 to 1000.")
+        return cls(min(number, MAX_PAGE_SIZE), token or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; an empty `next_page_token` means that it was the last."""
+
+    items: list[T]
+    next_page_token: str = ""
+
+
+def paginate(rows: QuerySet[M], request: PageRequest, *, order_by: Sequence[str]) -> Page[M]:
+    """One page of `rows`, ordered by model fields, the last of which must be unique.
+
+    A field with a leading minus descends. Fields must not be null.
+    """
+    if request.token:
+        rows = rows.filter(_after(rows.model, order_by, _decode(request.token, order_by)))
+    found = list(rows.order_by(*order_by)[: request.size + 1])
+    items = found[: request.size]
+    more = len(found) > request.size
+    return Page(items, _encode(items[-1], order_by) if more else "")
+
+
+def _after(model: type[Model], order_by: Sequence[str], values: list[Any]) -> Q:
+    """Rows that come after the one with these values: (a, b) > (x, y), spelled out."""
+    condition = Q()
+    equal = Q()
+    for name, value in zip(order_by, _typed(model, order_by, values), strict=True):
+        field = name.lstrip("-")
+        beyond = Q(**{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})
+        condition |= equal & beyond
+        equal &= Q(**{field: value})
+    return condition
+
+
+def _typed(model: type[Model], order_by: Sequence[str], values: list[Any]) -> list[Any]:
+    try:
+        return [
+            model._meta.get_field(name.lstrip("-")).to_python(value)  # type: ignore[union-attr]
+            for name, value in zip(order_by, values, strict=True)
+        ]
+    except (ValidationError, FieldDoesNotExist, ValueError, TypeError) as error:
+        raise InvalidPageToken from error
+
+
+def _encode(row: Model, order_by: Sequence[str]) -> str:
+    values = [getattr(row, name.lstrip("-")) for name in order_by]
+    text = orjson.dumps([list(order_by), values], default=str)
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def _decode(token: str, order_by: Sequence[str]) -> list[Any]:
+    """The values in a token, refused unless it was made for a list in this order."""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        order, values = orjson.loads(text)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise InvalidPageToken from error
+    if order != list(order_by) or not isinstance(values, list) or len(values) != len(order):
+        raise InvalidPageToken
+    if any("\x00" in v for v in values if isinstance(v, str)):
+        raise InvalidPageToken
+    return values

@@ -1,0 +1,102 @@
+"""Real-time hints: what changed, on which topic, in which order. Readers re-read.
+
+A hint is not the truth and may be lost; each topic counts its hints, so that a reader notices a gap
+and re-reads. The last hints of a topic are kept for a while in Valkey, so that a reader that comes
+back replays them. Sending never fails the caller.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from redis import Redis
+from redis.exceptions import RedisError
+
+from apps.core.ids import uuid7
+
+log = structlog.get_logger(__name__)
+
+KEPT_HINTS = 200
+KEPT_SECONDS = 600
+
+# Takes the next number of a topic and keeps the hint, in one step.
+_APPEND = """
+local seq = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], 86400)
+redis.call('RPUSH', KEYS[2], seq .. ' ' .. ARGV[1])
+redis.call('LTRIM', KEYS[2], -tonumber(ARGV[2]), -1)
+redis.call('EXPIRE', KEYS[2], tonumber(ARGV[3]))
+return seq
+"""
+
+_client: Redis | None = None
+
+
+def group_name(organization_id: UUID, topic: str) -> str:
+    """The channel group of one organization's topic: two organizations never share one."""
+    return f"o{organization_id.hex}.{topic}"
+
+
+def send_hint(organization_id: UUID, topic: str, kind: str, data: dict[str, Any]) -> None:
+    """Announces a change that is committed. From a thread; loses the hint if Valkey is away."""
+    try:
+        envelope = _number(organization_id, topic, _envelope(topic, kind, data))
+        layer = get_channel_layer()
+        message = {"type": "hint", "envelope": envelope}
+        async_to_sync(layer.group_send)(group_name(organization_id, topic), message)
+    except (RedisError, OSError) as error:
+        log.warning("hint_not_sent", topic=topic, error=str(error))
+
+
+def hints_since(organization_id: UUID, topic: str, since: int) -> list[dict[str, Any]] | None:
+    """The kept hints after number `since`, or None where some are missing: re-read then."""
+    last, kept = _kept(group_name(organization_id, topic))
+    if since == last:
+        return []
+    missed = [hint for hint in kept if hint["seq"] > since]
+    complete = since < last and len(missed) == last - since
+    return missed if complete else None
+
+
+def last_sequence(organization_id: UUID, topic: str) -> int:
+    """The number of the topic's newest hint, 0 where there was none."""
+    return int(_redis().get(f"hint-seq:{group_name(organization_id, topic)}") or 0)
+
+
+def _envelope(topic: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"id": str(uuid7()), "time": now, "topic": topic, "type": kind, "data": data}
+
+
+def _number(organization_id: UUID, topic: str, envelope: dict[str, Any]) -> dict[str, Any]:
+    group = group_name(organization_id, topic)
+    text = orjson.dumps(envelope)
+    keys = [f"hint-seq:{group}", f"hints:{group}"]
+    sequence = _redis().eval(_APPEND, 2, *keys, text, KEPT_HINTS, KEPT_SECONDS)  # type: ignore[no-untyped-call]
+    return {**envelope, "seq": int(sequence)}
+
+
+def _kept(group: str) -> tuple[int, list[dict[str, Any]]]:
+    client = _redis()
+    last = int(client.get(f"hint-seq:{group}") or 0)
+    kept = []
+    for entry in client.lrange(f"hints:{group}", 0, -1):
+        number, _, text = entry.partition(b" ")
+        kept.append({**orjson.loads(text), "seq": int(number)})
+    return last, kept
+
+
+def _redis() -> Redis:
+    """One client per process, with short time limits: a hint is never worth waiting for."""
+    global _client
+    if _client is None:
+        _client = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30
+        )
+    return _client
+

@@ -1,0 +1,172 @@
+"""Tables of devices."""
+
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Q
+
+from apps.core.tenancy import OrgOwnedModel, TenantForeignKey, TenantOneToOneField
+
+
+class Lifecycle(models.TextChoices):
+    """Where a device is between asking to join and being taken out."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    DECOMMISSIONED = "decommissioned"
+
+
+class Connectivity(models.TextChoices):
+    """Whether a device can be reached, as of its last message and its deadline."""
+
+    NEVER_SEEN = "never_seen"
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    OFFLINE = "offline"
+
+
+class Device(OrgOwnedModel):
+    """One managed machine. What every heartbeat changes is in `DeviceState`."""
+
+    name = models.CharField(max_length=200)
+    lifecycle = models.CharField(max_length=20, choices=Lifecycle)
+    lifecycle_reason = models.CharField(max_length=200, blank=True)
+    hardware_id = models.CharField(max_length=200)
+    hostname = models.CharField(max_length=253, blank=True)
+    serial = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    architecture = models.CharField(max_length=64, blank=True)
+    os_name = models.CharField(max_length=200, blank=True)
+    os_version = models.CharField(max_length=200, blank=True)
+    kernel = models.CharField(max_length=200, blank=True)
+    agent_version = models.CharField(max_length=64, blank=True)
+    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    inventory = models.JSONField(default=dict, blank=True)
+    installed = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+    approved_at = models.DateTimeField(null=True)
+    decommissioned_at = models.DateTimeField(null=True)
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "devices_device"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(lifecycle__in=Lifecycle.values), name="device_lifecycle"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "hardware_id"],
+                condition=Q(lifecycle__in=[Lifecycle.ACTIVE, Lifecycle.QUARANTINED]),
+                name="device_hardware_once",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "name", "id"], name="device_by_name"),
+            models.Index(fields=["organization", "lifecycle", "name", "id"], name="device_by_life"),
+            models.Index(fields=["organization", "hardware_id"], name="device_by_hardware"),
+            GinIndex(fields=["tags"], name="device_by_tag"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DeviceState(OrgOwnedModel):
+    """The live state of one device: narrow, updated in batches, nothing here is indexed that a
+    heartbeat changes. `connectivity` changes on transitions only and is read with `offline_at`."""
+
+    id: Any = None
+    device = TenantOneToOneField(Device, primary_key=True, related_name="state")
+    connectivity = models.CharField(
+        max_length=20, choices=Connectivity, default=Connectivity.NEVER_SEEN
+    )
+    # Which stream of which gateway the device is on: the newest stream wins.
+    session_id = models.UUIDField(null=True)
+    connected_at = models.DateTimeField(null=True)
+    disconnected_at = models.DateTimeField(null=True)
+    disconnect_reason = models.CharField(max_length=200, blank=True)
+    last_seen_at = models.DateTimeField(null=True)
+    offline_at = models.DateTimeField(null=True)
+    heartbeat_seconds = models.PositiveIntegerField(default=0)
+    ip_address = models.CharField(max_length=45, blank=True)
+    boot_id = models.CharField(max_length=64, blank=True)
+    clock_skew_seconds = models.FloatField(default=0)
+    cpu_ratio = models.FloatField(default=0)
+    memory_ratio = models.FloatField(default=0)
+    disk_ratio = models.FloatField(default=0)
+    temperature_celsius = models.FloatField(null=True)
+    uptime_seconds = models.PositiveBigIntegerField(default=0)
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "devices_device_state"
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "connectivity"], name="state_by_connectivity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.connectivity}"
+
+
+class DeviceCount(OrgOwnedModel):
+    """How many devices are in one lifecycle and connectivity: totals are kept, not counted."""
+
+    lifecycle = models.CharField(max_length=20, choices=Lifecycle)
+    connectivity = models.CharField(max_length=20, choices=Connectivity)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "devices_device_count"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "lifecycle", "connectivity"], name="device_count_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle}/{self.connectivity}: {self.count}"
+
+
+class DeviceGroup(OrgOwnedModel):
+    """Devices that belong together: chosen ones, or all with one tag."""
+
+    name = models.CharField(max_length=100)
+    tag = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "devices_device_group"
+        verbose_name = "device group"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization", "name"], name="device_group_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_static(self) -> bool:
+        """Whether its devices were chosen one by one."""
+        return not self.tag
+
+
+class GroupMember(OrgOwnedModel):
+    """One device in one static group."""
+
+    group = TenantForeignKey(DeviceGroup, models.CASCADE, related_name="members")
+    device = TenantForeignKey(Device, models.CASCADE, related_name="+")
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "devices_group_member"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "group", "device"], name="group_member_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "device"], name="group_member_by_device"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} in {self.group_id}"

@@ -1,0 +1,1 @@
+"""What happened, published through an outbox to subscribers, streams and the UI."""

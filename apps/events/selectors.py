@@ -1,0 +1,26 @@
+"""Reading what happened."""
+
+from uuid import UUID
+
+from apps.core.actors import Actor
+from apps.events.models import OutboxEvent
+
+
+def list_events_after(
+    actor: Actor, after: UUID | None, *, types: tuple[str, ...], limit: int = 100
+) -> list[OutboxEvent]:
+    """Events of these types after the one with id `after`, oldest first, for streams.
+
+    The caller checks that the actor may read what the events are about.
+    """
+    rows = OutboxEvent.objects.for_org(actor.organization_id).filter(type__in=types)
+    if after is not None:
+        rows = rows.filter(id__gt=after)
+    return list(rows.order_by("id")[:limit])
+
+
+def find_last_event_id(actor: Actor) -> UUID | None:
+    """The id of the newest event, where a stream that wants only what comes begins."""
+    rows = OutboxEvent.objects.for_org(actor.organization_id).order_by("-id")
+    found: UUID | None = rows.values_list("id", flat=True).first()
+    return found

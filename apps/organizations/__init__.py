@@ -1,0 +1,1 @@
+"""Organizations, which are the tenants, and the people in them."""

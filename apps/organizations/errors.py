@@ -1,0 +1,30 @@
+"""What can go wrong with organizations."""
+
+from apps.core.errors import FleetdError, Kind, Unauthenticated
+
+
+class SlugTaken(FleetdError):
+    kind, code = Kind.CONFLICT, "slug_taken"
+    default_message = "There is an organization with this name already."
+
+
+class SetupDone(FleetdError):
+    kind, code = Kind.STATE, "setup_done"
+    default_message = "This installation is set up already. Sign in instead."
+
+
+class WrongSetupCode(FleetdError):
+    kind, code = Kind.DENIED, "wrong_setup_code"
+    default_message = "This is not the setup code that the server printed."
+
+
+class NoOrganization(Unauthenticated):
+    """The person belongs to no organization, or not to the one that was asked for."""
+
+    code = "no_organization"
+    default_message = "You are not a member of this organization."
+
+
+class OrganizationAmbiguous(FleetdError):
+    kind, code = Kind.INVALID, "organization_required"
+    default_message = "You belong to several organizations: name one in Fleetd-Organization."

@@ -1,0 +1,119 @@
+"""Reading organizations and members, and finding out who is calling."""
+
+from uuid import UUID
+
+from apps.accounts.domain import secrets
+from apps.accounts.errors import InvalidApiKey
+from apps.accounts.models import User
+from apps.accounts.selectors import find_live_api_key
+from apps.core.actors import Actor, ActorKind, Call
+from apps.core.authz import Role, permissions_of, require
+from apps.core.errors import NotFound
+from apps.core.pagination import Page, PageRequest, paginate
+from apps.core.tenancy import credential, person, tenant
+from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
+from apps.organizations.models import Membership, Organization
+from apps.organizations.permissions import VIEW_MEMBERS, VIEW_ORGANIZATION
+
+
+def list_organization_ids() -> list[UUID]:
+    """All organizations, for sweeps that work in one after the other."""
+    return list(Organization.objects.order_by("id").values_list("id", flat=True))
+
+
+def list_memberships_of(user_id: UUID) -> list[Membership]:
+    """A person's memberships with their organizations, oldest first."""
+    with person(user_id):
+        # Unscoped: the organizations are what is being looked up; row security lets only this
+        # person's rows through.
+        rows = Membership.unscoped.filter(user_id=user_id).select_related("organization", "user")
+        return list(rows.order_by("id"))
+
+
+def actor_for_user(user: User, call: Call, *, organization: str = "") -> Actor:
+    """The person `user` in the organization with slug or id `organization`.
+
+    Without one, the only organization that the person belongs to. Raises `NoOrganization` where
+    the person is no member, `OrganizationAmbiguous` where there are several to choose from.
+    """
+    memberships = [
+        m
+        for m in list_memberships_of(user.id)
+        if organization in ("", m.organization.slug, str(m.organization_id))
+    ]
+    if not memberships or not user.is_active:
+        raise NoOrganization
+    if len(memberships) > 1:
+        raise OrganizationAmbiguous
+    return _actor(memberships[0], call, ActorKind.USER, user.id, user.email)
+
+
+def actor_for_api_key(secret: str, call: Call) -> Actor:
+    """Who an API key speaks for. Raises `InvalidApiKey`.
+
+    The rights are its maker's as they are now, cut to the key's scopes. A key whose maker has left
+    the organization has none and is not valid.
+    """
+    if not secrets.is_well_formed(secret, secrets.API_KEY):
+        raise InvalidApiKey
+    digest = secrets.secret_hash(secret)
+    with credential(digest):
+        key = find_live_api_key(digest)
+    if key is None:
+        raise InvalidApiKey
+    with tenant(key.organization_id):
+        membership = find_membership(key.organization_id, key.user_id)
+    if membership is None:
+        raise InvalidApiKey
+    actor = _actor(membership, call, ActorKind.API_KEY, key.id, f"{key.name} ({key.user.email})")
+    return actor.narrowed(frozenset(key.scopes)) if key.scopes else actor
+
+
+def find_membership(organization_id: UUID, user_id: UUID) -> Membership | None:
+    """One person's membership of one organization."""
+    found: Membership | None = (
+        Membership.objects.for_org(organization_id)
+        .filter(user_id=user_id)
+        .select_related("organization", "user")
+        .first()
+    )
+    return found
+
+
+def list_organizations(actor: Actor) -> list[Organization]:
+    """The organizations that the caller belongs to: an API key knows only its own."""
+    require(actor, VIEW_ORGANIZATION)
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        return [get_organization(actor, actor.organization_id)]
+    return [m.organization for m in list_memberships_of(actor.user_id)]
+
+
+def get_organization(actor: Actor, organization_id: UUID) -> Organization:
+    """The actor's own organization; any other answers not found."""
+    require(actor, VIEW_ORGANIZATION)
+    found = Organization.objects.filter(id=organization_id).first()
+    if found is None or found.id != actor.organization_id:
+        raise NotFound
+    return found
+
+
+def list_members(actor: Actor, page: PageRequest) -> Page[Membership]:
+    """The organization's members, oldest first."""
+    require(actor, VIEW_MEMBERS)
+    rows = Membership.objects.for_org(actor.organization_id).select_related("user")
+    return paginate(rows, page, order_by=["id"])
+
+
+def _actor(
+    membership: Membership, call: Call, kind: ActorKind, actor_id: UUID, label: str
+) -> Actor:
+    return Actor(
+        kind=kind,
+        organization_id=membership.organization_id,
+        label=label,
+        call=call,
+        id=actor_id,
+        user_id=membership.user_id,
+        role=membership.role,
+        permissions=permissions_of(Role(membership.role)),
+    )
