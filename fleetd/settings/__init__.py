@@ -1,0 +1,1 @@
+"""Settings come from the environment only; `registry` lists every name."""

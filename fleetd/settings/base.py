@@ -1,0 +1,279 @@
+"""Settings of every server process. Values come from the environment through `registry` only."""
+
+import warnings
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from csp.constants import NONCE, NONE, SELF
+
+from fleetd.settings.databases import celery_broker_url, checked_redis_url, postgres_settings
+from fleetd.settings.env import SettingError
+from fleetd.settings.layout import DataLayout, read_private
+from fleetd.settings.logs import configure_structlog, logging_config
+from fleetd.settings.registry import environment
+from fleetd.settings.secrets import database_weakness, weakness
+
+env = environment()
+for sentence in env.warnings():
+    warnings.warn(sentence, stacklevel=1)
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+DATA_DIR = env.path("FLEETD_DATA_DIR")
+LAYOUT = DataLayout(DATA_DIR)
+IS_PRODUCTION = env.text("FLEETD_MODE") == "production"
+EDITION = env.text("FLEETD_EDITION")
+AUTH_PROVIDER = env.text("AUTH_PROVIDER")
+TELEMETRY_ENDPOINT = env.text("TELEMETRY_ENDPOINT")
+DEBUG = False
+
+# --- Addresses ---
+WEB_LISTEN = env.address("FLEETD_WEB_LISTEN")
+GRPC_LISTEN = env.address("FLEETD_GRPC_LISTEN")
+AGENT_LISTEN = env.address("FLEETD_AGENT_LISTEN")
+EXTERNAL_URL = (env.find_text("FLEETD_EXTERNAL_URL") or f"http://{WEB_LISTEN}").rstrip("/")
+_external = urlsplit(EXTERNAL_URL)
+IS_HTTPS = _external.scheme == "https"
+AGENT_EXTERNAL_ADDRESS = (
+    env.find_text("FLEETD_AGENT_EXTERNAL_ADDRESS") or f"{_external.hostname}:{AGENT_LISTEN.port}"
+)
+TRUSTED_PROXIES = env.integer("FLEETD_TRUSTED_PROXIES")
+ALLOWED_HOSTS = [
+    *env.items("FLEETD_ALLOWED_HOSTS"),
+    *([_external.hostname] if _external.hostname else []),
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CSRF_TRUSTED_ORIGINS = [f"{_external.scheme}://{_external.netloc}"]
+
+# --- Secrets ---
+SECRET_KEY = env.raw("FLEETD_SECRET_KEY") or read_private(LAYOUT.secret_key) or ""
+# A missing key stops whoever needs it: Django refuses to read an empty one. Commands that need
+# none, such as makemigrations, work without.
+if IS_PRODUCTION and SECRET_KEY and (_weakness := weakness(SECRET_KEY)):
+    raise SettingError(f"FLEETD_SECRET_KEY {_weakness}; FLEETD_MODE=development allows it")
+CA_DIR = LAYOUT.ca
+CA_CERT_FILE = env.find_path("FLEETD_CA_CERT_FILE") or CA_DIR / "ca.crt"
+CA_KEY_FILE = env.find_path("FLEETD_CA_KEY_FILE") or CA_DIR / "ca.key"
+TLS_CERT_FILE = env.find_path("FLEETD_TLS_CERT_FILE")
+TLS_KEY_FILE = env.find_path("FLEETD_TLS_KEY_FILE")
+
+# --- First owner, read once by the setup service ---
+BOOTSTRAP_EMAIL = env.find_text("FLEETD_BOOTSTRAP_EMAIL")
+BOOTSTRAP_PASSWORD = env.find_text("FLEETD_BOOTSTRAP_PASSWORD")
+BOOTSTRAP_ORG = env.find_text("FLEETD_BOOTSTRAP_ORG")
+
+# --- PostgreSQL ---
+DB_ROLE = env.text("FLEETD_DB_ROLE")
+_app_url = env.raw("DATABASE_URL")
+_owner_url = env.raw("FLEETD_DATABASE_OWNER_URL")
+for _name, _url in (("DATABASE_URL", _app_url), ("FLEETD_DATABASE_OWNER_URL", _owner_url)):
+    if IS_PRODUCTION and _url and (_weakness := database_weakness(_url)):
+        raise SettingError(
+            f"the password in {_name} {_weakness}; FLEETD_MODE=development allows it"
+        )
+if DB_ROLE == "owner" and _app_url and not _owner_url:
+    raise SettingError("FLEETD_DATABASE_OWNER_URL is required to work as the schema's owner")
+_given_url = _owner_url if DB_ROLE == "owner" else _app_url
+_database_url = _given_url or read_private(LAYOUT.database_url(DB_ROLE))
+IS_DATABASE_KNOWN = _database_url is not None
+# Without a database Django still starts, for commands that need none; connecting then fails.
+_absent_url = f"postgresql://fleetd_{DB_ROLE}@/fleetd?host={LAYOUT.run}"
+DATABASES = {
+    "default": {
+        **postgres_settings(
+            _database_url or _absent_url,
+            pool_size=env.integer("FLEETD_DB_POOL_SIZE") if _database_url else 0,
+        ),
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DATABASE_APP_ROLE = unquote(urlsplit(_app_url or "").username or "") or "fleetd_app"
+DATABASE_AUDITOR_ROLE = "fleetd_auditor"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Valkey ---
+REDIS_URL = checked_redis_url(
+    env.raw("REDIS_URL") or read_private(LAYOUT.redis_url) or f"unix://{LAYOUT.run}/absent.sock"
+)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "fleetd",
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "fleetd"},
+    }
+}
+
+# --- Celery: the database holds the work, the broker only wakes workers ---
+CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SOFT_TIME_LIMIT = 50
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CONCURRENCY = env.integer("FLEETD_WORKER_CONCURRENCY")
+CELERY_TIMEZONE = "UTC"
+
+# --- Artifacts ---
+STORAGE_URL = env.find_text("FLEETD_STORAGE_URL") or f"file://{LAYOUT.artifacts}"
+
+# --- Django ---
+_PRODUCT_APPS = [
+    "apps.core",
+    "apps.audit",
+    "apps.events",
+    "apps.accounts",
+    "apps.organizations",
+    "apps.devices",
+    "apps.enrollment",
+    "apps.updates",
+    "apps.agents",
+    "apps.web",
+]
+INSTALLED_APPS = [
+    "fleetd",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "channels",
+    "csp",
+    *[n for n in _PRODUCT_APPS if (BASE_DIR / n.replace(".", "/") / "apps.py").exists()],
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "fleetd.urls"
+ASGI_APPLICATION = "fleetd.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+# --- People ---
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+_VALIDATION = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_VALIDATION}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
+]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_SESSION_REMEMBER = True
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+
+# --- Browser security ---
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = IS_HTTPS
+CSRF_COOKIE_SECURE = IS_HTTPS
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
+SECURE_SSL_REDIRECT = False  # the proxy in front terminates TLS and redirects
+if IS_HTTPS and TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+# --- Static files ---
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+        "OPTIONS": {"manifest_strict": False},
+    },
+}
+
+# --- REST ---
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "fleetd",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Logs ---
+LOGGING = logging_config(env.text("FLEETD_LOG_LEVEL"), env.text("FLEETD_LOG_FORMAT"))
+configure_structlog()

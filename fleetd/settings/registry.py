@@ -1,0 +1,194 @@
+"""Every setting of the platform, in one list. `fleetd config reference` prints it.
+
+A name that is not here is not read anywhere; a line here that nothing reads is a bug that
+`tests/platform/test_configuration.py` finds.
+"""
+
+from fleetd.settings.env import Environment, Kind, Setting
+
+EMBEDDED = "embedded"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "FLEETD_DATA_DIR",
+        Kind.PATH,
+        "var",
+        "Everything the platform writes on this machine: databases, secrets, artifacts, logs",
+        shown_default="./var",
+    ),
+    Setting(
+        "FLEETD_MODE",
+        Kind.CHOICE,
+        "production",
+        "`production` refuses weak or missing secrets; `development` only warns. "
+        "`fleetd up` generates secrets, so both work there",
+        choices=("production", "development"),
+    ),
+    Setting(
+        "FLEETD_WEB_LISTEN",
+        Kind.ADDRESS,
+        "127.0.0.1:8080",
+        "REST, UI, admin, WebSocket, Connect, gRPC-Web, artifacts and enrollment",
+    ),
+    Setting(
+        "FLEETD_GRPC_LISTEN",
+        Kind.ADDRESS,
+        "127.0.0.1:8081",
+        "Public gRPC; plaintext on loopback only, elsewhere TLS",
+    ),
+    Setting(
+        "FLEETD_AGENT_LISTEN",
+        Kind.ADDRESS,
+        "127.0.0.1:8443",
+        "gRPC for agents with mutual TLS",
+    ),
+    Setting(
+        "FLEETD_EXTERNAL_URL",
+        Kind.URL,
+        None,
+        "What links and installers show; https switches secure cookies and HSTS on",
+        shown_default="from the web listener",
+    ),
+    Setting(
+        "FLEETD_AGENT_EXTERNAL_ADDRESS",
+        Kind.ADDRESS,
+        None,
+        "Where agents reach the gateway, as told to them at enrollment",
+        shown_default="host of the external URL with the port of the agent listener",
+    ),
+    Setting(
+        "FLEETD_ALLOWED_HOSTS",
+        Kind.LIST,
+        None,
+        "Host names that the web port answers to, besides that of the external URL and loopback",
+    ),
+    Setting(
+        "FLEETD_TRUSTED_PROXIES",
+        Kind.INTEGER,
+        "0",
+        "How many reverse proxies in front add to X-Forwarded-For; 0 trusts the socket only",
+    ),
+    Setting(
+        "FLEETD_SECRET_KEY",
+        Kind.SECRET,
+        None,
+        "Signs sessions and tokens, at least 32 bytes",
+        shown_default="generated into the data directory by `fleetd up`",
+    ),
+    Setting(
+        "FLEETD_CA_CERT_FILE",
+        Kind.PATH,
+        None,
+        "Certificate of the authority that signs device certificates (PEM)",
+        shown_default="generated into the data directory",
+    ),
+    Setting(
+        "FLEETD_CA_KEY_FILE",
+        Kind.PATH,
+        None,
+        "Private key of that authority (PEM)",
+        shown_default="generated into the data directory",
+    ),
+    Setting(
+        "FLEETD_TLS_CERT_FILE",
+        Kind.PATH,
+        None,
+        "Certificate of the public gRPC port (PEM); required where it is not on loopback",
+    ),
+    Setting("FLEETD_TLS_KEY_FILE", Kind.PATH, None, "Private key of FLEETD_TLS_CERT_FILE (PEM)"),
+    Setting(
+        "DATABASE_URL",
+        Kind.SECRET,
+        None,
+        "PostgreSQL as the application role, `postgresql://fleetd_app:…@host/fleetd`",
+        shown_default=EMBEDDED,
+    ),
+    Setting(
+        "FLEETD_DATABASE_OWNER_URL",
+        Kind.SECRET,
+        None,
+        "PostgreSQL as the owner of the schema; only migrations use it",
+        shown_default=EMBEDDED,
+    ),
+    Setting(
+        "FLEETD_DB_ROLE",
+        Kind.CHOICE,
+        "app",
+        "Which of the two database roles this process connects as",
+        choices=("app", "owner"),
+    ),
+    Setting(
+        "FLEETD_DB_POOL_SIZE",
+        Kind.INTEGER,
+        "12",
+        "Most database connections that one process opens",
+    ),
+    Setting(
+        "REDIS_URL",
+        Kind.SECRET,
+        None,
+        "Valkey or Redis: `redis://`, `rediss://` or `unix://`",
+        shown_default=EMBEDDED,
+    ),
+    Setting(
+        "FLEETD_STORAGE_URL",
+        Kind.URL,
+        None,
+        "Where artifacts lie; `file://`",
+        shown_default="file://$FLEETD_DATA_DIR/artifacts",
+    ),
+    Setting(
+        "FLEETD_BOOTSTRAP_EMAIL",
+        Kind.TEXT,
+        None,
+        "E-mail of the first owner; read once, while there is no user",
+    ),
+    Setting("FLEETD_BOOTSTRAP_PASSWORD", Kind.SECRET, None, "Password of the first owner"),
+    Setting("FLEETD_BOOTSTRAP_ORG", Kind.TEXT, None, "Name of the first organization"),
+    Setting(
+        "FLEETD_EDITION",
+        Kind.CHOICE,
+        "oss",
+        "`oss` or `cloud`: configuration only, the routes are the same",
+        choices=("oss", "cloud"),
+    ),
+    Setting(
+        "AUTH_PROVIDER",
+        Kind.CHOICE,
+        "built_in",
+        "Who authenticates people",
+        choices=("built_in",),
+    ),
+    Setting(
+        "TELEMETRY_ENDPOINT",
+        Kind.CHOICE,
+        "none",
+        "Where traces and usage figures go; this version sends none anywhere",
+        choices=("none",),
+    ),
+    Setting(
+        "FLEETD_WORKER_CONCURRENCY",
+        Kind.INTEGER,
+        "1",
+        "Processes of the worker that run tasks side by side",
+    ),
+    Setting(
+        "FLEETD_LOG_LEVEL",
+        Kind.CHOICE,
+        "INFO",
+        "Least important log lines that are written",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+    ),
+    Setting(
+        "FLEETD_LOG_FORMAT",
+        Kind.CHOICE,
+        "json",
+        "`json` for machines, `console` for people",
+        choices=("json", "console"),
+    ),
+)
+
+
+def environment() -> Environment:
+    """The process environment, read through the registry."""
+    return Environment(SETTINGS)

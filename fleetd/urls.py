@@ -1,0 +1,8 @@
+"""Which door answers which path of the web port."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]
