@@ -1,0 +1,77 @@
+"""What the agent's tests share: a file server with Range that can misbehave, and the engine."""
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Behaviour:
+    """How the file server treats the coming requests."""
+
+    cut_after: int | None = None  # cuts the connection after so many bytes, once
+    status: int = 200
+    extra: bytes = b""
+    replace: dict[str, bytes] = field(default_factory=dict)
+    stall: threading.Event | None = None
+    requests: list[tuple[str, str]] = field(default_factory=list)  # (path, Range)
+
+
+class FileServer:
+    """Serves content by its SHA-256, as the platform does."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.behaviour = Behaviour()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def add(self, content: bytes) -> str:
+        """Serves `content`; returns its digest."""
+        digest = hashlib.sha256(content).hexdigest()
+        self.files[digest] = content
+        return digest
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """One GET."""
+        how = self.behaviour
+        name = request.path.rsplit("/", 1)[-1].split("?")[0]
+        asked = request.headers.get("Range", "")
+        how.requests.append((request.path, asked))
+        if how.status != 200 or name not in self.files:
+            request.send_error(how.status if how.status != 200 else 404)
+            return
+        content = how.replace.get(name, self.files[name]) + how.extra
+        start = 0
+        if asked and request.headers.get("If-Range") == f'"{name}"':
+            start = int(asked.removeprefix("bytes=").split("-")[0])
+        request.send_response(206 if start else 200)
+        request.send_header("ETag", f'"{name}"')
+        request.send_header("Content-Length", str(len(content) - start))
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        request.end_headers()
+        cut, how.cut_after = how.cut_after, None
+        request.wfile.write(content[start : start + cut] if cut else content[start:])
+        if how.stall is not None:
+            how.stall.wait(20)
+        if cut:
+            request.close_connection = True
+
+    def close(self) -> None:
+        """Stops serving."""
+        self._server.shutdown()
+        self._server.server_close()

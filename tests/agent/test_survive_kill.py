@@ -1,0 +1,71 @@
+"""A device that is killed at any instant of an installation ends well and applies nothing twice."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent import kill_matrix
+from tests.agent.support import FileServer
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_matrix(folder: Path, files: FileServer, scenario: str) -> list[dict[str, Any]]:
+    for content in (*kill_matrix.NEW.values(), kill_matrix.SCRIPT):
+        files.add(content)
+    done = subprocess.run(
+        [sys.executable, kill_matrix.__file__, str(folder), files.url, scenario],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "agent")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_nothing_twice(result: dict[str, Any]) -> None:
+    repeatable = ("verify", "roll_back")
+    counts = Counter(line for line in result["log"] if not line.endswith(repeatable))
+    assert max(counts.values(), default=0) <= 1, result
+
+
+def assert_all_new(result: dict[str, Any]) -> None:
+    assert (result["config"], result["binary"]) == ("new config", "new binary"), result
+    assert result["image"] == "new image", result
+    assert "script" in result["log"]
+
+
+def assert_all_old(result: dict[str, Any]) -> None:
+    assert (result["config"], result["binary"]) == ("old config", None), result
+    assert result["image"] == "old image", result
+    assert not result["has_new_folder"]
+
+
+@pytest.mark.parametrize("scenario", ["good", "bad"])
+def test_a_kill_at_any_instant_leaves_all_new_or_all_old(
+    tmp_path: Path, files: FileServer, scenario: str
+) -> None:
+    results = run_matrix(tmp_path, files, scenario)
+    assert len(results) > 40
+    assert not results[-1]["is_killed"]
+    assert results[-1]["step"] == ("succeeded" if scenario == "good" else "rolled_back")
+    for result in results:
+        assert_nothing_twice(result)
+        assert result["strays"] == [], result
+        if result["step"] == "succeeded":
+            assert scenario == "good"
+            assert_all_new(result)
+        else:
+            assert_all_old(result)
+            reasons = {"interrupted"} | ({"verify_failed"} if scenario == "bad" else set())
+            assert result["reason"] in reasons, result
+    if scenario == "good":  # only kills in the middle of a command have to go back
+        ends = Counter(result["step"] for result in results)
+        assert ends["succeeded"] > ends["rolled_back"], ends
