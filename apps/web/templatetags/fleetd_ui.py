@@ -1,0 +1,189 @@
+"""Template tags of the design system: states, times, bars, icons, copies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from apps.web import vocabulary
+
+register = template.Library()
+
+_SCALE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One part of a segmented bar: how many, which word, which tone."""
+
+    tone: str
+    word: str | Promise
+    count: int
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> SafeString:
+    """An icon of the sprite; decoration only, so it is hidden from assistive technology."""
+    href = f"{static('dist/icons.svg')}#{name}"
+    return format_html(
+        '<svg class="icon icon-{} {}" aria-hidden="true"><use href="{}"></use></svg>',
+        name,
+        css,
+        href,
+    )
+
+
+@register.simple_tag
+def connectivity(value: str, css: str = "") -> SafeString:
+    """A device's connectivity as shape, word and colour."""
+    word = vocabulary.CONNECTIVITY.get(value, value)
+    return format_html(
+        '<span class="state {}" data-state="{}"><span class="state-dot" aria-hidden="true"></span>'
+        '<span class="state-word">{}</span></span>',
+        css,
+        value,
+        word,
+    )
+
+
+@register.simple_tag
+def badge(kind: str, value: str) -> SafeString:
+    """A state of a lifecycle, rollout, deployment, token or release as a badge."""
+    shown = vocabulary.look(kind, value)
+    return tone_badge(shown.tone, shown.word, shown.icon)
+
+
+@register.simple_tag
+def tone_badge(tone: str, word: str | Promise, icon_name: str = "circle") -> SafeString:
+    """A badge with any word; the icon keeps it readable without colour."""
+    return format_html(
+        '<span class="badge" data-tone="{}">{}<span>{}</span></span>', tone, icon(icon_name), word
+    )
+
+
+@register.simple_tag
+def when(moment: datetime | None, empty: str = "", future: bool = False) -> SafeString | str:
+    """A moment, relative in the text and absolute on hover; the script keeps it ticking."""
+    if moment is None:
+        return empty
+    return format_html(
+        '<time datetime="{}" data-relative="{}">{}</time>',
+        moment.isoformat(),
+        "future" if future else "past",
+        date_format(localtime(moment), "SHORT_DATETIME_FORMAT"),
+    )
+
+
+@register.inclusion_tag("components/segments.html")
+def segments(parts: Iterable[Segment], size: str = "", text: bool = True) -> dict[str, Any]:
+    """A segmented bar with its numbers in words; drawn in SVG, as the policy allows no styles."""
+    shown = list(parts)
+    total = sum(part.count for part in shown)
+    return {
+        "parts": [part for part in shown if part.count],
+        "shapes": list(_shapes(shown, total)),
+        "total": total,
+        "size": size,
+        "text": text,
+        "label": _label(shown, total),
+    }
+
+
+def _shapes(parts: Iterable[Segment], total: int) -> Iterable[dict[str, Any]]:
+    """Rectangles that fill the bar; each starts where the rounded one before it ends."""
+    done = 0
+    for part in parts:
+        start = round(_SCALE * done / total) if total else 0
+        done += part.count
+        end = round(_SCALE * done / total) if total else 0
+        yield {"tone": part.tone, "x": start, "width": end - start}
+
+
+def _label(parts: Iterable[Segment], total: int) -> str:
+    words = ", ".join(f"{part.count} {part.word}" for part in parts if part.count)
+    return _("%(words)s of %(total)s") % {"words": words or "0", "total": total}
+
+
+@register.inclusion_tag("components/meter.html")
+def meter(label: str, value: float | None, text: str = "", warn: int = 80) -> dict[str, Any]:
+    """One reading in per cent as a bar with its number; over `warn` it says so by tone and word."""
+    width = min(max(value or 0.0, 0.0), 100.0)
+    tone = "bad" if width >= 95 else "warn" if width >= warn else "ok"
+    return {"label": label, "value": value, "width": round(width * 10), "tone": tone, "text": text}
+
+
+@register.simple_tag
+def share_bar(count: int, total: int) -> SafeString:
+    """A plain bar for one share of a total."""
+    width = round(_SCALE * count / total) if total else 0
+    return format_html(
+        '<svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect x="0" y="0" width="{}" height="8"></rect></svg>',
+        width,
+    )
+
+
+@register.simple_tag
+def copy_button(text: Any, label: str = "") -> SafeString:
+    """A button that copies `text`."""
+    name = label or _("Copy")
+    return format_html(
+        '<button type="button" class="copy-btn" data-copy="{}" aria-label="{}" title="{}">{}'
+        "</button>",
+        text,
+        name,
+        name,
+        icon("copy"),
+    )
+
+
+@register.simple_tag
+def short_id(value: Any) -> SafeString:
+    """An identifier's last part, with the whole of it on hover and in the copy button."""
+    text = str(value)
+    return format_html(
+        '<span class="copyable"><code class="mono" title="{}">…{}</code>{}</span>',
+        text,
+        text[-8:],
+        copy_button(text),
+    )
+
+
+@register.simple_tag
+def tags(values: Any) -> SafeString:
+    """Tags of a device or token: a list of words, or a mapping of names to values."""
+    pairs = values.items() if isinstance(values, dict) else [(value, "") for value in values or ()]
+    words = (
+        (f"{name}={value}" if value not in ("", True, None) else name,) for name, value in pairs
+    )
+    inner = format_html_join("", '<span class="tag">{}</span>', words)
+    return format_html('<span class="tags">{}</span>', inner)
+
+
+@register.filter
+def initials(text: str) -> str:
+    """Two letters that stand for a name."""
+    words = str(text).replace("@", " ").replace("-", " ").split()
+    return "".join(word[0] for word in words[:2]).upper() or "?"
+
+
+@register.filter
+def short_hash(value: Any) -> str:
+    """The first twelve digits of a digest."""
+    text = value.hex() if isinstance(value, bytes | memoryview) else str(value)
+    return text[:12]
+
+
+@register.filter
+def can(actor: Any, permission: str) -> bool:
+    """Whether the actor holds a permission: hides what would be refused, guards nothing."""
+    return bool(actor is not None and actor.has_perm(permission))

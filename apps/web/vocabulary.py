@@ -1,0 +1,94 @@
+"""How states look: the word, the shape and the tone, once for every page."""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A state's word, its icon in the sprite and its tone (ok, info, warn, bad or quiet)."""
+
+    word: str | Promise
+    icon: str
+    tone: str
+
+
+CONNECTIVITY: dict[str, str | Promise] = {
+    "online": _("Online"),
+    "degraded": _("Degraded"),
+    "offline": _("Offline"),
+    "never_seen": _("Never seen"),
+}
+
+LIFECYCLE = {
+    "pending": Look(_("Pending approval"), "hourglass", "warn"),
+    "active": Look(_("Active"), "circle-check", "ok"),
+    "quarantined": Look(_("Quarantined"), "ban", "bad"),
+    "decommissioned": Look(_("Decommissioned"), "archive", "quiet"),
+}
+
+ROLLOUT = {
+    "draft": Look(_("Draft"), "edit", "quiet"),
+    "pending_approval": Look(_("Needs approval"), "hourglass", "warn"),
+    "scheduled": Look(_("Scheduled"), "clock", "info"),
+    "running": Look(_("Running"), "player-play", "info"),
+    "paused": Look(_("Paused"), "player-pause", "warn"),
+    "halted": Look(_("Halted"), "player-stop", "bad"),
+    "rolling_back": Look(_("Rolling back"), "arrow-back-up", "warn"),
+    "rolled_back": Look(_("Rolled back"), "arrow-back-up", "bad"),
+    "completed": Look(_("Completed"), "circle-check", "ok"),
+    "cancelled": Look(_("Cancelled"), "ban", "quiet"),
+}
+
+PHASE = {
+    "waiting": Look(_("Waiting"), "circle-dashed", "quiet"),
+    "open": Look(_("Open"), "player-play", "info"),
+    "done": Look(_("Promoted"), "circle-check", "ok"),
+    "failed": Look(_("Halted"), "player-stop", "bad"),
+}
+
+DEPLOYMENT = {
+    "waiting": Look(_("Waiting"), "circle-dashed", "quiet"),
+    "offered": Look(_("Offered"), "arrow-right", "info"),
+    "downloading": Look(_("Downloading"), "download", "info"),
+    "downloaded": Look(_("Downloaded"), "download", "info"),
+    "installing": Look(_("Installing"), "package", "info"),
+    "rebooting": Look(_("Rebooting"), "refresh", "info"),
+    "verifying": Look(_("Verifying"), "list-check", "info"),
+    "succeeded": Look(_("Succeeded"), "circle-check", "ok"),
+    "failed": Look(_("Failed"), "circle-x", "bad"),
+    "rolled_back": Look(_("Rolled back"), "arrow-back-up", "bad"),
+    "timed_out": Look(_("Timed out"), "clock", "bad"),
+    "cancelled": Look(_("Cancelled"), "ban", "quiet"),
+    "skipped": Look(_("Skipped"), "minus", "quiet"),
+    "superseded": Look(_("Superseded"), "versions", "quiet"),
+}
+
+TOKEN = {
+    "usable": Look(_("Usable"), "circle-check", "ok"),
+    "used_up": Look(_("Used up"), "minus", "quiet"),
+    "expired": Look(_("Expired"), "clock", "quiet"),
+    "revoked": Look(_("Revoked"), "ban", "bad"),
+}
+
+RELEASE = {
+    "draft": Look(_("Draft"), "edit", "quiet"),
+    "locked": Look(_("Locked"), "lock", "ok"),
+    "recalled": Look(_("Recalled"), "ban", "bad"),
+}
+
+KINDS: dict[str, dict[str, Look]] = {
+    "lifecycle": LIFECYCLE,
+    "rollout": ROLLOUT,
+    "phase": PHASE,
+    "deployment": DEPLOYMENT,
+    "token": TOKEN,
+    "release": RELEASE,
+}
+
+
+def look(kind: str, value: str) -> Look:
+    """How a state looks; a state nobody described shows its own name, quietly."""
+    return KINDS[kind].get(value) or Look(value.replace("_", " "), "circle", "quiet")

@@ -1,0 +1,22 @@
+import htmx from "htmx.org";
+import { startKeys } from "./keys.js";
+import { startLive } from "./live.js";
+import { startTheme } from "./theme.js";
+import { startTimes } from "./time.js";
+import { startUi, toast } from "./ui.js";
+import { startUpload } from "./upload.js";
+
+window.htmx = htmx;
+
+function start() {
+  startTheme();
+  startTimes();
+  startUi();
+  startKeys();
+  startUpload();
+  startLive();
+  document.addEventListener("fleetd:toast", ({ detail }) => toast(detail.text, detail.tone));
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();

@@ -1,0 +1,79 @@
+// One live region: fetched at most once a second, with its ETag, and morphed in place.
+import { morph } from "./morph.js";
+
+const SPACING = 1000;
+
+export class Region {
+  constructor(element, on) {
+    Object.assign(this, { element, on, etag: "", fetchedAt: Date.now(), timer: 0, busy: false, again: false, gone: false });
+  }
+
+  get topics() {
+    return (this.element.dataset.liveTopic || "").split(/\s+/).filter(Boolean);
+  }
+
+  age() {
+    return Date.now() - this.fetchedAt;
+  }
+
+  stop() {
+    clearTimeout(this.timer);
+    this.gone = true;
+  }
+
+  /** Something changed: fetch soon, but not in a hidden tab (it asks when it is seen again). */
+  touch() {
+    if (this.gone || document.hidden) return;
+    if (this.busy) this.again = true;
+    else this.timer ||= setTimeout(() => this.fetch(), Math.max(0, SPACING - this.age()));
+  }
+
+  async fetch({ force = false } = {}) {
+    this.timer = 0;
+    this.busy = true;
+    this.fetchedAt = Date.now();
+    try {
+      const headers = { "X-Requested-With": "fleetd-live" };
+      if (this.etag && !force) headers["If-None-Match"] = this.etag;
+      await this.#apply(await fetch(this.element.dataset.liveUrl, { headers, cache: "no-store" }), force);
+    } catch { /* the server is away: the banner says so and the next round tries again */ }
+    this.busy = false;
+    if (this.again) {
+      this.again = false;
+      this.touch();
+    }
+  }
+
+  async #apply(response, force) {
+    if (response.redirected || response.status === 401) return this.on.lost();
+    if ([403, 404, 410].includes(response.status)) return this.stop();
+    if (response.status === 304) return this.on.done(this, false);
+    if (!response.ok) return undefined;
+    const text = await response.text();
+    this.etag = response.headers.get("ETag") || "";
+    this.show(text, force);
+    return this.on.done(this, true);
+  }
+
+  show(text, force = false) {
+    const fresh = new DOMParser().parseFromString(text, "text/html").body;
+    const root = (this.element.id && fresh.querySelector(`#${CSS.escape(this.element.id)}`)) || fresh.firstElementChild;
+    if (root) this.#offer(morph(this.element, document.importNode(root, true), { force }));
+  }
+
+  // Rows that would have moved under the pointer wait behind a button.
+  #offer(waiting) {
+    let pill = this.element.querySelector(":scope > .pill");
+    if (!waiting) return pill?.remove();
+    if (!pill) {
+      pill = document.createElement("button");
+      Object.assign(pill, { type: "button", className: "pill" });
+      pill.addEventListener("click", () => this.fetch({ force: true }));
+      this.element.prepend(pill);
+    }
+    this.etag = ""; // what is shown is not what the tag names
+    const words = document.body.dataset;
+    pill.textContent = (words.changes || "%s").replace("%s", waiting);
+    return undefined;
+  }
+}

@@ -1,0 +1,91 @@
+// The tab's one WebSocket: many topics, sequence numbers, reconnect with back-off. Knows nothing of
+// the page; `on` is told what arrives.
+
+export const FIRST_DELAY = 500;
+export const MAX_DELAY = 30000;
+
+const chance = () => crypto.getRandomValues(new Uint32Array(1))[0] / 2 ** 32;
+
+/** Full jitter: a thousand tabs that lost the same server do not come back in one beat. */
+export function backoff(attempt, random = chance) {
+  const ceiling = Math.min(MAX_DELAY, FIRST_DELAY * 2 ** attempt);
+  return Math.round(ceiling * (0.3 + 0.7 * random()));
+}
+
+export class LiveSocket {
+  constructor(url, on, { Socket = globalThis.WebSocket, later = (act, ms) => setTimeout(act, ms) } = {}) {
+    Object.assign(this, { url, on, Socket, later, topics: new Map(), attempt: 0, socket: null, stopped: false });
+  }
+
+  get isOpen() {
+    return this.socket !== null && this.socket.readyState === 1;
+  }
+
+  open() {
+    if (this.stopped || this.socket) return;
+    const socket = new this.Socket(this.url);
+    this.socket = socket;
+    socket.onopen = () => {
+      this.attempt = 0;
+      for (const topic of this.topics.keys()) this.#subscribe(topic);
+      this.on.open();
+    };
+    socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+    socket.onclose = ({ code }) => this.#closed(code);
+  }
+
+  #closed(code) {
+    this.socket = null;
+    this.on.close(code);
+    if (this.stopped || code === 4401) return; // signed out: coming back would not help
+    this.later(() => this.open(), backoff(this.attempt));
+    this.attempt += 1;
+  }
+
+  /** Sends the difference between what is wanted and what is subscribed, nothing else. */
+  want(topics) {
+    for (const topic of [...this.topics.keys()]) {
+      if (topics.has(topic)) continue;
+      this.topics.delete(topic);
+      this.#send({ op: "unsubscribe", topic });
+    }
+    for (const [topic, since] of topics) {
+      if (this.topics.has(topic)) continue;
+      this.topics.set(topic, since ?? null);
+      this.#subscribe(topic);
+    }
+  }
+
+  #subscribe(topic) {
+    const since = this.topics.get(topic);
+    this.#send(since === null ? { op: "subscribe", topic } : { op: "subscribe", topic, since });
+  }
+
+  #send(message) {
+    if (this.isOpen) this.socket.send(JSON.stringify(message));
+  }
+
+  receive(message) {
+    const { op, topic } = message;
+    if (!this.topics.has(topic)) return;
+    if (op === "subscribed") this.#subscribed(topic, message.seq);
+    else if (op === "resync") this.on.resync(topic);
+    else if (op === "error") this.on.refused(topic, message.code);
+    else if (!op) this.#hint(topic, message);
+  }
+
+  // Without a number to continue from, what happened between rendering and now is unknown: re-read.
+  #subscribed(topic, seq) {
+    const unknown = this.topics.get(topic) === null;
+    if (unknown) this.topics.set(topic, seq ?? 0);
+    if (unknown) this.on.resync(topic);
+  }
+
+  #hint(topic, hint) {
+    const last = this.topics.get(topic);
+    if (last !== null && hint.seq <= last) return; // replayed, seen already
+    this.topics.set(topic, hint.seq);
+    this.on.hint(topic, hint);
+    if (last !== null && hint.seq > last + 1) this.on.resync(topic);
+  }
+}

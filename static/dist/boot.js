@@ -1,0 +1,1 @@
+(()=>{var c="fleetd.theme",a=()=>window.matchMedia("(prefers-color-scheme: dark)");function n(){try{return localStorage.getItem(c)||"auto"}catch{return"auto"}}function e(t=n()){let o=t==="auto"?a().matches?"dark":"light":t;document.documentElement.setAttribute("data-bs-theme",o)}e();})();
