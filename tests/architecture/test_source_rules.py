@@ -1,0 +1,156 @@
+"""House rules that the linters cannot see (docs/adr/0001)."""
+
+import ast
+import re
+from pathlib import Path
+
+from tests.architecture.source import ROOT, Module, app_modules, modules
+
+WRITES = {
+    "save",
+    "create",
+    "bulk_create",
+    "bulk_update",
+    "get_or_create",
+    "update_or_create",
+    "delete",
+    "update",
+}
+QUERY = re.compile(r"objects|unscoped|for_org|\.filter\(|\.exclude\(")
+SIGNALS = {"pre_save", "post_save", "pre_delete", "post_delete", "m2m_changed", "receiver"}
+FAKE = re.compile(
+    r"\b(TODO|FIXME|XXX)\b|Math\.random|mock_?data|lorem ipsum|coming soon|not yet implemented",
+    re.IGNORECASE,
+)
+# Public functions in services/ that run before there is an actor, or are no operations.
+NO_ACTOR = {
+    "apps/events/services/relay.py:subscribe": "registers a subscriber at import",
+    "apps/organizations/services/setup.py": "there is nobody yet",
+}
+MAX_FUNCTION = 60
+MAX_MODULE = 800
+
+
+def _is_orm_write(module: Module, node: ast.AST) -> bool:
+    """A call that writes rows: `x.save(…)`, or a write method on something that is a query."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    if node.func.attr not in WRITES:
+        return False
+    receiver = module.source(node.func.value)
+    if node.func.attr == "save":
+        return receiver not in {"super()", "form"}
+    return bool(QUERY.search(receiver))
+
+
+def test_rows_are_written_in_services_only() -> None:
+    found = [
+        f"{m.path}:{node.lineno}"
+        for m in app_modules()
+        if "services" not in m.parts and m.path != "apps/accounts/models.py"
+        for node in ast.walk(m.tree)
+        if _is_orm_write(m, node)
+    ]
+    assert found == []
+
+
+def test_unscoped_queries_say_why() -> None:
+    found = [
+        f"{m.path}:{node.lineno}"
+        for m in app_modules()
+        if m.path != "apps/core/tenancy.py"
+        for node in ast.walk(m.tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "unscoped"
+        and "Unscoped:" not in m.lines_before(node, 4)
+    ]
+    assert found == []
+
+
+def test_no_model_signals() -> None:
+    found = [
+        f"{m.path}:{node.lineno}"
+        for m in app_modules()
+        for node in ast.walk(m.tree)
+        if isinstance(node, ast.ImportFrom) and {a.name for a in node.names} & SIGNALS
+    ]
+    assert found == []
+
+
+def test_every_service_takes_the_actor_first() -> None:
+    found = []
+    for m in app_modules():
+        if "services" not in m.parts or m.path in NO_ACTOR:
+            continue
+        for node in m.tree.body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            name = f"{m.path}:{node.name}"
+            if node.name.startswith("_") or name in NO_ACTOR:
+                continue
+            first = next((a.arg for a in [*node.args.posonlyargs, *node.args.args]), "")
+            if first != "actor":
+                found.append(name)
+    assert found == []
+
+
+def test_every_service_has_a_docstring() -> None:
+    found = [
+        f"{m.path}:{node.name}"
+        for m in app_modules()
+        if "services" in m.parts
+        for node in m.tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert found == []
+
+
+def test_every_declared_permission_is_used() -> None:
+    declared = {
+        target.id: m.path
+        for m in app_modules()
+        if m.parts[-1] == "permissions.py"
+        for node in m.tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    text = "\n".join(m.text for m in app_modules() if m.parts[-1] != "permissions.py")
+    unused = [f"{path}: {n}" for n, path in declared.items() if not re.search(rf"\b{n}\b", text)]
+    assert declared
+    assert unused == []
+
+
+def test_nothing_looks_fake_or_unfinished() -> None:
+    files = [ROOT / m.path for m in modules()]
+    for folder in ("templates", "frontend/src", "static/src"):
+        files += [f for f in (ROOT / folder).rglob("*") if f.suffix in {".html", ".js", ".ts"}]
+    found = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in files
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if FAKE.search(line)
+    ]
+    assert found == []
+
+
+def test_functions_and_modules_stay_small() -> None:
+    long = [f"{m.path}: {m.text.count(chr(10))} lines" for m in modules() if _too_long(m)]
+    for m in modules():
+        for node in ast.walk(m.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                size = (node.end_lineno or node.lineno) - node.lineno + 1
+                if size > MAX_FUNCTION:
+                    long.append(f"{m.path}:{node.name}: {size} lines")
+    assert long == []
+
+
+def _too_long(module: Module) -> bool:
+    return module.text.count("\n") > MAX_MODULE
+
+
+def test_there_are_no_drawers() -> None:
+    drawers = {"utils", "helpers", "misc", "common", "extras", "lib"}
+    assert [m.path for m in modules() if drawers & {Path(p).stem for p in m.parts}] == []
