@@ -31,7 +31,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person. People are global: one account can belong to several organizations."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    email = models.EmailField(max_length=254)
+    email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=150, blank=True)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)

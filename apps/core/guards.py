@@ -22,6 +22,9 @@ from apps.core.tenancy import (
     TenantOneToOneField,
 )
 
+# What only migrations write: the application must not be able to hide that something is missing.
+OWNERS_TABLES = ("core_installed_guard", "django_migrations")
+
 
 def tenant_models() -> list[type[OrgOwnedModel]]:
     """Every concrete model whose rows belong to an organization."""
@@ -34,7 +37,8 @@ def install_guards(**_: Any) -> None:
     models = [m for m in tenant_models() if m._meta.db_table in existing]
     with transaction.atomic(), connection.cursor() as cursor:
         for model in models:
-            _run_once(cursor, model, "key", _tenant_key(model))
+            if _run_once(cursor, model, "key", _tenant_key(model)):
+                _forget_foreign_keys(cursor)
             _run_once(cursor, model, "policy", _policies(model))
         for model in models:
             for name, statements in _foreign_keys(model):
@@ -42,26 +46,40 @@ def install_guards(**_: Any) -> None:
         _grant_roles(cursor, models)
 
 
-def _run_once(cursor: Any, model: type[Model], name: str, statements: list[str]) -> None:
-    """Runs statements unless the table remembers having had exactly these."""
-    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+def _run_once(cursor: Any, model: type[Model], name: str, statements: list[str]) -> bool:
+    """Runs statements unless this very table remembers having had exactly these.
+
+    The table's object id is part of what is remembered: a table that was dropped and made again
+    gets its guards again.
+    """
+    table = model._meta.db_table
+    cursor.execute("SELECT to_regclass(%s)::oid", [_quoted(table)])
+    text = "\n".join([str(cursor.fetchone()[0]), *statements])
+    digest = hashlib.sha256(text.encode()).hexdigest()
     cursor.execute(
         "SELECT digest FROM core_installed_guard WHERE table_name = %s AND guard_name = %s",
-        [model._meta.db_table, name],
+        [table, name],
     )
     row = cursor.fetchone()
     if row and row[0] == digest:
-        return
+        return False
     for statement in statements:
         cursor.execute(statement)
     cursor.execute(
         "INSERT INTO core_installed_guard (table_name, guard_name, digest) VALUES (%s, %s, %s)"
         " ON CONFLICT (table_name, guard_name) DO UPDATE SET digest = EXCLUDED.digest",
-        [model._meta.db_table, name, digest],
+        [table, name, digest],
     )
+    return True
 
 
-def _quoted(name: str) -> str:
+def _forget_foreign_keys(cursor: Any) -> None:
+    """A new tenant key took the links to it away with the old one: all are made again."""
+    cursor.execute("DELETE FROM core_installed_guard WHERE guard_name NOT IN ('key', 'policy')")
+
+
+def _quoted(name: str | None) -> str:
+    assert name
     return connection.ops.quote_name(name)
 
 
@@ -129,5 +147,7 @@ def _grant_roles(cursor: Any, models: list[type[OrgOwnedModel]]) -> None:
             if model.append_only:
                 table = _quoted(model._meta.db_table)
                 cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
+        for table in OWNERS_TABLES:
+            cursor.execute(f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
     if auditor in roles:
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {_quoted(auditor)}")

@@ -77,7 +77,7 @@ def _number(organization_id: UUID, topic: str, envelope: dict[str, Any]) -> dict
     group = group_name(organization_id, topic)
     text = orjson.dumps(envelope)
     keys = [f"hint-seq:{group}", f"hints:{group}"]
-    sequence = _redis().eval(_APPEND, 2, *keys, text, KEPT_HINTS, KEPT_SECONDS)  # type: ignore[no-untyped-call]
+    sequence = _redis().eval(_APPEND, 2, *keys, text, KEPT_HINTS, KEPT_SECONDS)
     return {**envelope, "seq": int(sequence)}
 
 
@@ -99,4 +99,3 @@ def _redis() -> Redis:
             settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30
         )
     return _client
-

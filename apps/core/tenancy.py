@@ -53,8 +53,9 @@ class OrgOwnedModel(models.Model):
     append_only: ClassVar[bool] = False
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # The tenant key (organization_id, id) that `install_guards` adds is the index.
     organization = models.ForeignKey(
-        "organizations.Organization", on_delete=models.PROTECT, related_name="+"
+        "organizations.Organization", on_delete=models.PROTECT, related_name="+", db_index=False
     )
 
     objects: ClassVar[OrgManager[Any]] = OrgManager()

@@ -1,0 +1,1 @@
+"""Devices: what they are, whether they can be reached, and the groups that they belong to."""

@@ -1,0 +1,1 @@
+"""How devices join: tokens, the built-in certificate authority, and device certificates."""

@@ -83,6 +83,8 @@ class Certificate(OrgOwnedModel):
     chain_pem = models.TextField()
     not_before = models.DateTimeField()
     not_after = models.DateTimeField()
+    # First use ends the certificates before it.
+    used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     revocation_reason = models.CharField(max_length=50, blank=True)
 
