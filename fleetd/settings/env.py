@@ -86,7 +86,7 @@ class Environment:
         return bool(self.values.get(name) or (file_name and self.values.get(file_name)))
 
     def raw(self, name: str) -> str | None:
-        """The text of a setting: the value itself, else the content of its `_FILE`, else the default."""
+        """The text of a setting: its value, else the content of its `_FILE`, else the default."""
         setting = self.settings[name]
         value = self.values.get(name)
         path = self.values.get(setting.file_name) if setting.file_name else None
