@@ -18,9 +18,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from apps.core.ids import uuid7
+from apps.core.transactions import after_commit
 
 log = structlog.get_logger(__name__)
 
+GATEWAY_CHANNEL = "fleetd:gateway"
 KEPT_HINTS = 200
 KEPT_SECONDS = 600
 
@@ -66,6 +68,22 @@ def hints_since(organization_id: UUID, topic: str, since: int) -> list[dict[str,
 def last_sequence(organization_id: UUID, topic: str) -> int:
     """The number of the topic's newest hint, 0 where there was none."""
     return int(_redis().get(f"hint-seq:{group_name(organization_id, topic)}") or 0)
+
+
+def notify_gateways(kind: str, **fields: Any) -> None:
+    """Tells every agent gateway, after commit, what to look at now; fields are ids and texts.
+
+    Gateways look by themselves every few seconds, so a notice that is lost costs only time.
+    """
+    text = orjson.dumps({"kind": kind, **fields}, default=str)
+    after_commit(lambda: _publish(text))
+
+
+def _publish(text: bytes) -> None:
+    try:
+        _redis().publish(GATEWAY_CHANNEL, text)
+    except (RedisError, OSError) as error:
+        log.warning("gateways_not_notified", error=str(error))
 
 
 def _envelope(topic: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
