@@ -162,6 +162,8 @@ INSTALLED_APPS = [
     *[n for n in _PRODUCT_APPS if (BASE_DIR / n.replace(".", "/") / "apps.py").exists()],
 ]
 MIDDLEWARE = [
+    "apps.web.middleware.RequestIdMiddleware",
+    "apps.web.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -173,6 +175,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "apps.web.middleware.ActorMiddleware",
+    "apps.web.middleware.SetupMiddleware",
 ]
 ROOT_URLCONF = "fleetd.urls"
 ASGI_APPLICATION = "fleetd.asgi.application"
@@ -234,6 +238,7 @@ if IS_HTTPS and TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "apps.web.errors.csrf_failure"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

@@ -1,0 +1,1 @@
+"""The REST door's machinery: views, problems, strict bodies, OpenAPI from proto messages."""

@@ -1,0 +1,195 @@
+"""The web UI's base view: who is asking, in which organization, and what a failure looks like."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.forms import BaseForm
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
+from django.shortcuts import resolve_url
+from django.template.loader import select_template
+from django.template.response import SimpleTemplateResponse
+from django.views import View
+
+from apps.core.actors import Actor
+from apps.core.errors import (
+    STATUS,
+    FleetdError,
+    InvalidRequest,
+    Kind,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from apps.core.rest.problems import is_api, problem_of, problem_response
+from apps.core.tenancy import tenant
+
+log = structlog.get_logger(__name__)
+
+LIVE_MARK = "fleetd-live"
+ORGANIZATION_KEY = "organization_id"
+
+
+class OrgRequest(HttpRequest):
+    """A request as handlers of `OrgView` and `OrgAPIView` see it."""
+
+    actor: Actor
+    request_id: str
+    client_address: str | None
+    find_actor: Callable[[], Actor]
+    htmx: Any
+
+
+class OrgView(View):
+    """Base of every page behind the sign-in.
+
+    Works inside `tenant(actor.organization_id)`, templates included, so that nothing is read
+    outside of it; a failure rolls everything back and becomes the designed page, or a toast for
+    htmx. Handlers get an `OrgRequest`.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answers within the organization, or with the failure."""
+        asked = cast(OrgRequest, request)
+        if not request.user.is_authenticated:
+            return _sign_in_response(asked)
+        try:
+            asked.actor = asked.find_actor()
+            with tenant(asked.actor.organization_id):
+                response = _rendered(super().dispatch(request, *args, **kwargs))
+        except Exception as error:
+            failure = _failure_of(error)
+            if failure is None:
+                raise
+            return error_response(asked, failure)
+        return _with_etag(asked, response)
+
+
+def error_response(request: HttpRequest, error: FleetdError) -> HttpResponse:
+    """A failure as the client wants it: problem document, toast for htmx, or page."""
+    if is_api(request):
+        return problem_response(request, problem_of(error))
+    if _wants_fragment(request):
+        response = HttpResponse(status=_http_status(error))
+        return toast(response, _sentence(request, error), "bad")
+    return _error_page(request, error)
+
+
+def toast(response: HttpResponse, text: str, tone: str = "ok") -> HttpResponse:
+    """Makes the browser show a short message with an htmx answer; tones ok, info, warn, bad."""
+    triggers = json.loads(response.headers.get("HX-Trigger", "{}"))
+    triggers["fleetd:toast"] = {"text": text, "tone": tone}
+    response["HX-Trigger"] = json.dumps(triggers)  # ASCII: headers cannot hold more
+    return response
+
+
+def go(request: HttpRequest, to: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+    """Sends the browser to another page, from a form or from htmx."""
+    url = resolve_url(to, *args, **kwargs)
+    if getattr(request, "htmx", False):
+        return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Whether only a part of the page is asked for."""
+    return _wants_fragment(request)
+
+
+def add_failure(form: BaseForm, error: FleetdError) -> None:
+    """Shows a service's failure in the form that caused it, at its fields where it names them."""
+    for item in error.fields:
+        name = item.field.split(".")[0]
+        form.add_error(name if name in form.fields else None, item.message)
+    if not error.fields:
+        form.add_error(None, error.message)
+
+
+def _rendered(response: HttpResponseBase) -> HttpResponseBase:
+    """Renders templates now, inside the organization."""
+    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+        return response.render()
+    return response
+
+
+def _failure_of(error: Exception) -> FleetdError | None:
+    """The failure that a caller may see; None for a bug."""
+    if isinstance(error, FleetdError):
+        return error
+    if isinstance(error, Http404):
+        return NotFound()
+    if isinstance(error, SuspiciousOperation | BadRequest):
+        return InvalidRequest()
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("database_unavailable", error=str(error))
+        return Unavailable()
+    return None
+
+
+def _sign_in_response(request: OrgRequest) -> HttpResponse:
+    """Pages go to the sign-in; parts of pages say 401, and the page says that it is over."""
+    if _wants_fragment(request) or request.method not in ("GET", "HEAD"):
+        return error_response(request, Unauthenticated("Your session has ended. Sign in again."))
+    query = urlencode({"next": request.get_full_path()})
+    return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
+
+
+def _wants_fragment(request: HttpRequest) -> bool:
+    htmx = getattr(request, "htmx", None)
+    is_htmx = bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+    return is_htmx or request.headers.get("X-Requested-With") == LIVE_MARK
+
+
+def _error_page(request: HttpRequest, error: FleetdError) -> HttpResponse:
+    """The designed page. It reads nothing from the database: that may be what failed."""
+    status = _http_status(error)
+    shown = {
+        "status": status,
+        "title": STATUS[error.kind].title,
+        "text": error.message,
+        "message": error.message,
+        "code": error.code,
+        "request_id": getattr(request, "request_id", ""),
+    }
+    template = select_template([f"{status}.html", "error.html", "400.html"])
+    response = HttpResponse(template.render(shown, request), status=status)
+    if error.kind in (Kind.EXHAUSTED, Kind.UNAVAILABLE):
+        response["Retry-After"] = str(error.retry_after_seconds or 1)
+    return response
+
+
+def _http_status(error: FleetdError) -> int:
+    return STATUS[error.kind].http
+
+
+def _sentence(request: HttpRequest, error: FleetdError) -> str:
+    request_id = getattr(request, "request_id", "")
+    return f"{error.message} ({error.code}, {request_id})"
+
+
+def _with_etag(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Live regions are fetched again and again: an unchanged one costs no bytes."""
+    is_live = request.headers.get("X-Requested-With") == LIVE_MARK
+    if not is_live or request.method != "GET" or response.status_code != HTTPStatus.OK:
+        return response
+    if not isinstance(response, HttpResponse) or isinstance(response, JsonResponse):
+        return response
+    etag = f'W/"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    if etag in request.headers.get("If-None-Match", ""):
+        return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+    response["ETag"] = etag
+    return response

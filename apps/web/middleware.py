@@ -1,0 +1,169 @@
+"""What every request of the web port gets: an id, a caller, a limit, and a way to `/setup`."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.functional import SimpleLazyObject
+
+from apps.accounts.models import User
+from apps.accounts.selectors import has_users
+from apps.core.actors import Actor, Call, Source
+from apps.core.errors import FleetdError, Unauthenticated
+from apps.core.ids import uuid7
+from apps.core.rest.problems import Problem, is_api, problem_response
+from apps.core.web import ORGANIZATION_KEY
+from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
+from apps.organizations.selectors import actor_for_user, list_memberships_of
+from apps.organizations.services.authentication import authenticate_api_key
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+REQUEST_ID_HEADER = "Request-Id"
+ORGANIZATION_HEADER = "Fleetd-Organization"
+_SANE_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}", re.ASCII)
+_STREAMED = re.compile(r"/api/v1/artifacts/?|/artifacts(/.*)?", re.ASCII)
+BODY_SLACK = 64 * 1024  # form boundaries and field names around the largest parsed body
+_BEFORE_SETUP = ("/setup", "/static/", "/api/", "/healthz", "/readyz", "/metrics", "/install.sh")
+
+
+class RequestIdMiddleware:
+    """Gives the request an id, the client's own if it is sane, for answers, logs and audit."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        """Answers with the id in a header."""
+        offered = request.headers.get(REQUEST_ID_HEADER, "")
+        request.request_id = offered if _SANE_ID.fullmatch(offered) else f"req_{uuid7().hex}"
+        request.client_address = client_address(request)
+        with structlog.contextvars.bound_contextvars(request_id=request.request_id):
+            response = self.get_response(request)
+        response[REQUEST_ID_HEADER] = request.request_id
+        return response
+
+
+class BodyLimitMiddleware:
+    """Refuses bodies that no handler would read to the end, before any is parsed."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE + BODY_SLACK
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answers 413 to what is too long; uploads are streamed and have their own limit."""
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        too_long = not length.isdigit() or int(length) > self.limit
+        if too_long and not _STREAMED.fullmatch(request.path):
+            problem = Problem(413, "body_too_large", f"A body has at most {self.limit} bytes.")
+            if is_api(request):
+                return problem_response(request, problem)
+            return HttpResponse(problem.detail, "text/plain", 413)
+        return self.get_response(request)
+
+
+class ActorMiddleware:
+    """Finds out who is calling, when somebody asks.
+
+    `request.find_actor()` answers the `Actor` or raises; `request.actor` is the same, or falsy
+    where there is none. Views replace it by the actor itself.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        """Puts both on the request; nothing is looked up yet."""
+        request.find_actor = cache(lambda: find_actor(request))
+        request.actor = SimpleLazyObject(lambda: _actor_or_none(request))
+        return self.get_response(request)
+
+
+class SetupMiddleware:
+    """Sends every page to `/setup` while nobody has an account."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.is_done = False
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Asks the database until somebody has one, then never again."""
+        if not self.is_done and not request.path.startswith(_BEFORE_SETUP):
+            try:
+                self.is_done = has_users()
+            except DatabaseError:
+                return self.get_response(request)
+            if not self.is_done:
+                return HttpResponseRedirect("/setup")
+        return self.get_response(request)
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """The caller's address: the socket's, or what the trusted proxies in front say it is."""
+    hops = [h.strip() for h in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if h.strip()]
+    trusted = settings.TRUSTED_PROXIES
+    if trusted and len(hops) >= trusted:
+        return hops[-trusted][:45]
+    return request.META.get("REMOTE_ADDR") or None
+
+
+def call_of(request: Any) -> Call:
+    """Door, address and id of a request."""
+    source = Source.UI
+    if is_api(request):
+        source = Source.REST
+    elif request.path.startswith("/admin/"):
+        source = Source.ADMIN
+    return Call(source, request.client_address, request.request_id)
+
+
+def find_actor(request: Any) -> Actor:
+    """The caller by API key (REST only) or by session. Raises `Unauthenticated` and its kin."""
+    if is_api(request) and (secret := _api_key(request)):
+        return authenticate_api_key(call_of(request), secret)
+    if not request.user.is_authenticated:
+        raise Unauthenticated
+    return _actor_of_session(request, request.user)
+
+
+def _actor_of_session(request: Any, user: User) -> Actor:
+    """The person in the organization that the request or the session names, or the only one.
+
+    Pages must show something: there a session that names none, or one that the person has left,
+    falls back to the oldest membership. Programs have to be explicit.
+    """
+    call = call_of(request)
+    named = request.headers.get(ORGANIZATION_HEADER, "") if is_api(request) else ""
+    chosen = named or request.session.get(ORGANIZATION_KEY, "")
+    try:
+        return actor_for_user(user, call, organization=chosen)
+    except (NoOrganization, OrganizationAmbiguous):
+        memberships = list_memberships_of(user.id)
+        if is_api(request) or not memberships:
+            raise
+        oldest = str(memberships[0].organization_id)
+        return actor_for_user(user, call, organization=oldest)
+
+
+def _actor_or_none(request: Any) -> Actor | None:
+    try:
+        found: Actor = request.find_actor()
+    except FleetdError:
+        return None
+    return found
+
+
+def _api_key(request: HttpRequest) -> str:
+    """The API key in the request's headers, empty where there is none."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credential.strip():
+        return credential.strip()
+    if scheme:
+        return scheme  # something that is no key: it must fail, not fall back to the session
+    return request.headers.get("X-API-Key", "")
