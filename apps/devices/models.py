@@ -1,5 +1,6 @@
 """Tables of devices."""
 
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -8,31 +9,18 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.tenancy import OrgOwnedModel, TenantForeignKey, TenantOneToOneField
+from apps.devices.domain.states import ENROLLED, Connectivity, Lifecycle
 
 
-class Lifecycle(models.TextChoices):
-    """Where a device is between asking to join and being taken out."""
-
-    PENDING = "pending"
-    ACTIVE = "active"
-    QUARANTINED = "quarantined"
-    DECOMMISSIONED = "decommissioned"
-
-
-class Connectivity(models.TextChoices):
-    """Whether a device can be reached, as of its last message and its deadline."""
-
-    NEVER_SEEN = "never_seen"
-    ONLINE = "online"
-    DEGRADED = "degraded"
-    OFFLINE = "offline"
+def _choices(states: type[StrEnum]) -> list[tuple[str, str]]:
+    return [(s.value, s.value.replace("_", " ").title()) for s in states]
 
 
 class Device(OrgOwnedModel):
     """One managed machine. What every heartbeat changes is in `DeviceState`."""
 
     name = models.CharField(max_length=200)
-    lifecycle = models.CharField(max_length=20, choices=Lifecycle)
+    lifecycle = models.CharField(max_length=20, choices=_choices(Lifecycle))
     lifecycle_reason = models.CharField(max_length=200, blank=True)
     hardware_id = models.CharField(max_length=200)
     hostname = models.CharField(max_length=253, blank=True)
@@ -54,11 +42,11 @@ class Device(OrgOwnedModel):
         db_table = "devices_device"
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(lifecycle__in=Lifecycle.values), name="device_lifecycle"
+                condition=Q(lifecycle__in=[s.value for s in Lifecycle]), name="device_lifecycle"
             ),
             models.UniqueConstraint(
                 fields=["organization", "hardware_id"],
-                condition=Q(lifecycle__in=[Lifecycle.ACTIVE, Lifecycle.QUARANTINED]),
+                condition=Q(lifecycle__in=[s.value for s in ENROLLED]),
                 name="device_hardware_once",
             ),
         ]
@@ -80,7 +68,7 @@ class DeviceState(OrgOwnedModel):
     id: Any = None
     device = TenantOneToOneField(Device, primary_key=True, related_name="state")
     connectivity = models.CharField(
-        max_length=20, choices=Connectivity, default=Connectivity.NEVER_SEEN
+        max_length=20, choices=_choices(Connectivity), default=Connectivity.NEVER_SEEN.value
     )
     # Which stream of which gateway the device is on: the newest stream wins.
     session_id = models.UUIDField(null=True)
@@ -112,8 +100,8 @@ class DeviceState(OrgOwnedModel):
 class DeviceCount(OrgOwnedModel):
     """How many devices are in one lifecycle and connectivity: totals are kept, not counted."""
 
-    lifecycle = models.CharField(max_length=20, choices=Lifecycle)
-    connectivity = models.CharField(max_length=20, choices=Connectivity)
+    lifecycle = models.CharField(max_length=20, choices=_choices(Lifecycle))
+    connectivity = models.CharField(max_length=20, choices=_choices(Connectivity))
     count = models.PositiveIntegerField(default=0)
 
     class Meta(OrgOwnedModel.Meta):

@@ -1,0 +1,20 @@
+"""Rights on devices and their groups."""
+
+from apps.core.authz import OPERATORS, READERS, declare
+
+VIEW_DEVICES = declare("devices.view_devices", "see devices and their state", READERS)
+UPDATE_DEVICE = declare("devices.update_device", "rename and tag devices", OPERATORS)
+APPROVE_DEVICE = declare("devices.approve_device", "let waiting devices in", OPERATORS)
+QUARANTINE_DEVICE = declare("devices.quarantine_device", "put devices in quarantine", OPERATORS)
+RELEASE_DEVICE = declare("devices.release_device", "release devices from quarantine", OPERATORS)
+DECOMMISSION_DEVICE = declare("devices.decommission_device", "take devices out for good", OPERATORS)
+VIEW_DEVICE_GROUPS = declare("devices.view_device_groups", "see device groups", READERS)
+CREATE_DEVICE_GROUP = declare("devices.create_device_group", "make device groups", OPERATORS)
+DELETE_DEVICE_GROUP = declare("devices.delete_device_group", "delete device groups", OPERATORS)
+ADD_DEVICES_TO_GROUP = declare("devices.add_devices_to_group", "put devices into groups", OPERATORS)
+REMOVE_DEVICES_FROM_GROUP = declare(
+    "devices.remove_devices_from_group", "take devices out of groups", OPERATORS
+)
+# No role holds these: they are the platform's own and each device's, for itself.
+REGISTER_DEVICE = declare("devices.register_device", "register a device that enrolls", ())
+REPORT_STATE = declare("devices.report_state", "report a device's own state and facts", ())
