@@ -1,0 +1,1 @@
+"""Speed claims, each with the command that repeats it (`make bench`)."""
