@@ -74,6 +74,11 @@ class Engine:
         self._is_stopping = False
         self.state = journal.load()
 
+    @property
+    def kinds(self) -> list[str]:
+        """The component kinds that this device can install."""
+        return sorted(self._handlers)
+
     # What the platform says
 
     def offer(self, offer: Offer) -> None:

@@ -114,13 +114,16 @@ class Outcome:
         return cls(failure.reason_code, failure.message, failure.log_tail)
 
 
-@dataclass
+@dataclass(eq=False)
 class StepFailed(Exception):
     """A step of an installation failed; `reason_code` is stable and reaches the platform."""
 
     reason_code: str
     message: str
     log_tail: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.reason_code})"
 
 
 class LinkExpired(Exception):

@@ -31,7 +31,9 @@ NEW = {"config": b"new config", "binary": b"new binary", "firmware": b"new image
 SCRIPT = b"#!/bin/sh\necho script >> $(dirname $0)/../../../log\n"
 
 
-def component(folder: Path, url: str, name: str, kind: str, content: bytes, **more: Any) -> Component:
+def component(
+    folder: Path, url: str, name: str, kind: str, content: bytes, **more: Any
+) -> Component:
     """A component served by the test's file server, with hooks that leave a line in a log."""
 
     def hook(what: str) -> Hook:
