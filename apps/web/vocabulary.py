@@ -45,8 +45,8 @@ ROLLOUT = {
 PHASE = {
     "waiting": Look(_("Waiting"), "circle-dashed", "quiet"),
     "open": Look(_("Open"), "player-play", "info"),
-    "done": Look(_("Promoted"), "circle-check", "ok"),
-    "failed": Look(_("Halted"), "player-stop", "bad"),
+    "promoted": Look(_("Promoted"), "circle-check", "ok"),
+    "halted": Look(_("Halted"), "player-stop", "bad"),
 }
 
 DEPLOYMENT = {
@@ -92,3 +92,35 @@ KINDS: dict[str, dict[str, Look]] = {
 def look(kind: str, value: str) -> Look:
     """How a state looks; a state nobody described shows its own name, quietly."""
     return KINDS[kind].get(value) or Look(value.replace("_", " "), "circle", "quiet")
+
+
+# The first word of an action's verb decides its icon and tone in timelines.
+VERBS = {
+    "approve": ("check", "ok"),
+    "create": ("plus", "info"),
+    "add": ("plus", "info"),
+    "start": ("player-play", "info"),
+    "resume": ("player-play", "info"),
+    "pause": ("player-pause", "warn"),
+    "quarantine": ("ban", "bad"),
+    "halt": ("player-stop", "bad"),
+    "cancel": ("ban", "warn"),
+    "revoke": ("ban", "warn"),
+    "delete": ("trash", "warn"),
+    "remove": ("minus", "warn"),
+    "decommission": ("archive", "warn"),
+    "release": ("circle-check", "ok"),
+    "complete": ("circle-check", "ok"),
+    "enroll": ("plug-connected", "ok"),
+    "update": ("edit", "quiet"),
+    "rename": ("edit", "quiet"),
+    "upload": ("upload", "info"),
+    "connect": ("plug-connected", "ok"),
+    "disconnect": ("wifi-off", "bad"),
+}
+
+
+def verb_look(action: str) -> tuple[str, str]:
+    """Icon and tone of an action such as `updates.pause_rollout`."""
+    verb = action.rpartition(".")[2].partition("_")[0]
+    return VERBS.get(verb, ("activity", "quiet"))

@@ -123,5 +123,10 @@ export function startUi() {
     const id = detail.xhr.getResponseHeader("Request-Id");
     toast(`${document.body.dataset.failed} (${detail.xhr.status}${id ? `, ${id}` : ""})`, "bad");
   });
+  // Filters left empty stay out of the address.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    if (detail.verb !== "get") return;
+    for (const name of [...detail.formData.keys()]) if (detail.formData.get(name) === "") detail.formData.delete(name);
+  });
   for (const item of document.querySelectorAll(".toast-item")) setTimeout(() => item.remove(), 9000);
 }

@@ -169,6 +169,105 @@ def tags(values: Any) -> SafeString:
     return format_html('<span class="tags">{}</span>', inner)
 
 
+@register.inclusion_tag("components/segments.html")
+def progress(counts: Any, size: str = "", text: bool = True) -> dict[str, Any]:
+    """The bar of a rollout or phase: anything with the counters of a phase."""
+    parts = [
+        Segment("ok", _("done"), counts.succeeded),
+        Segment("info", _("updating"), counts.active),
+        Segment("bad", _("failed"), counts.failed),
+        Segment("warn", _("cancelled"), counts.cancelled),
+        Segment("warn", _("skipped"), counts.skipped),
+        Segment("quiet", _("waiting"), counts.waiting),
+    ]
+    context: dict[str, Any] = segments(parts, size, text)
+    return context
+
+
+@register.simple_tag
+def installed(versions: Any, limit: int = 2) -> SafeString:
+    """What is installed: component and version, the first few."""
+    pairs = sorted((versions or {}).items())
+    inner = format_html_join(
+        "",
+        '<span class="ver">{} <b>{}</b></span><br>',
+        ((n, short_version(v)) for n, v in pairs[:limit]),
+    )
+    more = len(pairs) - limit
+    rest = format_html('<span class="sub">+{}</span>', more) if more > 0 else ""
+    return format_html('<span class="small">{}{}</span>', inner, rest)
+
+
+@register.filter
+def short_version(value: Any) -> str:
+    """A version as people read it; a digest used as one is cut."""
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+@register.simple_tag
+def action_icon(action: str) -> SafeString:
+    """The icon of an action in a timeline."""
+    return icon(vocabulary.verb_look(action)[0])
+
+
+@register.filter
+def action_tone(action: str) -> str:
+    """The tone of an action in a timeline."""
+    return vocabulary.verb_look(action)[1]
+
+
+@register.filter
+def action_words(action: str) -> str:
+    """An action's name as words: `updates.pause_rollout` is "Pause rollout"."""
+    words = action.rpartition(".")[2].replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+@register.simple_tag
+def change(value: Any) -> SafeString:
+    """A changed field: before and after where both are known, else the value."""
+    if isinstance(value, list) and len(value) == 2:
+        return format_html(
+            '<span class="quiet">{}</span> {} <b>{}</b>', _plain(value[0]), "→", _plain(value[1])
+        )
+    return format_html("{}", _plain(value))
+
+
+def _plain(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return _("nothing")
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {each}" for name, each in value.items())
+    return str(value)
+
+
+@register.filter
+def percent(ratio: float | None) -> float | None:
+    """A ratio from 0 to 1 as per cent with one digit."""
+    return None if ratio is None else round(ratio * 100, 1)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """A length of time in its two largest units."""
+    left = int(seconds or 0)
+    parts = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+@register.filter
+def hexadecimal(value: Any) -> str:
+    """Bytes as hexadecimal digits."""
+    return bytes(value).hex()
+
+
 @register.filter
 def initials(text: str) -> str:
     """Two letters that stand for a name."""
