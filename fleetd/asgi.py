@@ -7,4 +7,8 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetd.settings.base")
 
-application = ProtocolTypeRouter({"http": get_asgi_application()})
+django_application = get_asgi_application()  # before anything that imports models
+
+from fleetd.rpc.web import with_rpc  # noqa: E402
+
+application = ProtocolTypeRouter({"http": with_rpc(django_application)})
