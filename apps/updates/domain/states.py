@@ -4,6 +4,7 @@ These tables are the only thing that decides what may follow what; services ask 
 else changes a state.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -58,11 +59,98 @@ class DeploymentState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Bucket(StrEnum):
+    """What a deployment counts as in its phase: the counters are kept by these."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+R, D = RolloutState, DeploymentState
+
+ROLLOUT_TRANSITIONS: Mapping[RolloutState, frozenset[RolloutState]] = {
+    R.DRAFT: frozenset({R.PENDING_APPROVAL, R.SCHEDULED, R.RUNNING, R.CANCELLED}),
+    R.PENDING_APPROVAL: frozenset({R.SCHEDULED, R.CANCELLED}),
+    R.SCHEDULED: frozenset({R.RUNNING, R.CANCELLED}),
+    R.RUNNING: frozenset({R.PAUSED, R.HALTED, R.COMPLETED, R.CANCELLED}),
+    R.PAUSED: frozenset({R.RUNNING, R.HALTED, R.CANCELLED}),
+    # A failed gate cannot be passed any more.
+    R.HALTED: frozenset({R.CANCELLED, R.ROLLING_BACK}),
+    R.ROLLING_BACK: frozenset({R.ROLLED_BACK, R.HALTED}),
+    R.ROLLED_BACK: frozenset(),
+    R.COMPLETED: frozenset(),
+    R.CANCELLED: frozenset(),
+}
+
+# In the order in which a device goes through them.
 ACTIVE_DEPLOYMENT_STATES = (
-    DeploymentState.OFFERED,
-    DeploymentState.DOWNLOADING,
-    DeploymentState.DOWNLOADED,
-    DeploymentState.INSTALLING,
-    DeploymentState.REBOOTING,
-    DeploymentState.VERIFYING,
+    D.OFFERED,
+    D.DOWNLOADING,
+    D.DOWNLOADED,
+    D.INSTALLING,
+    D.REBOOTING,
+    D.VERIFYING,
 )
+# Until here a device can stop without harm; from installing on it finishes on its own.
+STOPPABLE_DEPLOYMENT_STATES = (D.OFFERED, D.DOWNLOADING, D.DOWNLOADED)
+REPORTED_FINAL_STATES = frozenset({D.SUCCEEDED, D.FAILED, D.ROLLED_BACK})
+FINAL_DEPLOYMENT_STATES = REPORTED_FINAL_STATES | {
+    D.TIMED_OUT,
+    D.CANCELLED,
+    D.SKIPPED,
+    D.SUPERSEDED,
+}
+
+
+def _deployment_transitions() -> dict[DeploymentState, frozenset[DeploymentState]]:
+    """Active states only go forward, skipping where a report was lost; final ones stay."""
+    table = {state: frozenset[DeploymentState]() for state in FINAL_DEPLOYMENT_STATES}
+    table[D.WAITING] = frozenset({D.OFFERED, D.CANCELLED, D.SKIPPED, D.SUPERSEDED})
+    for place, state in enumerate(ACTIVE_DEPLOYMENT_STATES):
+        later = frozenset(ACTIVE_DEPLOYMENT_STATES[place + 1 :])
+        stopped = {D.CANCELLED, D.SUPERSEDED} if state in STOPPABLE_DEPLOYMENT_STATES else set()
+        # Skipped: the device was taken out, so its outcome says nothing about the release.
+        table[state] = later | REPORTED_FINAL_STATES | {D.TIMED_OUT, D.SKIPPED} | stopped
+    return table
+
+
+DEPLOYMENT_TRANSITIONS: Mapping[DeploymentState, frozenset[DeploymentState]] = (
+    _deployment_transitions()
+)
+
+_BUCKETS: Mapping[DeploymentState, Bucket] = {
+    D.WAITING: Bucket.WAITING,
+    **dict.fromkeys(ACTIVE_DEPLOYMENT_STATES, Bucket.ACTIVE),
+    D.SUCCEEDED: Bucket.SUCCEEDED,
+    # Time-outs and roll-backs speak against the release as much as failures do.
+    D.FAILED: Bucket.FAILED,
+    D.ROLLED_BACK: Bucket.FAILED,
+    D.TIMED_OUT: Bucket.FAILED,
+    D.CANCELLED: Bucket.CANCELLED,
+    D.SUPERSEDED: Bucket.CANCELLED,
+    D.SKIPPED: Bucket.SKIPPED,
+}
+
+
+def can_rollout_become(state: RolloutState, target: RolloutState) -> bool:
+    """Whether a rollout may go from one state to the other in one step."""
+    return target in ROLLOUT_TRANSITIONS[state]
+
+
+def can_deployment_become(state: DeploymentState, target: DeploymentState) -> bool:
+    """Whether a deployment may go from one state to the other in one step."""
+    return target in DEPLOYMENT_TRANSITIONS[state]
+
+
+def deployment_states_before(target: DeploymentState) -> tuple[DeploymentState, ...]:
+    """All states from which `target` may be reached in one step, for conditional updates."""
+    return tuple(s for s in DeploymentState if can_deployment_become(s, target))
+
+
+def bucket_of(state: DeploymentState) -> Bucket:
+    """What a deployment in this state counts as."""
+    return _BUCKETS[state]

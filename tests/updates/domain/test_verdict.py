@@ -1,0 +1,63 @@
+"""One sentence that says what a rollout is doing."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from apps.updates.domain import engine
+from apps.updates.domain.engine import LogEvent, RolloutStatus, replay
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.verdict import summary, verdict
+from tests.updates.domain.test_engine import START, created, started
+
+
+@dataclass
+class Seen:
+    """A rollout as `verdict` takes it."""
+
+    state: RolloutStatus
+    numbers: tuple[Counts, ...]
+
+    def status(self) -> RolloutStatus:
+        return self.state
+
+    def counts(self) -> tuple[Counts, ...]:
+        return self.numbers
+
+
+NOW = (Counts(waiting=1, active=2, succeeded=1), Counts(waiting=12))
+RUNNING = started((4, 12))
+
+
+@pytest.mark.parametrize(
+    ("events", "sentence"),
+    [
+        ([created()], "Draft: nothing happens until it is started."),
+        (
+            RUNNING,
+            "Running in phase 1 of 2: 1 of 4 succeeded, 3 to go"
+            " (2 at work, 1 waiting for their devices).",
+        ),
+        (
+            [*RUNNING, LogEvent(engine.PAUSED, START)],
+            "Paused in phase 1 of 2: 1 of 4 succeeded, 3 to go"
+            " (2 at work, 1 waiting for their devices).",
+        ),
+        (
+            [*RUNNING, LogEvent(engine.CANCELLED, START)],
+            "Cancelled: 1 of 16 succeeded, 2 still finishing.",
+        ),
+        ([created(), LogEvent(engine.CANCELLED, START)], "Cancelled before it was started."),
+    ],
+)
+def test_the_verdict_says_what_it_waits_for(events: list[LogEvent], sentence: str) -> None:
+    assert verdict(Seen(replay(events), NOW)) == sentence
+
+
+def test_every_kind_of_log_entry_reads_as_a_sentence() -> None:
+    data = {"index": 0, "reason": "1 of 1 succeeded", "sizes": [2], "phases": {"0": {"active": 2}}}
+    kinds = [v for k, v in vars(engine).items() if k.isupper() and isinstance(v, str)]
+    sentences = {summary(kind, data) for kind in kinds}
+    assert len(sentences) == len(kinds)
+    assert all(s[0].isupper() and s.endswith(".") for s in sentences)
+    assert summary(engine.COUNTED, data) == "Phase 1: 2 at work."
