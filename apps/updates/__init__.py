@@ -1,0 +1,1 @@
+"""Artifacts, releases, rollouts and deployments: the update engine."""

@@ -8,8 +8,11 @@ from django.db.models import Q
 
 from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
 from apps.devices.models import Device
+from apps.updates.domain import engine
+from apps.updates.domain.gate import Counts
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
+    Bucket,
     DeploymentState,
     GateDecision,
     PhaseState,
@@ -62,21 +65,22 @@ class Release(OrgOwnedModel):
         return f"{self.name} {self.version}"
 
 
+class ComponentKind(models.TextChoices):
+    """What is installed, and so how."""
+
+    FIRMWARE = "firmware"
+    BINARY = "binary"
+    SCRIPT = "script"
+    CONFIG = "config"
+
+
 class Component(OrgOwnedModel):
     """One part of a release: an artifact, how to install it, and how to verify that it works."""
-
-    class Kind(models.TextChoices):
-        """What is installed, and so how."""
-
-        FIRMWARE = "firmware"
-        BINARY = "binary"
-        SCRIPT = "script"
-        CONFIG = "config"
 
     release = TenantForeignKey(Release, models.CASCADE, related_name="components")
     position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
-    kind = models.CharField(max_length=20, choices=Kind)
+    kind = models.CharField(max_length=20, choices=ComponentKind)
     artifact = TenantForeignKey(Artifact, related_name="+")
     target = models.CharField(max_length=512, blank=True)
     file_mode = models.PositiveSmallIntegerField(default=0o644)
@@ -91,6 +95,9 @@ class Component(OrgOwnedModel):
             ),
             models.UniqueConstraint(
                 fields=["organization", "release", "name"], name="component_name"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=ComponentKind.values), name="component_kind"
             ),
         ]
 
@@ -115,6 +122,10 @@ class Rollout(OrgOwnedModel):
     # The pointer: deployments of phases up to this index may start; -1 before the start.
     open_phase = models.SmallIntegerField(default=-1)
     deployment_timeout_seconds = models.PositiveIntegerField(default=3600)
+    # The engine's state after the last event of the log, so that deciding needs no replay. The
+    # columns above and those of the phases repeat what lists are filtered by and what is shown.
+    snapshot = models.JSONField(default=dict)
+    state_hash = models.CharField(max_length=64)
     event_count = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(
@@ -136,6 +147,14 @@ class Rollout(OrgOwnedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def status(self) -> engine.RolloutStatus:
+        """The engine's state as of the last event."""
+        return engine.restore(self.snapshot)
+
+    def counts(self) -> tuple[Counts, ...]:
+        """The counters of the phases as they are now, by index; phases should be prefetched."""
+        return tuple(phase.counts for phase in sorted(self.phases.all(), key=lambda p: p.index))
 
 
 class Phase(OrgOwnedModel):
@@ -168,10 +187,18 @@ class Phase(OrgOwnedModel):
             models.UniqueConstraint(
                 fields=["organization", "rollout", "index"], name="phase_index"
             ),
+            models.CheckConstraint(
+                condition=Q(state__in=[s.value for s in PhaseState]), name="phase_state"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def counts(self) -> Counts:
+        """The counters, as the gate takes them."""
+        return Counts(**{bucket.value: getattr(self, bucket.value) for bucket in Bucket})
 
 
 class RolloutEvent(OrgOwnedModel):
@@ -258,4 +285,3 @@ class Deployment(OrgOwnedModel):
 
     def __str__(self) -> str:
         return f"{self.device_id} in {self.rollout_id}"
-

@@ -1,0 +1,16 @@
+"""The updates app's Django configuration."""
+
+from importlib import import_module
+
+from django.apps import AppConfig
+
+
+class UpdatesConfig(AppConfig):
+    """Artifacts, releases, rollouts and deployments."""
+
+    name = "apps.updates"
+
+    def ready(self) -> None:
+        """Registers tasks and subscribers."""
+        for module in ("tasks", "subscribers"):
+            import_module(f"{self.name}.{module}")

@@ -1,0 +1,1 @@
+"""What updates does when something happens to devices."""
