@@ -11,7 +11,7 @@ from fleetd.settings.env import SettingError
 from fleetd.settings.layout import DataLayout, read_private
 from fleetd.settings.logs import configure_structlog, logging_config
 from fleetd.settings.registry import environment
-from fleetd.settings.secrets import database_weakness, weakness
+from fleetd.settings.secrets import weak_secrets
 
 env = environment()
 for sentence in env.warnings():
@@ -50,8 +50,8 @@ CSRF_TRUSTED_ORIGINS = [f"{_external.scheme}://{_external.netloc}"]
 SECRET_KEY = env.raw("FLEETD_SECRET_KEY") or read_private(LAYOUT.secret_key) or ""
 # A missing key stops whoever needs it: Django refuses to read an empty one. Commands that need
 # none, such as makemigrations, work without.
-if IS_PRODUCTION and SECRET_KEY and (_weakness := weakness(SECRET_KEY)):
-    raise SettingError(f"FLEETD_SECRET_KEY {_weakness}; FLEETD_MODE=development allows it")
+if _weak := weak_secrets(env):
+    raise SettingError("; ".join(_weak))
 CA_DIR = LAYOUT.ca
 CA_CERT_FILE = env.find_path("FLEETD_CA_CERT_FILE") or CA_DIR / "ca.crt"
 CA_KEY_FILE = env.find_path("FLEETD_CA_KEY_FILE") or CA_DIR / "ca.key"
@@ -67,11 +67,6 @@ BOOTSTRAP_ORG = env.find_text("FLEETD_BOOTSTRAP_ORG")
 DB_ROLE = env.text("FLEETD_DB_ROLE")
 _app_url = env.raw("DATABASE_URL")
 _owner_url = env.raw("FLEETD_DATABASE_OWNER_URL")
-for _name, _url in (("DATABASE_URL", _app_url), ("FLEETD_DATABASE_OWNER_URL", _owner_url)):
-    if IS_PRODUCTION and _url and (_weakness := database_weakness(_url)):
-        raise SettingError(
-            f"the password in {_name} {_weakness}; FLEETD_MODE=development allows it"
-        )
 if DB_ROLE == "owner" and _app_url and not _owner_url:
     raise SettingError("FLEETD_DATABASE_OWNER_URL is required to work as the schema's owner")
 _given_url = _owner_url if DB_ROLE == "owner" else _app_url
@@ -128,6 +123,7 @@ CELERY_TIMEZONE = "UTC"
 
 # --- Artifacts ---
 STORAGE_URL = env.find_text("FLEETD_STORAGE_URL") or f"file://{LAYOUT.artifacts}"
+ARTIFACT_MAX_BYTES = env.integer("FLEETD_ARTIFACT_MAX_BYTES")
 
 # --- Django ---
 _PRODUCT_APPS = [
@@ -258,13 +254,11 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 # --- Static files ---
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
-        "OPTIONS": {"manifest_strict": False},
-    },
+    "staticfiles": {"BACKEND": "fleetd.static_storage.StaticStorage"},
 }
 
 # --- REST ---

@@ -138,6 +138,12 @@ SETTINGS: tuple[Setting, ...] = (
         shown_default="file://$FLEETD_DATA_DIR/artifacts",
     ),
     Setting(
+        "FLEETD_ARTIFACT_MAX_BYTES",
+        Kind.INTEGER,
+        "4294967296",
+        "Largest artifact that is accepted, in bytes",
+    ),
+    Setting(
         "FLEETD_BOOTSTRAP_EMAIL",
         Kind.TEXT,
         None,

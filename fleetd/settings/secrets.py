@@ -2,6 +2,8 @@
 
 from urllib.parse import unquote, urlsplit
 
+from fleetd.settings.env import Environment
+
 MIN_SECRET_BYTES = 32
 MIN_DIFFERENT_CHARACTERS = 10
 SAMPLES = ("changeme", "change-me", "change_me", "insecure", "example", "default", "password")
@@ -29,3 +31,18 @@ def database_weakness(url: str) -> str | None:
     if parts.password is None and "host=/" in unquote(parts.query):
         return None
     return weakness(unquote(parts.password) if parts.password else None)
+
+
+def weak_secrets(environment: Environment) -> list[str]:
+    """What production refuses to start with, in one sentence each. Values are never repeated."""
+    if environment.text("FLEETD_MODE") != "production":
+        return []
+    found = []
+    key = environment.raw("FLEETD_SECRET_KEY")
+    if key is not None and (reason := weakness(key)):
+        found.append(f"FLEETD_SECRET_KEY {reason}")
+    for name in ("DATABASE_URL", "FLEETD_DATABASE_OWNER_URL"):
+        url = environment.raw(name)
+        if url is not None and (reason := database_weakness(url)):
+            found.append(f"the password in {name} {reason}")
+    return [f"{text}; only FLEETD_MODE=development allows that" for text in found]

@@ -47,15 +47,15 @@ class Spec:
     stop_seconds: float = 8.0
 
 
-def spawn(spec: Spec) -> subprocess.Popen[bytes]:
+def spawn(spec: Spec, output: Path | None = None) -> subprocess.Popen[bytes]:
     """Starts a child in a session of its own, so that Ctrl-C reaches the supervisor alone."""
     identity = spec.identity
-    with spec.log.open("ab") as log:
+    with spec.log.open("ab") as log, (output or spec.log).open("ab") as standard_output:
         return subprocess.Popen(  # noqa: S603  commands are ours
             list(spec.command),
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=standard_output,
+            stderr=log,
             env=dict(spec.environment),
             cwd=spec.directory,
             pass_fds=spec.keep_open,

@@ -1,0 +1,112 @@
+"""`fleetd`: the command of whoever runs the server.
+
+argparse and no Django in this process: `fleetd up` stays as long as the platform runs.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleetd.settings.registry import environment
+from fleetd.supervisor.claims import is_running
+from fleetd.supervisor.commands import ROOT, child_environment
+from fleetd.supervisor.processes import StartError
+
+DEMO_FOLDER = "demo"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed, rest = _parser().parse_known_args(given)
+    if rest and parsed.run not in (_migrate, _check, _createowner, _setup_url):
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return int(parsed.run(parsed, rest))
+    except StartError as error:
+        sys.stderr.write(f"fleetd: {error}\n")
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fleetd", description="Runs and maintains a fleetd platform on this machine."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    up = commands.add_parser("up", help="run the platform until Ctrl-C")
+    up.set_defaults(run=_up)
+    demo = commands.add_parser("demo", help="the same with a simulated fleet and a rollout")
+    demo.add_argument("--devices", type=int, default=200, help="size of the simulated fleet")
+    demo.set_defaults(run=_demo)
+    for name, run, text in (
+        ("migrate", _migrate, "bring the database schema up to date, as its owner"),
+        ("check", _check, "check the settings as for a public installation"),
+        ("createowner", _createowner, "create an organization and its owner"),
+        ("setup-url", _setup_url, "print a new link for the first visit"),
+    ):
+        commands.add_parser(name, help=text, add_help=False).set_defaults(run=run)
+    config = commands.add_parser("config", help="about the settings")
+    kinds = config.add_subparsers(metavar="WHAT", required=True)
+    kinds.add_parser("reference", help="print the table of all settings").set_defaults(
+        run=_config_reference
+    )
+    return parser
+
+
+def _up(_: argparse.Namespace, __: list[str]) -> int:
+    from fleetd.supervisor.platform import Platform
+
+    return asyncio.run(Platform().run())
+
+
+def _demo(parsed: argparse.Namespace, _: list[str]) -> int:
+    from fleetd.supervisor.demo import run_demo
+
+    if not environment().is_set("FLEETD_DATA_DIR"):
+        # Simulated devices never mix with the real ones of `fleetd up`.
+        os.environ["FLEETD_DATA_DIR"] = str(environment().path("FLEETD_DATA_DIR") / DEMO_FOLDER)
+    return asyncio.run(run_demo(parsed.devices))
+
+
+def _config_reference(_: argparse.Namespace, __: list[str]) -> int:
+    from fleetd.settings.reference import reference
+
+    sys.stdout.write(reference())
+    return 0
+
+
+def _migrate(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["migrate", *rest], FLEETD_DB_ROLE="owner")
+
+
+def _check(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["check", "--deploy", *rest])
+
+
+def _createowner(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["createowner", *rest])
+
+
+def _setup_url(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["setup_url", *rest])
+
+
+def _manage(arguments: list[str], **changes: str) -> int:
+    """Runs a Django command, with the embedded servers for as long as it takes if none run."""
+    from fleetd.supervisor.platform import Platform
+
+    platform = Platform()
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    values = child_environment(platform.layout) | changes
+    given = all(platform.environment.is_set(n) for n in ("DATABASE_URL", "REDIS_URL"))
+    if given or is_running(platform.layout.lock) or {"-h", "--help"} & set(arguments):
+        return subprocess.run(command, env=values, cwd=Path.cwd()).returncode  # noqa: S603
+    return asyncio.run(platform.run_one(command, values))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Whether the schema and the static files are those of this code already."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fleetd.settings.layout import DataLayout, read_private, write_private
+from fleetd.supervisor.commands import ROOT
+
+# The database's guards follow from the models and the core, so all of apps/ counts.
+_SOURCES = ("apps", "static")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Which code prepared a data directory, and whether somebody owns the platform by now."""
+
+    code: str
+    has_owner: bool
+
+
+def code_fingerprint() -> str:
+    """Changes whenever migrations, models, libraries or static files do."""
+    digest = hashlib.sha256((ROOT / "requirements" / "base.txt").read_bytes())
+    for folder in _SOURCES:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(str(path.relative_to(ROOT)).encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _note(layout: DataLayout) -> Path:
+    return layout.root / "prepared.json"
+
+
+def prepared_note(layout: DataLayout, fingerprint: str) -> Prepared | None:
+    """What was prepared, if the same code did it and came to its end."""
+    try:
+        note = Prepared(**json.loads(read_private(_note(layout)) or "{}"))
+    except (ValueError, TypeError):
+        return None
+    return note if note.code == fingerprint else None
+
+
+def remember_prepared(layout: DataLayout, note: Prepared) -> None:
+    """Notes that everything is up to date."""
+    write_private(_note(layout), json.dumps(asdict(note)))
+
+
+def forget_prepared(layout: DataLayout) -> None:
+    """Before a change begins, so that one that is cut off is done again."""
+    _note(layout).unlink(missing_ok=True)
