@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 import structlog
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import BadRequest, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 from django.forms import BaseForm
 from django.http import (
     Http404,
@@ -42,6 +43,10 @@ log = structlog.get_logger(__name__)
 
 LIVE_MARK = "fleetd-live"
 ORGANIZATION_KEY = "organization_id"
+
+T = TypeVar("T")
+
+_CORRECTABLE = (Kind.INVALID, Kind.CONFLICT, Kind.STATE, Kind.STALE)
 
 
 class OrgRequest(HttpRequest):
@@ -108,6 +113,31 @@ def go(request: HttpRequest, to: Any, *args: Any, **kwargs: Any) -> HttpResponse
 def is_fragment(request: HttpRequest) -> bool:
     """Whether only a part of the page is asked for."""
     return _wants_fragment(request)
+
+
+def attempt(request: HttpRequest, operation: Callable[[], T], done: str = "") -> T | None:
+    """Runs one service for a button; the next page says what came of it.
+
+    What the person can do something about becomes a message, and answers None; any other failure
+    goes on to its own page. A savepoint keeps a refused operation from leaving half of itself.
+    """
+    try:
+        with transaction.atomic():
+            result = operation()
+    except FleetdError as error:
+        if error.kind not in _CORRECTABLE:
+            raise
+        for line in failure_lines(error):
+            messages.error(request, line)
+        return None
+    if done:
+        messages.success(request, done)
+    return result
+
+
+def failure_lines(error: FleetdError) -> list[str]:
+    """What to say about a failure: one line per field that it names, else its message."""
+    return [item.message for item in error.fields] or [error.message]
 
 
 def add_failure(form: BaseForm, error: FleetdError) -> None:
