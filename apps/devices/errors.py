@@ -13,7 +13,7 @@ class DeviceNotActive(FleetdError):
     default_message = "The device is not active."
 
 
-class DeviceDecommissioned(FleetdError):
+class DeviceIsDecommissioned(FleetdError):
     kind, code = Kind.STATE, "device_decommissioned"
     default_message = "The device has been decommissioned. It can enroll again as a new device."
 

@@ -70,6 +70,10 @@ class DeviceState(OrgOwnedModel):
     connectivity = models.CharField(
         max_length=20, choices=_choices(Connectivity), default=Connectivity.NEVER_SEEN.value
     )
+    # What it was before the latest write, so that the statement that writes can tell transitions.
+    previous_connectivity = models.CharField(
+        max_length=20, choices=_choices(Connectivity), default=Connectivity.NEVER_SEEN.value
+    )
     # Which stream of which gateway the device is on: the newest stream wins.
     session_id = models.UUIDField(null=True)
     connected_at = models.DateTimeField(null=True)

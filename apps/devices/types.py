@@ -142,3 +142,25 @@ class Facts:
     hostname: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     installed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """A machine that enrolls: who it is, what its token gives it, and whether it has to wait."""
+
+    hardware_id: str
+    facts: Facts
+    agent_version: str = ""
+    tags: tuple[str, ...] = ()
+    group_ids: tuple[UUID, ...] = ()
+    is_pending: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A device whose connectivity changed."""
+
+    device_id: UUID
+    before: str
+    after: str
