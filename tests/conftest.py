@@ -1,0 +1,83 @@
+"""The cast: acme (alice owner, bob viewer, erin operator) and globex (charlie admin).
+
+Each organization has two devices and a group of the first one. People are given as the actors
+that doors build for them.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from apps.core.actors import Actor
+from apps.core.authz import Role
+from apps.core.tenancy import tenant
+from apps.organizations.models import Membership
+from tests import factories
+from tests.factories import Cast
+
+
+@pytest.fixture
+def acme(db: None) -> Cast:
+    """The organization most tests work in."""
+    return factories.cast("Acme")
+
+
+@pytest.fixture
+def globex(db: None) -> Cast:
+    """The other organization, which must never be reached."""
+    return factories.cast("Globex")
+
+
+@pytest.fixture
+def alice_member(acme: Cast) -> Membership:
+    """Alice's membership, with her account."""
+    return factories.membership(acme.id, factories.user("alice@acme.test"), Role.OWNER)
+
+
+@pytest.fixture
+def bob_member(acme: Cast) -> Membership:
+    """Bob's membership, with his account."""
+    return factories.membership(acme.id, factories.user("bob@acme.test"), Role.VIEWER)
+
+
+@pytest.fixture
+def erin_member(acme: Cast) -> Membership:
+    """Erin's membership, with her account."""
+    return factories.membership(acme.id, factories.user("erin@acme.test"), Role.OPERATOR)
+
+
+@pytest.fixture
+def charlie_member(globex: Cast) -> Membership:
+    """Charlie's membership, with his account."""
+    return factories.membership(globex.id, factories.user("charlie@globex.test"), Role.ADMIN)
+
+
+@pytest.fixture
+def alice(alice_member: Membership) -> Actor:
+    """Owner of acme."""
+    return factories.actor(alice_member)
+
+
+@pytest.fixture
+def bob(bob_member: Membership) -> Actor:
+    """Viewer of acme."""
+    return factories.actor(bob_member)
+
+
+@pytest.fixture
+def erin(erin_member: Membership) -> Actor:
+    """Operator of acme."""
+    return factories.actor(erin_member)
+
+
+@pytest.fixture
+def charlie(charlie_member: Membership) -> Actor:
+    """Administrator of globex."""
+    return factories.actor(charlie_member)
+
+
+@pytest.fixture
+def in_acme(acme: Cast, globex: Cast) -> Iterator[None]:
+    """Opens acme's tenant, as a door does. Globex exists, and stays out of reach."""
+    with tenant(acme.id):
+        yield
