@@ -176,6 +176,8 @@ class Engine:
                 await self._install(active)
             if active.phase == VERIFY:
                 await self._verify(active)
+        except Stopped:
+            raise
         except StepFailed as failure:
             self._turn_back(active, failure)
         except OSError as error:

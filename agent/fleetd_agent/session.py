@@ -255,9 +255,9 @@ class Session:
 
 
 def _ended_by(error: grpc.aio.AioRpcError) -> Ended:
-    pairs = [(str(key), value) for key, value in error.trailing_metadata() or ()]
+    metadata: Any = error.trailing_metadata() or ()
     try:
-        retry_after = float(dict(pairs).get("retry-after", 0))
+        retry_after = float(dict(metadata).get("retry-after", 0))
     except (TypeError, ValueError):
         retry_after = 0.0
     reason = f"{error.code().name.lower()}: {error.details()}"[:300]

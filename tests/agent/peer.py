@@ -196,25 +196,31 @@ class Peer:
         assert first.sequence == 1
         pem = context.auth_context()["x509_pem_cert"][0]
         serial = str(x509.load_pem_x509_certificate(pem).serial_number)
-        stream = Stream(context.write, first.hello, serial)
-        self.streams.append(stream)
+        lock = asyncio.Lock()
+
+        async def send(message: pb.ConnectResponse) -> None:
+            async with lock:  # grpc refuses a second write before the first is done
+                await context.write(message)
+
+        stream = Stream(send, first.hello, serial)
         welcome = pb.Welcome(
             device_id="device-1", heartbeat_interval_seconds=self.heartbeat_seconds
         )
         welcome.server_time.GetCurrentTime()
-        await context.write(pb.ConnectResponse(welcome=welcome))
+        await send(pb.ConnectResponse(welcome=welcome))
+        self.streams.append(stream)
         try:
             while (message := await context.read()) is not grpc.aio.EOF:
                 stream.received.append(message)
-                await self._acknowledge(context, message)
+                await self._acknowledge(stream, message)
         finally:
             stream.is_over = True
 
-    async def _acknowledge(self, context: Any, message: pb.ConnectRequest) -> None:
+    async def _acknowledge(self, stream: Stream, message: pb.ConnectRequest) -> None:
         if message.WhichOneof("payload") != "deployment_report" or not self.acknowledges:
             return
         report = message.deployment_report
-        await context.write(
+        await stream.send(
             pb.ConnectResponse(
                 acknowledgement=pb.Acknowledgement(
                     sequence=message.sequence,
