@@ -9,12 +9,10 @@ from django.template import TemplateDoesNotExist
 from django.template.loader import render_to_string
 
 from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
-from apps.core.rest.problems import Problem, is_api, problem_response
+from apps.core.rest.problems import INTERNAL, is_api, problem_response
 from apps.core.web import error_response
 
 log = structlog.get_logger(__name__)
-
-INTERNAL = Problem(500, "internal_error", "Something broke on our side. Report the request id.")
 
 
 class CsrfFailed(PermissionDenied):

@@ -87,11 +87,17 @@ def _fleet() -> Sequence[object]:
 
 
 def _auth() -> Sequence[object]:
-    return ()
+    from apps.accounts.rpc.servicer import AccountsServicer
+    from apps.organizations.rpc.servicer import CallerServicer
+
+    return (CallerServicer(), AccountsServicer())
 
 
 def _organization() -> Sequence[object]:
-    return ()
+    from apps.audit.rpc.servicer import AuditServicer
+    from apps.organizations.rpc.servicer import OrganizationsServicer
+
+    return (OrganizationsServicer(), AuditServicer())
 
 
 def _enrollment() -> Sequence[object]:

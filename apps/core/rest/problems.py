@@ -44,6 +44,9 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+INTERNAL = Problem(500, "internal_error", "Something broke on our side. Report the request id.")
+
+
 def problem_of(error: FleetdError) -> Problem:
     """The problem that a failure is, by the table of kinds."""
     status = STATUS[error.kind]

@@ -1,0 +1,1 @@
+"""The REST door as a whole: its document and its reference page."""
