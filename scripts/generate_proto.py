@@ -6,6 +6,7 @@ protovalidate wheel as a descriptor, because the registry that holds the file is
 offline. The agent gets a copy of its own, so that it installs without the platform.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -51,7 +52,9 @@ def run_protoc(descriptors: Path, out: Path, files: list[str], *, connect: bool)
     ]
     if connect:
         command += [f"--connectrpc_out={out}", "--connectrpc_opt=protobuf=google"]
-    subprocess.run([*command, *files], check=True, cwd=PROTO)
+    # The plugins lie beside this Python, also where its environment is not activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    subprocess.run([*command, *files], check=True, cwd=PROTO, env={**os.environ, "PATH": path})
 
 
 def package(out: Path, target: Path, name: str) -> None:
@@ -62,30 +65,64 @@ def package(out: Path, target: Path, name: str) -> None:
     for file in sorted(target.rglob("*.py*")):
         text = file.read_text()
         text = pattern.sub(lambda m: f"{m[1]}{m[2]} {name}.{m[3]}", text)
-        text = re.sub(r"\b(?<![\w.'/])(public\.v1|internal\.\w+\.v1|buf\.validate)\.(\w+_pb2)\b",
-                      lambda m: f"{name}.{m[1]}.{m[2]}", text)
+        text = re.sub(
+            r"\b(?<![\w.'/])(public\.v1|internal\.\w+\.v1|buf\.validate)\.(\w+_pb2)\b",
+            lambda m: f"{name}.{m[1]}.{m[2]}",
+            text,
+        )
         file.write_text(HEADER + text)
     for folder in [target, *(p for p in target.rglob("*") if p.is_dir())]:
         (folder / "__init__.py").write_text(HEADER)
 
 
-def main() -> None:
-    """Regenerates both packages."""
+TARGETS = {"fleetd/pb": "fleetd.pb", "agent/fleetd_agent/pb": "fleetd_agent.pb"}
+
+
+def generate(root: Path) -> None:
+    """Writes both packages below `root`."""
     every = sorted(str(p.relative_to(PROTO)) for p in PROTO.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         descriptors = Path(folder) / "validate.binpb"
         write_validate_descriptors(descriptors)
-        for index, (files, target, name, connect) in enumerate(
-            [
-                (every, ROOT / "fleetd" / "pb", "fleetd.pb", True),
-                (AGENT_FILES, ROOT / "agent" / "fleetd_agent" / "pb", "fleetd_agent.pb", False),
-            ]
-        ):
-            out = Path(folder) / str(index)
+        for target, name in TARGETS.items():
+            out = Path(folder) / name
             out.mkdir()
-            run_protoc(descriptors, out, ["buf/validate/validate.proto", *files], connect=connect)
-            package(out, target, name)
+            is_platform = name == "fleetd.pb"
+            files = ["buf/validate/validate.proto", *(every if is_platform else AGENT_FILES)]
+            run_protoc(descriptors, out, files, connect=is_platform)
+            package(out, root / target, name)
+
+
+def differences() -> list[str]:
+    """Files of the committed packages that are not what proto/ generates."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        return [
+            name
+            for target in TARGETS
+            for name in sorted(_sources(ROOT, target) | _sources(Path(folder), target))
+            if _text(ROOT / name) != _text(Path(folder) / name)
+        ]
+
+
+def _sources(root: Path, target: str) -> set[str]:
+    return {str(p.relative_to(root)) for p in (root / target).rglob("*.py*") if p.suffix != ".pyc"}
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+def main() -> int:
+    """Regenerates both packages; with `--check` only compares."""
+    if "--check" in sys.argv:
+        different = differences()
+        if different:
+            print("not what proto/ generates, run `make proto`:", *different, sep="\n  ")
+        return int(bool(different))
+    generate(ROOT)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
