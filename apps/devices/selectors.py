@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
+from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from redis.exceptions import RedisError
 
@@ -19,6 +22,23 @@ from apps.devices.models import Device, DeviceCount, DeviceGroup, DeviceState, G
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 
 MAX_SEARCH_LENGTH = 200
+VERSIONS_KEPT_SECONDS = 30
+
+_VERSIONS = """
+    SELECT installed.key, installed.value, count(*)
+    FROM devices_device AS device, jsonb_each_text(device.installed) AS installed
+    WHERE device.organization_id = %s AND device.lifecycle <> %s
+    GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledCount:
+    """How many devices have one version of one component."""
+
+    name: str
+    version: str
+    count: int
 
 
 def list_devices(
@@ -90,6 +110,22 @@ def count_devices(actor: Actor) -> dict[tuple[str, str], int]:
             counts[lifecycle, connectivity] = counts.get((lifecycle, connectivity), 0) - late
             counts[offline] = counts.get(offline, 0) + late
     return counts
+
+
+def count_installed_versions(actor: Actor, *, limit: int) -> list[InstalledCount]:
+    """The most common installed versions, decommissioned devices left out; up to 30 s old.
+
+    It reads every device, so pages that are asked again each second share one answer.
+    """
+    require(actor, VIEW_DEVICES)
+    key = f"devices:versions:{actor.organization_id}:{limit}"
+    found: list[InstalledCount] | None = _cached(key)
+    if found is None:
+        with connection.cursor() as cursor:
+            cursor.execute(_VERSIONS, [actor.organization_id, Lifecycle.DECOMMISSIONED, limit])
+            found = [InstalledCount(*row) for row in cursor.fetchall()]
+        _cache(key, found)
+    return found
 
 
 def list_device_groups(actor: Actor, page: PageRequest, *, search: str = "") -> Page[DeviceGroup]:
@@ -240,6 +276,20 @@ def _overdue(organization_id: UUID) -> dict[tuple[str, str], int]:
     )
     counted = rows.values_list("device__lifecycle", "connectivity").annotate(n=Count("device_id"))
     return {(lifecycle, connectivity): n for lifecycle, connectivity, n in counted}
+
+
+def _cached(key: str) -> Any:
+    try:
+        return cache.get(key)
+    except (RedisError, OSError):
+        return None
+
+
+def _cache(key: str, value: Any) -> None:
+    try:
+        cache.set(key, value, timeout=VERSIONS_KEPT_SECONDS)
+    except (RedisError, OSError):
+        return
 
 
 def _swept_lately(organization_id: UUID) -> bool:

@@ -64,7 +64,9 @@ class DeviceList(OrgView):
         if request.GET.get("fragment") == "list":
             return render(request, "devices/list_rows.html", context)
         groups = list_device_groups(request.actor, PageRequest(size=200)).items
-        return render(request, "devices/list.html", {**context, "groups": groups, "choices": CHOICES})
+        return render(
+            request, "devices/list.html", {**context, "groups": groups, "choices": CHOICES}
+        )
 
 
 class DeviceButton(OrgView):

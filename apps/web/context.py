@@ -1,0 +1,122 @@
+"""What every page's frame needs: navigation, the organization, the person's organizations."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise, SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.actors import Actor
+from apps.devices.selectors import count_devices
+from apps.organizations.selectors import list_memberships_of
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place in the navigation; shown to those who hold `permission`."""
+
+    name: str
+    icon: str
+    word: str | Promise
+    key: str
+    permission: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A place as the page shows it."""
+
+    url: str
+    icon: str
+    word: str | Promise
+    key: str
+    is_current: bool
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Places under one heading."""
+
+    heading: str | Promise
+    items: list[Item] = field(default_factory=list)
+
+
+PLACES: tuple[tuple[str | Promise, tuple[Place, ...]], ...] = (
+    ("", (Place("dashboard", "layout-dashboard", _("Dashboard"), "h", "devices.view_devices"),)),
+    (
+        _("Fleet"),
+        (
+            Place("devices", "devices-2", _("Devices"), "d", "devices.view_devices"),
+            Place("device-groups", "folders", _("Groups"), "o", "devices.view_device_groups"),
+            Place(
+                "enrollment-tokens",
+                "plug-connected",
+                _("Enrollment"),
+                "e",
+                "enrollment.view_enrollment_tokens",
+            ),
+        ),
+    ),
+    (
+        _("Software"),
+        (
+            Place("artifacts", "package", _("Artifacts"), "a", "updates.view_artifacts"),
+            Place("releases", "versions", _("Releases"), "l", "updates.view_releases"),
+            Place("rollouts", "rocket", _("Rollouts"), "r", "updates.view_rollouts"),
+        ),
+    ),
+    (
+        _("Record"),
+        (Place("audit-entries", "shield-check", _("Audit trail"), "u", "audit.view_entries"),),
+    ),
+)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """The context processor. Looked up only where a template asks, so that errors need nothing."""
+    return {"shell": SimpleLazyObject(lambda: _shell(request))}
+
+
+def _shell(request: HttpRequest) -> dict[str, Any]:
+    actor: Actor | None = getattr(request, "actor", None) or None
+    if actor is None or actor.user_id is None:
+        return {}
+    organizations = [m.organization for m in list_memberships_of(actor.user_id)]
+    current = next((o for o in organizations if o.id == actor.organization_id), None)
+    return {
+        "organization": current,
+        "organizations": organizations,
+        "navigation": _navigation(request, actor),
+        "switch_url": reverse("organization-switch"),
+        "sign_out_url": reverse("account_logout"),
+    }
+
+
+def _navigation(request: HttpRequest, actor: Actor) -> list[Group]:
+    groups = []
+    for heading, places in PLACES:
+        items = [
+            i for p in places if actor.has_perm(p.permission) and (i := _item(request, actor, p))
+        ]
+        if items:
+            groups.append(Group(heading, items))
+    return groups
+
+
+def _item(request: HttpRequest, actor: Actor, place: Place) -> Item | None:
+    try:
+        url = reverse(place.name)
+    except NoReverseMatch:
+        return None
+    here = request.path == url or (url != "/" and request.path.startswith(f"{url}/"))
+    count = _pending(actor) if place.name == "devices" else 0
+    return Item(url, place.icon, place.word, place.key, here, count)
+
+
+def _pending(actor: Actor) -> int:
+    """Devices that wait for somebody's approval."""
+    totals = count_devices(actor)
+    return sum(n for (lifecycle, _connectivity), n in totals.items() if lifecycle == "pending")

@@ -1,0 +1,52 @@
+"""The dashboard: the fleet at a glance; every number opens the list that it counts."""
+
+from collections import Counter
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from apps.audit.selectors import list_entries
+from apps.core.actors import Actor
+from apps.core.pagination import PageRequest
+from apps.core.web import OrgRequest, OrgView
+from apps.devices.selectors import count_devices, count_installed_versions
+
+VERSIONS = 8
+ENTRIES = 10
+
+
+class Dashboard(OrgView):
+    """The page behind the logo."""
+
+    def get(self, request: OrgRequest) -> HttpResponse:
+        """The page, or its live part alone."""
+        context = _context(request.actor)
+        is_body = request.GET.get("fragment") == "body"
+        return render(request, f"web/dashboard{'_body' if is_body else ''}.html", context)
+
+
+def _context(actor: Actor) -> dict[str, Any]:
+    may_audit = actor.has_perm("audit.view_entries")
+    return {
+        "actor": actor,
+        "summary": summary(count_devices(actor)),
+        "versions": count_installed_versions(actor, limit=VERSIONS),
+        "may_audit": may_audit,
+        "entries": list_entries(actor, PageRequest(size=ENTRIES)).items if may_audit else [],
+    }
+
+
+def summary(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
+    """The tiles' numbers. Connectivity counts active devices, as the lists behind the tiles do."""
+    lives: Counter[str] = Counter()
+    for (lifecycle, _connectivity), number in counts.items():
+        lives[lifecycle] += number
+    states = ("online", "degraded", "offline", "never_seen")
+    shown: dict[str, Any] = {state: counts.get(("active", state), 0) for state in states}
+    names = ("pending", "active", "quarantined", "decommissioned")
+    shown |= {name: lives[name] for name in names} | {"total": lives.total()}
+    shown["online_percent"] = (
+        round(100 * shown["online"] / lives["active"]) if lives["active"] else 0
+    )
+    return shown
