@@ -120,6 +120,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CONCURRENCY = env.integer("FLEETD_WORKER_CONCURRENCY")
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "organizations.sweep", "schedule": 5.0}}
 
 # --- Artifacts ---
 STORAGE_URL = env.find_text("FLEETD_STORAGE_URL") or f"file://{LAYOUT.artifacts}"
