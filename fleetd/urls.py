@@ -17,6 +17,7 @@ api_v1 = [
     path("", include("apps.organizations.api.urls")),
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.audit.api.urls")),
+    path("", include("apps.devices.api.urls")),
     re_path(r"", UnknownResource.as_view()),
 ]
 

@@ -39,6 +39,16 @@ def find_live_api_key(secret_hash: str) -> ApiKey | None:
     return key
 
 
+def find_usable_api_key(organization_id: UUID, api_key_id: UUID | None) -> ApiKey | None:
+    """The organization's key with this id, if it is neither revoked nor expired now."""
+    found: ApiKey | None = (
+        ApiKey.objects.for_org(organization_id)
+        .filter(id=api_key_id, revoked_at=None, expires_at__gt=clock.now())
+        .first()
+    )
+    return found
+
+
 def list_api_keys(actor: Actor, page: PageRequest) -> Page[ApiKey]:
     """The caller's own keys in this organization, newest first."""
     require(actor, VIEW_API_KEYS)

@@ -81,6 +81,13 @@ def get_device(actor: Actor, device_id: UUID) -> Device:
     return found
 
 
+def list_devices_by_id(actor: Actor, device_ids: Collection[UUID]) -> list[Device]:
+    """Those of these devices that the organization has, with their state."""
+    require(actor, VIEW_DEVICES)
+    rows = Device.objects.for_org(actor.organization_id).select_related("state")
+    return list(rows.filter(id__in=device_ids))
+
+
 def find_device(organization_id: UUID, device_id: UUID) -> Device | None:
     """One device with its state, for callers that have settled who may know of it."""
     rows = Device.objects.for_org(organization_id).select_related("state")

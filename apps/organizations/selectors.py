@@ -1,11 +1,12 @@
 """Reading organizations and members, and finding out who is calling."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from apps.accounts.domain import secrets
 from apps.accounts.errors import InvalidApiKey
 from apps.accounts.models import User
-from apps.accounts.selectors import find_live_api_key
+from apps.accounts.selectors import find_live_api_key, find_usable_api_key
 from apps.core.actors import Actor, ActorKind, Call
 from apps.core.authz import Role, permissions_of, require
 from apps.core.errors import NotFound
@@ -67,6 +68,25 @@ def actor_for_api_key(secret: str, call: Call) -> Actor:
         raise InvalidApiKey
     actor = _actor(membership, call, ActorKind.API_KEY, key.id, f"{key.name} ({key.user.email})")
     return actor.narrowed(frozenset(key.scopes)) if key.scopes else actor
+
+
+def refreshed(actor: Actor) -> Actor:
+    """The same caller with the rights that it has now. Raises `Unauthenticated` where it is gone.
+
+    For long-lived streams and sockets, inside `tenant(actor.organization_id)`.
+    """
+    if actor.kind is ActorKind.SYSTEM or actor.user_id is None:
+        return actor
+    membership = find_membership(actor.organization_id, actor.user_id)
+    if membership is None or not membership.user.is_active:
+        raise NoOrganization
+    rights = permissions_of(Role(membership.role))
+    if actor.kind is ActorKind.API_KEY:
+        key = find_usable_api_key(actor.organization_id, actor.id)
+        if key is None:
+            raise InvalidApiKey
+        rights = rights & frozenset(key.scopes) if key.scopes else rights
+    return replace(actor, role=membership.role, permissions=rights)
 
 
 def find_membership(organization_id: UUID, user_id: UUID) -> Membership | None:

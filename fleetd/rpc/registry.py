@@ -83,7 +83,9 @@ def _unimplemented(method: MethodDescriptor) -> Callable[..., Any]:
 
 
 def _fleet() -> Sequence[object]:
-    return ()
+    from apps.devices.rpc.servicer import DevicesServicer
+
+    return (DevicesServicer(),)
 
 
 def _auth() -> Sequence[object]:

@@ -185,7 +185,7 @@ def resource(name: str, address: str, **handlers: Any) -> list[URLPattern]:
     """The routes of one address, with and without a slash at its end."""
     title = name.title().replace("-", "")
     view = type(f"{title}View", (OrgAPIView,), handlers).as_view()  # type: ignore[attr-defined]
-    return [path(address, view, name=name), path(f"{address}/", view)]
+    return [path(address, view, name=f"api-{name}"), path(f"{address}/", view)]
 
 
 def json_response(data: Any, status: int = HTTPStatus.OK) -> HttpResponse:

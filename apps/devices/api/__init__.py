@@ -1,0 +1,1 @@
+"""REST of devices and groups."""

@@ -1,0 +1,227 @@
+"""Devices and their groups, as REST and RPC offer them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from apps.core import clock
+from apps.core.actors import Actor
+from apps.core.public import enum_value, enum_word, id_of, ids_of, operation, page_of, timestamp
+from apps.devices import selectors
+from apps.devices.domain.connectivity import connectivity_of, explain
+from apps.devices.models import Device, DeviceGroup, DeviceState
+from apps.devices.permissions import (
+    ADD_DEVICES_TO_GROUP,
+    APPROVE_DEVICE,
+    CREATE_DEVICE_GROUP,
+    DECOMMISSION_DEVICE,
+    DELETE_DEVICE_GROUP,
+    QUARANTINE_DEVICE,
+    RELEASE_DEVICE,
+    REMOVE_DEVICES_FROM_GROUP,
+    UPDATE_DEVICE,
+    VIEW_DEVICE_GROUPS,
+    VIEW_DEVICES,
+)
+from apps.devices.services import devices as services
+from apps.devices.services import groups as group_services
+from fleetd.pb.public.v1 import fleet_pb2 as pb
+
+
+@operation(VIEW_DEVICES)
+def list_devices(actor: Actor, request: pb.ListDevicesRequest) -> pb.ListDevicesResponse:
+    """Devices by name, narrowed by whatever is given."""
+    page = selectors.list_devices(
+        actor,
+        page_of(request),
+        lifecycle=enum_word(pb.Lifecycle, request.lifecycle),
+        connectivity=enum_word(pb.Connectivity, request.connectivity),
+        tag=request.tag,
+        group_id=id_of(request.group_id) if request.group_id else None,
+        search=request.search,
+    )
+    return pb.ListDevicesResponse(
+        items=device_messages(actor, page.items), next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_DEVICES)
+def get_device(actor: Actor, request: pb.GetDeviceRequest) -> pb.GetDeviceResponse:
+    """One device with its live state."""
+    device = selectors.get_device(actor, id_of(request.id))
+    return pb.GetDeviceResponse(device=_message(actor, device))
+
+
+@operation(UPDATE_DEVICE)
+def update_device(actor: Actor, request: pb.UpdateDeviceRequest) -> pb.UpdateDeviceResponse:
+    """Renames a device, adds tags and removes tags."""
+    device = services.update_device(
+        actor,
+        id_of(request.id),
+        name=request.name if request.HasField("name") else None,
+        add_tags=list(request.add_tags),
+        remove_tags=list(request.remove_tags),
+    )
+    return pb.UpdateDeviceResponse(device=_message(actor, device))
+
+
+@operation(APPROVE_DEVICE)
+def approve_device(actor: Actor, request: pb.ApproveDeviceRequest) -> pb.ApproveDeviceResponse:
+    """Lets a pending device in."""
+    device = services.approve_device(actor, id_of(request.id))
+    return pb.ApproveDeviceResponse(device=_message(actor, device))
+
+
+@operation(QUARANTINE_DEVICE)
+def quarantine_device(
+    actor: Actor, request: pb.QuarantineDeviceRequest
+) -> pb.QuarantineDeviceResponse:
+    """Keeps a device connected but gives it no work."""
+    device = services.quarantine_device(actor, id_of(request.id), reason=request.reason)
+    return pb.QuarantineDeviceResponse(device=_message(actor, device))
+
+
+@operation(RELEASE_DEVICE)
+def release_device(actor: Actor, request: pb.ReleaseDeviceRequest) -> pb.ReleaseDeviceResponse:
+    """Ends a quarantine."""
+    device = services.release_device(actor, id_of(request.id))
+    return pb.ReleaseDeviceResponse(device=_message(actor, device))
+
+
+@operation(DECOMMISSION_DEVICE)
+def decommission_device(
+    actor: Actor, request: pb.DecommissionDeviceRequest
+) -> pb.DecommissionDeviceResponse:
+    """Takes a device out for good: certificates revoked, streams closed, history kept."""
+    device = services.decommission_device(actor, id_of(request.id), reason=request.reason)
+    return pb.DecommissionDeviceResponse(device=_message(actor, device))
+
+
+@operation(VIEW_DEVICE_GROUPS)
+def list_device_groups(
+    actor: Actor, request: pb.ListDeviceGroupsRequest
+) -> pb.ListDeviceGroupsResponse:
+    """The organization's device groups by name."""
+    page = selectors.list_device_groups(actor, page_of(request))
+    counts = selectors.count_group_devices(actor, [group.id for group in page.items])
+    return pb.ListDeviceGroupsResponse(
+        items=[_group(group, counts.get(group.id, 0)) for group in page.items],
+        next_page_token=page.next_page_token,
+    )
+
+
+@operation(VIEW_DEVICE_GROUPS)
+def get_device_group(actor: Actor, request: pb.GetDeviceGroupRequest) -> pb.GetDeviceGroupResponse:
+    """One device group."""
+    group = selectors.get_device_group(actor, id_of(request.id))
+    return pb.GetDeviceGroupResponse(device_group=_group_message(actor, group))
+
+
+@operation(CREATE_DEVICE_GROUP)
+def create_device_group(
+    actor: Actor, request: pb.CreateDeviceGroupRequest
+) -> pb.CreateDeviceGroupResponse:
+    """Makes a group of chosen devices, or with `tag` of all devices that have it."""
+    group = group_services.create_device_group(actor, name=request.name, tag=request.tag)
+    return pb.CreateDeviceGroupResponse(device_group=_group_message(actor, group))
+
+
+@operation(DELETE_DEVICE_GROUP)
+def delete_device_group(
+    actor: Actor, request: pb.DeleteDeviceGroupRequest
+) -> pb.DeleteDeviceGroupResponse:
+    """Deletes a group; its devices stay."""
+    group_services.delete_device_group(actor, id_of(request.id))
+    return pb.DeleteDeviceGroupResponse()
+
+
+@operation(ADD_DEVICES_TO_GROUP)
+def add_devices_to_group(
+    actor: Actor, request: pb.AddDevicesToGroupRequest
+) -> pb.AddDevicesToGroupResponse:
+    """Puts devices into a static group; those that are in it stay in it."""
+    group = group_services.add_devices_to_group(
+        actor, id_of(request.id), ids_of(request.device_ids, "device_ids")
+    )
+    return pb.AddDevicesToGroupResponse(device_group=_group_message(actor, group))
+
+
+@operation(REMOVE_DEVICES_FROM_GROUP)
+def remove_devices_from_group(
+    actor: Actor, request: pb.RemoveDevicesFromGroupRequest
+) -> pb.RemoveDevicesFromGroupResponse:
+    """Takes devices out of a static group."""
+    group = group_services.remove_devices_from_group(
+        actor, id_of(request.id), ids_of(request.device_ids, "device_ids")
+    )
+    return pb.RemoveDevicesFromGroupResponse(device_group=_group_message(actor, group))
+
+
+def device_messages(actor: Actor, devices: Sequence[Device]) -> list[pb.Device]:
+    """Devices with their groups, which only those see who may see groups."""
+    groups: dict[UUID, list[UUID]] = {}
+    if devices and actor.has_perm(VIEW_DEVICE_GROUPS.name):
+        groups = selectors.group_ids_of(actor, [device.id for device in devices])
+    now = clock.now()
+    return [_device(device, groups.get(device.id, []), now) for device in devices]
+
+
+def _message(actor: Actor, device: Device) -> pb.Device:
+    return device_messages(actor, [device])[0]
+
+
+def _device(device: Device, group_ids: Sequence[UUID], now: datetime) -> pb.Device:
+    state = device.state
+    return pb.Device(
+        id=str(device.id),
+        name=device.name,
+        lifecycle=enum_value(pb.Lifecycle, device.lifecycle),
+        connectivity=enum_value(pb.Connectivity, connectivity_of(state, now).value),
+        connectivity_reason=explain(state, now),
+        hardware_id=device.hardware_id,
+        serial=device.serial,
+        model=device.model,
+        architecture=device.architecture,
+        os_name=device.os_name,
+        os_version=device.os_version,
+        kernel=device.kernel,
+        agent_version=device.agent_version,
+        hostname=device.hostname,
+        tags=device.tags,
+        group_ids=[str(group_id) for group_id in group_ids],
+        created_at=timestamp(device.created_at),
+        last_seen_at=timestamp(state.last_seen_at),
+        state=_state(state),
+        installed={str(name): str(version) for name, version in device.installed.items()},
+    )
+
+
+def _state(state: DeviceState) -> pb.DeviceState:
+    return pb.DeviceState(
+        cpu_ratio=state.cpu_ratio,
+        memory_ratio=state.memory_ratio,
+        disk_ratio=state.disk_ratio,
+        temperature_celsius=state.temperature_celsius,
+        uptime_seconds=state.uptime_seconds,
+        # Stored as the device's clock minus ours.
+        clock_skew_seconds=-state.clock_skew_seconds,
+        ip_address=state.ip_address,
+    )
+
+
+def _group_message(actor: Actor, group: DeviceGroup) -> pb.DeviceGroup:
+    """A group with its size, which only those see who may see groups."""
+    counts: dict[UUID, int] = {}
+    if actor.has_perm(VIEW_DEVICE_GROUPS.name):
+        counts = selectors.count_group_devices(actor, [group.id])
+    return _group(group, counts.get(group.id, 0))
+
+
+def _group(group: DeviceGroup, device_count: int) -> pb.DeviceGroup:
+    return pb.DeviceGroup(
+        id=str(group.id),
+        name=group.name,
+        tag=group.tag,
+        device_count=device_count,
+        created_at=timestamp(group.created_at),
+    )

@@ -1,0 +1,1 @@
+"""RPC of devices and groups."""
