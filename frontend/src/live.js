@@ -1,7 +1,7 @@
 // Live regions and rows: a hint says what changed, the region is fetched again and morphed in place.
 import { LiveSocket } from "./socket.js";
 import { Region } from "./region.js";
-import { paintRow } from "./rows.js";
+import { fieldsOf, paintRow } from "./rows.js";
 import { paintTimes, relativeText } from "./time.js";
 
 const SAFETY = 60000;
@@ -66,7 +66,7 @@ const refreshAll = () => { for (const region of regions.values()) region.touch()
 function onHint(topic, hint) {
   updatedAt = Date.now();
   if (!document.hidden) {
-    for (const row of all("[data-live-row]")) if (row.dataset.liveRow === topic) paintRow(row, hint.data || {});
+    for (const row of all("[data-live-row]")) if (row.dataset.liveRow === topic) paintRow(row, fieldsOf(hint));
   }
   for (const region of regionsOf(topic)) region.touch();
   document.dispatchEvent(new CustomEvent("fleetd:hint", { detail: hint }));

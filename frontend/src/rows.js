@@ -18,6 +18,13 @@ const PAINTERS = {
   },
 };
 
+/** What a hint says in the words of the cells: going offline is a type, not a field. */
+export function fieldsOf({ type = "", time, data = {} }) {
+  if (type.startsWith("devices.device.offline.")) return { ...data, connectivity: "offline" };
+  if (type.startsWith("devices.device.online.")) return { ...data, last_seen_at: time };
+  return data;
+}
+
 /** Fills the row's cells from the hint's data; fields that the row does not show are ignored. */
 export function paintRow(row, data) {
   for (const cell of row.querySelectorAll("[data-field]")) {

@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.verdict import verdict as verdict_of
 from apps.web import vocabulary
 
 register = template.Library()
@@ -182,6 +184,18 @@ def progress(counts: Any, size: str = "", text: bool = True) -> dict[str, Any]:
     ]
     context: dict[str, Any] = segments(parts, size, text)
     return context
+
+
+@register.filter
+def overall(rollout: Any) -> Counts:
+    """A rollout's counts over all of its phases."""
+    return sum(rollout.counts(), Counts())
+
+
+@register.filter
+def verdict(rollout: Any) -> str:
+    """What a rollout is doing and what it waits for, in one sentence."""
+    return verdict_of(rollout)
 
 
 @register.simple_tag

@@ -1,0 +1,167 @@
+"""The form that plans a rollout, with a live count of its targets."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.core.errors import FleetdError, invalid
+from apps.core.ids import parse_uuid
+from apps.core.pagination import PageRequest
+from apps.core.web import OrgRequest, OrgView, failure_lines, go
+from apps.devices.selectors import list_device_groups
+from apps.updates.domain.plan import BadPlan, checked_percents, phase_sizes
+from apps.updates.selectors import count_target_devices, list_releases
+from apps.updates.services.rollouts import create_rollout
+from apps.updates.types import Target
+
+CHOOSABLE = 500
+STRATEGIES: dict[str, tuple[int, ...]] = {
+    "canary": (1, 10, 50, 100),
+    "halves": (10, 50, 100),
+    "at_once": (100,),
+}
+STRATEGY_WORDS = [
+    {
+        "value": "canary",
+        "title": gettext_lazy("Canary"),
+        "text": gettext_lazy("1 %, then 10 %, 50 % and all; a gate after each."),
+    },
+    {
+        "value": "halves",
+        "title": gettext_lazy("Three steps"),
+        "text": gettext_lazy("10 %, then half, then all."),
+    },
+    {
+        "value": "at_once",
+        "title": gettext_lazy("All at once"),
+        "text": gettext_lazy("One phase. For one device, or when nothing can go wrong."),
+    },
+    {
+        "value": "own",
+        "title": gettext_lazy("Own phases"),
+        "text": gettext_lazy("The shares given below."),
+    },
+]
+TIMEOUTS = [
+    (600, gettext_lazy("10 minutes")),
+    (3600, gettext_lazy("1 hour")),
+    (21600, gettext_lazy("6 hours")),
+    (86400, gettext_lazy("1 day")),
+]
+
+
+class RolloutNew(OrgView):
+    """The form."""
+
+    def get(self, request: OrgRequest) -> HttpResponse:
+        """Empty, or for the release or device in the address."""
+        values = {
+            "release": request.GET.get("release", ""),
+            "devices": request.GET.get("device", ""),
+            "strategy": "at_once" if request.GET.get("device") else "canary",
+            "timeout": "3600",
+        }
+        return _form(request, values, [])
+
+    def post(self, request: OrgRequest) -> HttpResponse:
+        """Makes the draft, or shows the form again with what is wrong."""
+        data = request.POST
+        try:
+            rollout = create_rollout(
+                request.actor,
+                name=data.get("name", "").strip(),
+                release_id=_release_id(data.get("release", "")),
+                target=_target(data),
+                phase_percents=_percents(data),
+                requires_approval="requires_approval" in data,
+                deployment_timeout_seconds=_seconds(data.get("timeout", "")),
+            )
+        except FleetdError as error:
+            return _form(request, _values(data), failure_lines(error))
+        return go(request, "rollout", rollout.id)
+
+
+class RolloutPreview(OrgView):
+    """How many devices the form means, and how the phases would cut them."""
+
+    def get(self, request: OrgRequest) -> HttpResponse:
+        """The summary beside the form; a mistake in the form is said there."""
+        try:
+            count = count_target_devices(request.actor, _target(request.GET))
+            percents = checked_percents(_percents(request.GET))
+        except (FleetdError, BadPlan) as error:
+            return render(request, "updates/rollout_preview.html", {"error": str(error)})
+        sizes = zip(phase_sizes(count, percents), percents, strict=True)
+        steps = [{"count": size, "percent": percent} for size, percent in sizes]
+        context = {"count": count, "steps": steps if count else []}
+        return render(request, "updates/rollout_preview.html", context)
+
+
+def _form(request: OrgRequest, values: Mapping[str, Any], errors: list[str]) -> HttpResponse:
+    context = {
+        "actor": request.actor,
+        "values": values,
+        "errors": errors,
+        "releases": list_releases(request.actor, PageRequest(size=CHOOSABLE)).items,
+        "groups": list_device_groups(request.actor, PageRequest(size=CHOOSABLE)).items,
+        "strategies": STRATEGY_WORDS,
+        "timeouts": TIMEOUTS,
+    }
+    status = 400 if errors else 200
+    return render(request, "updates/rollout_new.html", context, status=status)
+
+
+def _values(data: QueryDict) -> dict[str, Any]:
+    """What was filled in, for showing the form again."""
+    names = ("name", "release", "tags", "devices", "strategy", "percents", "timeout")
+    values: dict[str, Any] = {name: data.get(name, "") for name in names}
+    return values | {
+        "groups": data.getlist("group"),
+        "requires_approval": "requires_approval" in data,
+    }
+
+
+def _target(data: QueryDict) -> Target:
+    tags = [tag.strip().lower() for tag in data.get("tags", "").split(",")]
+    words = data.get("devices", "").replace(",", " ").split()
+    return Target(
+        device_ids=tuple(_id("devices", word) for word in words[:1000]),
+        tags=tuple(tag for tag in tags if tag),
+        group_ids=tuple(_id("groups", group) for group in data.getlist("group")),
+    )
+
+
+def _id(field: str, text: str) -> UUID:
+    found = parse_uuid(text)
+    if found is None:
+        raise invalid(field, "invalid_id", _("%(text)s is not an id.") % {"text": text[:60]})
+    return found
+
+
+def _release_id(text: str) -> UUID:
+    found = parse_uuid(text)
+    if found is None:
+        raise invalid("release", "unknown_release", _("Choose a release."))
+    return found
+
+
+def _percents(data: QueryDict) -> tuple[int, ...]:
+    """The shares of the chosen strategy; the plan's own rules are the service's to check."""
+    strategy = data.get("strategy", "")
+    if strategy in STRATEGIES:
+        return STRATEGIES[strategy]
+    try:
+        return tuple(int(word) for word in data.get("percents", "").replace(",", " ").split())
+    except ValueError as error:
+        message = _("Shares are whole numbers, as 5, 25, 100.")
+        raise invalid("phase_percents", "invalid_percents", message) from error
+
+
+def _seconds(text: str) -> int:
+    known = {str(seconds): seconds for seconds, _word in TIMEOUTS}
+    return known.get(text, 3600)

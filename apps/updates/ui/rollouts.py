@@ -1,0 +1,235 @@
+"""Rollouts: the list, one rollout live, and its buttons."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from apps.core.pagination import PageRequest
+from apps.core.web import OrgRequest, OrgView, attempt, go
+from apps.updates.domain.states import RolloutState, can_rollout_become
+from apps.updates.domain.verdict import summary
+from apps.updates.selectors import (
+    count_failure_reasons,
+    get_rollout,
+    list_deployments,
+    list_newest_rollout_events,
+    list_rollouts,
+)
+from apps.updates.services.rollouts import (
+    approve_rollout,
+    cancel_rollout,
+    pause_rollout,
+    resume_rollout,
+    start_rollout,
+    submit_rollout,
+)
+
+EVENTS = 30
+DEVICES = 50
+
+TABS: tuple[tuple[str, str | Promise], ...] = (
+    ("", gettext_lazy("All")),
+    ("running", gettext_lazy("Running")),
+    ("pending_approval", gettext_lazy("Needs approval")),
+    ("paused", gettext_lazy("Paused")),
+    ("halted", gettext_lazy("Halted")),
+    ("draft", gettext_lazy("Drafts")),
+    ("completed", gettext_lazy("Completed")),
+    ("cancelled", gettext_lazy("Cancelled")),
+)
+CHIPS: tuple[tuple[str, str | Promise], ...] = (
+    ("", gettext_lazy("All")),
+    ("waiting", gettext_lazy("Waiting")),
+    ("downloading", gettext_lazy("Downloading")),
+    ("installing", gettext_lazy("Installing")),
+    ("succeeded", gettext_lazy("Succeeded")),
+    ("failed", gettext_lazy("Failed")),
+    ("rolled_back", gettext_lazy("Rolled back")),
+    ("timed_out", gettext_lazy("Timed out")),
+)
+# How the verdict looks: tone and icon by the rollout's state.
+VERDICT_LOOKS = {
+    "running": ("info", "player-play"),
+    "paused": ("warn", "player-pause"),
+    "pending_approval": ("warn", "hourglass"),
+    "halted": ("bad", "player-stop"),
+    "completed": ("ok", "circle-check"),
+}
+EVENT_LOOKS = {
+    "phase_promoted": ("ok", "check"),
+    "completed": ("ok", "circle-check"),
+    "phase_opened": ("info", "player-play"),
+    "started": ("info", "player-play"),
+    "resumed": ("info", "player-play"),
+    "approved": ("ok", "check"),
+    "paused": ("warn", "player-pause"),
+    "cancelled": ("warn", "ban"),
+    "halted": ("bad", "player-stop"),
+    "phase_halted": ("bad", "player-stop"),
+}
+
+
+class RolloutList(OrgView):
+    """All rollouts, newest first, or those in one state."""
+
+    def get(self, request: OrgRequest) -> HttpResponse:
+        """The page, or its list alone."""
+        state = request.GET.get("state", "")
+        asked = PageRequest.of(25, request.GET.get("page_token"))
+        context = {
+            "actor": request.actor,
+            "page": list_rollouts(request.actor, asked, state=state),
+            "tabs": _choices(TABS, state),
+            "is_filtered": bool(state),
+        }
+        name = "rollouts_rows" if request.GET.get("fragment") == "list" else "rollouts"
+        return render(request, f"updates/{name}.html", context)
+
+
+class RolloutDetail(OrgView):
+    """One rollout: verdict, phases, reasons, devices, log."""
+
+    def get(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """The page, or its live part alone."""
+        context = _detail(request, rollout_id)
+        name = "rollout_body" if request.GET.get("fragment") == "body" else "rollout"
+        return render(request, f"updates/{name}.html", context)
+
+
+class RolloutSubmit(OrgView):
+    """Hands a draft to those who may approve it."""
+
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Submits."""
+        done = _("The plan waits for approval.")
+        attempt(request, lambda: submit_rollout(request.actor, rollout_id), done)
+        return go(request, "rollout", rollout_id)
+
+
+class RolloutApprove(OrgView):
+    """Approves exactly the plan that the page showed."""
+
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Approves."""
+        shown = request.POST.get("plan_hash", "")
+        attempt(
+            request,
+            lambda: approve_rollout(request.actor, rollout_id, plan_hash=shown),
+            _("Approved. It can be started now."),
+        )
+        return go(request, "rollout", rollout_id)
+
+
+class RolloutStart(OrgView):
+    """Fixes the targets and opens the first phase."""
+
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Starts."""
+        done = _("Started.")
+        attempt(request, lambda: start_rollout(request.actor, rollout_id), done)
+        return go(request, "rollout", rollout_id)
+
+
+class RolloutPause(OrgView):
+    """Stops offering."""
+
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Pauses."""
+        done = _("Paused. Devices that are at it finish.")
+        attempt(request, lambda: pause_rollout(request.actor, rollout_id), done)
+        return go(request, "rollout", rollout_id)
+
+
+class RolloutResume(OrgView):
+    """Offers again."""
+
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Resumes."""
+        done = _("It continues where it stopped.")
+        attempt(request, lambda: resume_rollout(request.actor, rollout_id), done)
+        return go(request, "rollout", rollout_id)
+
+
+class RolloutCancel(OrgView):
+    """Ends a rollout for good."""
+
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Cancels."""
+        done = _("Cancelled. Devices that are installing finish.")
+        attempt(request, lambda: cancel_rollout(request.actor, rollout_id), done)
+        return go(request, "rollout", rollout_id)
+
+
+def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
+    actor, state = request.actor, request.GET.get("state", "")
+    rollout = get_rollout(actor, rollout_id)
+    asked = PageRequest.of(DEVICES, request.GET.get("page_token"))
+    tone, icon = VERDICT_LOOKS.get(rollout.state, ("quiet", "info-circle"))
+    is_ready = rollout.state == "draft" and not rollout.requires_approval
+    return {
+        "actor": actor,
+        "rollout": rollout,
+        "phases": rollout.phases.all(),
+        "tone": tone,
+        "verdict_icon": icon,
+        "target_text": target_text(rollout.target),
+        "can_start": is_ready or rollout.state == "scheduled",
+        "can_cancel": can_rollout_become(RolloutState(rollout.state), RolloutState.CANCELLED),
+        "failures": _failures(request, rollout_id),
+        "page": list_deployments(actor, asked, rollout_id=rollout_id, state=state),
+        "chips": _choices(CHIPS, state),
+        "is_filtered": bool(state),
+        "events": _events(request, rollout_id),
+    }
+
+
+def _failures(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
+    return [
+        {"state": state, "reason": reason, "count": count}
+        for state, reason, count in count_failure_reasons(request.actor, rollout_id)
+    ]
+
+
+def _events(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
+    """The log's last entries as sentences."""
+    return [
+        {
+            "sequence": event.sequence,
+            "time": event.time,
+            "actor": event.actor_label,
+            "text": summary(event.type, event.data),
+            "tone": EVENT_LOOKS.get(event.type, ("quiet", "activity"))[0],
+            "icon": EVENT_LOOKS.get(event.type, ("quiet", "activity"))[1],
+        }
+        for event in list_newest_rollout_events(request.actor, rollout_id, limit=EVENTS)
+    ]
+
+
+def target_text(target: dict[str, Any]) -> str:
+    """Whom a rollout aims at, in words."""
+    parts = []
+    if tags := target.get("tags"):
+        parts.append(_("tags %(tags)s") % {"tags": ", ".join(tags)})
+    if groups := target.get("group_ids"):
+        parts.append(ngettext("%(n)d group", "%(n)d groups", len(groups)) % {"n": len(groups)})
+    if ids := target.get("device_ids"):
+        parts.append(ngettext("%(n)d device", "%(n)d devices", len(ids)) % {"n": len(ids)})
+    return _(" or ").join(parts) or _("every active device")
+
+
+def _choices(words: tuple[tuple[str, str | Promise], ...], current: str) -> list[dict[str, Any]]:
+    """Links that choose a state."""
+    return [
+        {
+            "url": f"?{urlencode({'state': state})}" if state else "?",
+            "word": word,
+            "is_current": state == current,
+        }
+        for state, word in words
+    ]

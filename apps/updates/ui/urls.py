@@ -1,0 +1,26 @@
+"""Addresses of artifacts, releases and rollouts."""
+
+from django.urls import path
+
+from apps.updates.ui import artifacts, planning, releases, rollouts
+
+_ROLLOUT = "rollouts/<uuid:rollout_id>"
+
+urlpatterns = [
+    path("artifacts", artifacts.ArtifactList.as_view(), name="artifacts"),
+    path("artifacts/upload", artifacts.ArtifactUpload.as_view(), name="artifact-upload"),
+    path("releases", releases.ReleaseList.as_view(), name="releases"),
+    path("releases/new", releases.ReleaseNew.as_view(), name="release-new"),
+    path("releases/new/component", releases.ComponentRow.as_view(), name="release-component"),
+    path("releases/<uuid:release_id>", releases.ReleaseDetail.as_view(), name="release"),
+    path("rollouts", rollouts.RolloutList.as_view(), name="rollouts"),
+    path("rollouts/new", planning.RolloutNew.as_view(), name="rollout-new"),
+    path("rollouts/new/preview", planning.RolloutPreview.as_view(), name="rollout-preview"),
+    path(_ROLLOUT, rollouts.RolloutDetail.as_view(), name="rollout"),
+    path(f"{_ROLLOUT}/submit", rollouts.RolloutSubmit.as_view(), name="rollout-submit"),
+    path(f"{_ROLLOUT}/approve", rollouts.RolloutApprove.as_view(), name="rollout-approve"),
+    path(f"{_ROLLOUT}/start", rollouts.RolloutStart.as_view(), name="rollout-start"),
+    path(f"{_ROLLOUT}/pause", rollouts.RolloutPause.as_view(), name="rollout-pause"),
+    path(f"{_ROLLOUT}/resume", rollouts.RolloutResume.as_view(), name="rollout-resume"),
+    path(f"{_ROLLOUT}/cancel", rollouts.RolloutCancel.as_view(), name="rollout-cancel"),
+]
