@@ -5,6 +5,7 @@ and re-reads. The last hints of a topic are kept for a while in Valkey, so that 
 back replays them. Sending never fails the caller.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from apps.core.ids import uuid7
@@ -70,6 +72,58 @@ def last_sequence(organization_id: UUID, topic: str) -> int:
     return int(_redis().get(f"hint-seq:{group_name(organization_id, topic)}") or 0)
 
 
+class HintSender:
+    """Sends many hints from an event loop, and only where somebody listens."""
+
+    def __init__(self) -> None:
+        self._client = AsyncRedis.from_url(
+            settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1
+        )
+
+    async def watched_topics(self) -> dict[UUID, set[str]]:
+        """The topics that have a subscriber now, by organization; none where Valkey is away."""
+        found: dict[UUID, set[str]] = {}
+        try:
+            channels = await self._client.pubsub_channels(f"{_channel_prefix()}o*")
+        except (RedisError, OSError) as error:
+            log.warning("watched_topics_unknown", error=str(error))
+            return found
+        for channel in channels:
+            name = channel.decode().removeprefix(_channel_prefix())
+            organization, _, topic = name[1:].partition(".")
+            found.setdefault(UUID(organization), set()).add(topic)
+        return found
+
+    async def send(
+        self, organization_id: UUID, hints: Sequence[tuple[str, str, dict[str, Any]]]
+    ) -> None:
+        """Announces changes that are committed: topic, kind and data of each."""
+        layer = get_channel_layer()
+        try:
+            for envelope in await self._number(organization_id, hints):
+                group = group_name(organization_id, envelope["topic"])
+                await layer.group_send(group, {"type": "hint", "envelope": envelope})
+        except (RedisError, OSError) as error:
+            log.warning("hints_not_sent", count=len(hints), error=str(error))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def _number(
+        self, organization_id: UUID, hints: Sequence[tuple[str, str, dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        envelopes = [_envelope(*hint) for hint in hints]
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for envelope in envelopes:
+                group = group_name(organization_id, envelope["topic"])
+                keys = [f"hint-seq:{group}", f"hints:{group}"]
+                text = orjson.dumps(envelope)
+                pipeline.eval(_APPEND, 2, *keys, text, KEPT_HINTS, KEPT_SECONDS)  # type: ignore[no-untyped-call]
+            numbers = await pipeline.execute()
+        return [{**e, "seq": int(n)} for e, n in zip(envelopes, numbers, strict=True)]
+
+
 def notify_gateways(kind: str, **fields: Any) -> None:
     """Tells every agent gateway, after commit, what to look at now; fields are ids and texts.
 
@@ -77,6 +131,11 @@ def notify_gateways(kind: str, **fields: Any) -> None:
     """
     text = orjson.dumps({"kind": kind, **fields}, default=str)
     after_commit(lambda: _publish(text))
+
+
+def _channel_prefix() -> str:
+    """What the channel layer puts before the name of a group."""
+    return f"{settings.CHANNEL_LAYERS['default']['CONFIG']['prefix']}__group__"
 
 
 def _publish(text: bytes) -> None:

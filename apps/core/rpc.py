@@ -13,8 +13,9 @@ from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
+import psycopg
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from apps.core.actors import Actor, Call
 from apps.core.authz import Permission
@@ -25,6 +26,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+# What is raised where PostgreSQL cannot be reached or gives up; trying again later may help.
+DATABASE_AWAY = (
+    OperationalError,
+    InterfaceError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 MAX_THREADS = 8
 _PERMISSION = "fleetd_permission"
 

@@ -3,12 +3,11 @@
 import structlog
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError, ErrorDetail
-from django.db import InterfaceError, OperationalError
 from google.protobuf import any_pb2
 from protobuf.wkt import Any as WireAny
-from psycopg_pool import PoolTimeout
 
 from apps.core.errors import STATUS, FleetdError, InvalidRequest, Kind, TooMany, Unavailable
+from apps.core.rpc import DATABASE_AWAY
 from fleetd.rpc import details
 
 log = structlog.get_logger(__name__)
@@ -43,7 +42,7 @@ def failure_of(error: BaseException, request_id: str) -> Failure:
         return error
     if isinstance(error, FleetdError):
         return _coded(error, request_id)
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+    if isinstance(error, DATABASE_AWAY):
         log.warning("database_away", error=str(error))
         return _coded(Unavailable(retry_after_seconds=1), request_id)
     if isinstance(error, ConnectError) and error.code in _LIBRARY:

@@ -115,7 +115,8 @@ def around(door: str, source: Source, credentials: Credentials) -> list[Any]:
 async def _record_refusal(actor: Actor, method: str, error: PermissionDenied) -> None:
     """Audits what was refused. The refusal stands, whether or not it can be written down."""
     action = str(error.data.get("permission", "")) or method
-    changes = {"method": method}
+    values = {name: value for name, value in error.data.items() if name != "permission"}
+    changes = {"method": method, **values}
     try:
         await orm(actor, record, actor, action, changes=changes, result=AuditEntry.Result.DENIED)
     except Exception as failed:

@@ -36,6 +36,7 @@ IS_HTTPS = _external.scheme == "https"
 AGENT_EXTERNAL_ADDRESS = (
     env.find_text("FLEETD_AGENT_EXTERNAL_ADDRESS") or f"{_external.hostname}:{AGENT_LISTEN.port}"
 )
+HEARTBEAT_SECONDS = env.integer("FLEETD_HEARTBEAT_SECONDS")
 TRUSTED_PROXIES = env.integer("FLEETD_TRUSTED_PROXIES")
 ALLOWED_HOSTS = [
     *env.items("FLEETD_ALLOWED_HOSTS"),

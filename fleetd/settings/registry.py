@@ -173,6 +173,12 @@ SETTINGS: tuple[Setting, ...] = (
         choices=("none",),
     ),
     Setting(
+        "FLEETD_HEARTBEAT_SECONDS",
+        Kind.INTEGER,
+        "20",
+        "How often a device says that it is there; silent for three times as long, it is offline",
+    ),
+    Setting(
         "FLEETD_WORKER_CONCURRENCY",
         Kind.INTEGER,
         "1",

@@ -1,0 +1,146 @@
+"""Between the messages of the agent port and what the services speak."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from apps.agents.session import Heard, Session
+from apps.core import clock
+from apps.devices.types import Beat, Facts, Opening
+from apps.updates.domain.states import DeploymentState
+from apps.updates.types import Offer, OfferedComponent, Report
+from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
+
+MAX_SKEW_SECONDS = 1e9
+MAX_UPTIME_SECONDS = 2**32 - 1
+MIN_CELSIUS, MAX_CELSIUS = -273.15, 1000.0
+
+STEPS = {
+    pb.DEPLOYMENT_STEP_DOWNLOADING: DeploymentState.DOWNLOADING,
+    pb.DEPLOYMENT_STEP_DOWNLOADED: DeploymentState.DOWNLOADED,
+    pb.DEPLOYMENT_STEP_INSTALLING: DeploymentState.INSTALLING,
+    pb.DEPLOYMENT_STEP_REBOOTING: DeploymentState.REBOOTING,
+    pb.DEPLOYMENT_STEP_VERIFYING: DeploymentState.VERIFYING,
+    pb.DEPLOYMENT_STEP_SUCCEEDED: DeploymentState.SUCCEEDED,
+    pb.DEPLOYMENT_STEP_FAILED: DeploymentState.FAILED,
+    pb.DEPLOYMENT_STEP_ROLLED_BACK: DeploymentState.ROLLED_BACK,
+}
+
+
+def is_sane(beat: pb.Heartbeat) -> bool:
+    """The rules that the proto has for heartbeats, written out: ten times faster, on the one path
+    where it counts. A test compares both. NaN is in no range."""
+    return (
+        0.0 <= beat.cpu_ratio <= 1.0
+        and 0.0 <= beat.memory_ratio <= 1.0
+        and 0.0 <= beat.disk_ratio <= 1.0
+        and beat.uptime_seconds <= MAX_UPTIME_SECONDS
+        and MIN_CELSIUS <= beat.temperature_celsius <= MAX_CELSIUS
+    )
+
+
+def beat_of(session: Session, heard: Heard) -> Beat:
+    """The newest heartbeat of a stream as it is stored."""
+    message = heard.heartbeat
+    has_sensor = message.HasField("temperature_celsius")
+    return Beat(
+        device_id=session.device_id,
+        session_id=session.session_id,
+        cpu_ratio=message.cpu_ratio,
+        memory_ratio=message.memory_ratio,
+        disk_ratio=message.disk_ratio,
+        temperature_celsius=message.temperature_celsius if has_sensor else None,
+        uptime_seconds=message.uptime_seconds,
+        clock_skew_seconds=_skew(message, heard.at),
+    )
+
+
+def opening_of(session: Session, hello: pb.Hello, heartbeat_seconds: int) -> Opening:
+    """What a Hello says about the device."""
+    return Opening(
+        device_id=session.device_id,
+        session_id=session.session_id,
+        heartbeat_seconds=heartbeat_seconds,
+        ip_address=session.address or "",
+        boot_id=hello.boot_id,
+        agent_version=hello.agent_version,
+        clock_skew_seconds=_skew(hello, clock.now().timestamp()),
+    )
+
+
+def facts_of(inventory: pb.Inventory) -> Facts:
+    """An inventory as devices keep it."""
+    columns = ("os_name", "os_version", "kernel", "architecture", "model", "serial", "hostname")
+    details = MessageToDict(inventory, preserving_proto_field_name=True)
+    for name in (*columns, "installed"):
+        details.pop(name, None)
+    return Facts(
+        **{name: getattr(inventory, name) for name in columns},
+        details=details,
+        installed=dict(inventory.installed),
+    )
+
+
+def report_of(device_id: UUID, message: pb.DeploymentReport) -> Report:
+    """A report with the device that sent it: the one that its certificate names."""
+    has_progress = message.HasField("progress_percent")
+    return Report(
+        deployment_id=UUID(message.deployment_id),
+        device_id=device_id,
+        report_sequence=message.report_sequence,
+        step=STEPS[message.step].value,
+        progress_percent=message.progress_percent if has_progress else None,
+        reason_code=message.reason_code,
+        message=message.message,
+        log_tail=message.log_tail,
+    )
+
+
+def offer_message(offer: Offer) -> pb.ConnectResponse:
+    """An offer as the device reads it."""
+    message = pb.DeploymentOffer(
+        deployment_id=str(offer.deployment_id),
+        rollout_id=str(offer.rollout_id),
+        release_name=offer.release_name,
+        release_version=offer.release_version,
+        components=[_component(c) for c in offer.components],
+        lease_seconds=offer.lease_seconds,
+    )
+    message.deadline.CopyFrom(timestamp(offer.deadline))
+    return pb.ConnectResponse(deployment_offer=message)
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """An aware time as protobuf."""
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.astimezone(UTC))
+    return stamp
+
+
+def _component(component: OfferedComponent) -> pb.Component:
+    hooks = {
+        name: pb.Hook(command=hook["command"], timeout_seconds=hook["timeout_seconds"])
+        for name, hook in component.hooks.items()
+    }
+    return pb.Component(
+        name=component.name,
+        version=component.version,
+        kind=component.kind,
+        sha256=component.sha256,
+        size_bytes=component.size_bytes,
+        url=component.url,
+        target=component.target,
+        file_mode=component.file_mode,
+        **hooks,
+    )
+
+
+def _skew(message: pb.Heartbeat | pb.Hello, now: float) -> float:
+    """The device's clock minus ours, in seconds; 0 where the device did not say."""
+    if not message.HasField("device_time"):
+        return 0.0
+    stamp = message.device_time
+    skew = stamp.seconds + stamp.nanos / 1e9 - now
+    return max(-MAX_SKEW_SECONDS, min(MAX_SKEW_SECONDS, skew))
