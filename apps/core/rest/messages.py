@@ -156,12 +156,15 @@ def validate(message: Message) -> None:
 
 
 def _violation(violation: Any) -> FieldError:
-    path = ".".join(
-        element.field_name + (f".{element.index}" if element.HasField("index") else "")
-        for element in violation.proto.field.elements
-    )
+    elements = violation.proto.field.elements if violation.proto.field else []
+    path = ".".join(_element(element) for element in elements)
     code = violation.proto.rule_id.replace(".", "_") or "invalid_value"
     return FieldError(path, code, f"{path} {violation.proto.message or 'is not valid'}.")
+
+
+def _element(element: Any) -> str:
+    index = getattr(element.subscript, "value", None)
+    return f"{element.field_name}" if index is None else f"{element.field_name}.{index}"
 
 
 def _from_text(text: str, field: FieldDescriptor) -> Any:
