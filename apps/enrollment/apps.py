@@ -1,5 +1,7 @@
 """The enrollment app's Django configuration."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -7,3 +9,7 @@ class EnrollmentConfig(AppConfig):
     """Tokens, the certificate authority and device certificates."""
 
     name = "apps.enrollment"
+
+    def ready(self) -> None:
+        """Registers what happens when a device is taken out."""
+        import_module("apps.enrollment.subscribers")

@@ -13,7 +13,11 @@ from apps.devices.models import Device
 class EnrollmentToken(OrgOwnedModel):
     """Lets a number of devices join, into groups, with tags, with or without approval."""
 
-    visible_by: ClassVar[dict[str, str]] = {"secret_hash": "app.credential"}
+    # By its secret, for devices that enroll; by its id, for the installer, which is no secret.
+    visible_by: ClassVar[dict[str, str]] = {
+        "secret_hash": "app.credential",
+        "id": "app.credential",
+    }
 
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=20)

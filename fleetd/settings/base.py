@@ -56,6 +56,7 @@ if _weak := weak_secrets(env):
 CA_DIR = LAYOUT.ca
 CA_CERT_FILE = env.find_path("FLEETD_CA_CERT_FILE") or CA_DIR / "ca.crt"
 CA_KEY_FILE = env.find_path("FLEETD_CA_KEY_FILE") or CA_DIR / "ca.key"
+DEVICE_CERTIFICATE_DAYS = env.integer("FLEETD_DEVICE_CERTIFICATE_DAYS")
 TLS_CERT_FILE = env.find_path("FLEETD_TLS_CERT_FILE")
 TLS_KEY_FILE = env.find_path("FLEETD_TLS_KEY_FILE")
 
@@ -142,7 +143,7 @@ _PRODUCT_APPS = [
 ]
 INSTALLED_APPS = [
     "fleetd",
-    "django.contrib.admin",
+    "apps.web.admin_config.FleetdAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

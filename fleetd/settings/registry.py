@@ -90,6 +90,12 @@ SETTINGS: tuple[Setting, ...] = (
         shown_default="generated into the data directory",
     ),
     Setting(
+        "FLEETD_DEVICE_CERTIFICATE_DAYS",
+        Kind.INTEGER,
+        "30",
+        "How long a device's certificate is good for; devices renew at two thirds of it",
+    ),
+    Setting(
         "FLEETD_TLS_CERT_FILE",
         Kind.PATH,
         None,
