@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from fleetd.supervisor import roles
+from tests.platform.runner import FleetdUp
 from tests.platform_servers import (
     WORKER,
     flush_database,
@@ -56,3 +57,11 @@ def owner_connection(owner_url: str) -> Iterator[psycopg.Connection]:
     """A connection as the schema's owner, in autocommit. Row security holds for it too."""
     with psycopg.connect(owner_url, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetdUp]:
+    """The whole platform, run by `fleetd up`. Tests that use it carry `xdist_group("platform")`."""
+    running = FleetdUp(tmp_path_factory.mktemp("platform") / "var").start()
+    yield running
+    running.stop()
