@@ -101,7 +101,8 @@ def _enroll(options: argparse.Namespace, places: Places) -> int:
         try:
             client = EnrollmentClient(options.server, build_opener(configuration.ca_file))
             request = store.request_for(client.server)
-            identity = enroll(client, request, about, on_pending=_say_pending)
+            work = enroll(client, request, about, on_pending=_say_pending)
+            identity = asyncio.run(work)
         except EnrollmentFailed as failure:
             raise Problem(str(failure)) from failure
         store.save(identity)

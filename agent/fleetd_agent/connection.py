@@ -74,6 +74,7 @@ class Connection:
         hardware: Hardware,
         clock: Clock,
         on_phase: Callable[[Phase, str], None] = lambda phase, detail: None,
+        heartbeat_seconds: float | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._identity = identity
@@ -83,6 +84,7 @@ class Connection:
         self._clock = clock
         self._on_phase = on_phase
         self._rng = rng or random.SystemRandom()
+        self._heartbeat_seconds = heartbeat_seconds
         self._stopping = asyncio.Event()
         self._goodbye = "stopped"
         self._session: Session | None = None
@@ -148,6 +150,7 @@ class Connection:
                 hardware=self._hardware,
                 clock=self._clock,
                 on_connected=lambda: self._on_phase(Phase.CONNECTED, self._identity.agent_address),
+                heartbeat_seconds=self._heartbeat_seconds,
                 rng=self._rng,
             )
             self._session = session

@@ -1,8 +1,8 @@
 """Joining a platform: one Connect call on its web port, before the device has a certificate."""
 
+import asyncio
 import json
 import logging
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -76,13 +76,12 @@ class EnrollmentClient:
             raise EnrollmentFailed("bad_answer", f"{self.server} is not a fleetd") from error
 
 
-def enroll(
+async def enroll(
     client: EnrollmentClient,
     request: Request,
     about: pb.EnrollRequest,
     *,
     on_pending: Callable[[int], None],
-    sleep: Callable[[float], None] = time.sleep,
     attempts: int = 8,
 ) -> Identity:
     """Enrolls, waiting for approval as long as it takes; raises EnrollmentFailed."""
@@ -90,13 +89,13 @@ def enroll(
     failures = 0
     while True:
         try:
-            answer = client.call(about)
+            answer = await asyncio.to_thread(client.call, about)
         except EnrollmentFailed as failure:
             failures += 1
             if not failure.is_retryable or failures >= attempts:
                 raise
             logger.warning("enrollment failed, trying again", extra={"why": str(failure)})
-            sleep(failure.retry_after + full_jitter(failures))
+            await asyncio.sleep(failure.retry_after + full_jitter(failures))
             continue
         failures = 0
         if answer.status == pb.ENROLLMENT_STATUS_ACCEPTED:
@@ -105,7 +104,7 @@ def enroll(
             raise EnrollmentFailed("bad_answer", f"{client.server} gave no status")
         seconds = answer.retry_after_seconds or DEFAULT_PENDING_SECONDS
         on_pending(seconds)
-        sleep(seconds)
+        await asyncio.sleep(seconds)
 
 
 def _identity(server: str, request: Request, answer: pb.EnrollResponse) -> Identity:

@@ -50,6 +50,7 @@ class Session:
         clock: Clock,
         on_connected: Callable[[], None],
         rng: random.Random,
+        heartbeat_seconds: float | None = None,
     ) -> None:
         self._call = call
         self._engine = engine
@@ -68,6 +69,7 @@ class Session:
         self._told: pb.Inventory | None = None
         self._goodbye: str = ""
         self._welcomed_at = 0.0
+        self._chosen_interval = heartbeat_seconds
         self._interval = float(DEFAULT_HEARTBEAT_SECONDS)
         self._jitter = 0.1
         self.renewal_due = asyncio.Event()
@@ -151,7 +153,8 @@ class Session:
             self.end(Ended(reason, float(notice.retry_after_seconds)))
 
     def _take_welcome(self, welcome: pb.Welcome) -> None:
-        self._interval = float(welcome.heartbeat_interval_seconds or DEFAULT_HEARTBEAT_SECONDS)
+        told = float(welcome.heartbeat_interval_seconds or DEFAULT_HEARTBEAT_SECONDS)
+        self._interval = self._chosen_interval or told
         self._jitter = min(1.0, max(0.0, welcome.jitter_ratio))
         if welcome.HasField("server_time"):
             self._clock.set_server_time(to_datetime(welcome.server_time))

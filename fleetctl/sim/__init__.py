@@ -1,0 +1,1 @@
+"""Simulated devices: the real agent's engine and connection on fake hardware."""
