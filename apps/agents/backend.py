@@ -5,17 +5,16 @@ The gateway gets these functions as one object, so that it can be driven without
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from google.protobuf.message import Message
 
 from apps.agents.identity import PeerCertificate
-from apps.core.actors import Actor, ActorKind, Call, Source, system_actor
-from apps.devices.permissions import REPORT_STATE
+from apps.core.actors import Actor, Source, system_actor
 from apps.devices.services import live
 from apps.devices.services.devices import record_inventory
-from apps.devices.types import Beat, Facts, Opening
+from apps.devices.types import Beat, Closing, Facts, Opening
+from apps.enrollment.selectors import device_actor, list_refused_serials
 from apps.enrollment.services import certificates
 from apps.enrollment.types import DeviceIdentity, IssuedCertificate
 from apps.updates.services import offers
@@ -25,16 +24,6 @@ REPORT_ACTION = "updates.report_deployment"
 NOT_FOUND = "not_found"
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """A stream that has ended."""
-
-    device_id: UUID
-    session_id: UUID
-    reason: str
-    is_graceful: bool
-
-
 def authenticate(certificate: PeerCertificate) -> DeviceIdentity:
     """The device that a certificate names. Opens the organization itself."""
     return certificates.authenticate_device(certificate.spiffe_id, certificate.serial)
@@ -42,26 +31,18 @@ def authenticate(certificate: PeerCertificate) -> DeviceIdentity:
 
 def refused_serials(organization_id: UUID, serials: list[str]) -> set[str]:
     """Which of these certificates may not be used any more."""
-    return certificates.list_refused_serials(organization_id, serials)
+    return list_refused_serials(organization_id, serials)
 
 
 def open_sessions(organization_id: UUID, openings: list[Opening]) -> list[bool]:
     """Notes new streams; False for a device that has a newer one already."""
     newest = live.open_sessions(organization_id, openings)
-    return [opening.device_id in newest for opening in openings]
+    return [opening.session_id in newest for opening in openings]
 
 
 def close_sessions(organization_id: UUID, closings: list[Closing]) -> list[None]:
     """Notes streams that have ended."""
-    actor = _platform(organization_id)
-    for closing in sorted(closings, key=lambda c: c.device_id):
-        live.close_session(
-            actor,
-            closing.device_id,
-            closing.session_id,
-            reason=closing.reason,
-            is_graceful=closing.is_graceful,
-        )
+    live.close_sessions(organization_id, closings)
     return [None] * len(closings)
 
 
@@ -103,16 +84,7 @@ def renew(actor: Actor, csr_pem: str) -> IssuedCertificate:
     return certificates.renew_certificate(actor, csr_pem)
 
 
-def device_actor(organization_id: UUID, device_id: UUID, call: Call) -> Actor:
-    """A device as the actor of what it asks for itself."""
-    return Actor(
-        kind=ActorKind.DEVICE,
-        organization_id=organization_id,
-        label=f"device {device_id}",
-        call=call,
-        id=device_id,
-        permissions=frozenset({REPORT_STATE.name}),
-    )
+__all__ = ["Closing", "device_actor"]
 
 
 def digest(message: Message) -> bytes:

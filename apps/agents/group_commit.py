@@ -6,7 +6,7 @@ runs, the next batch gathers.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -18,7 +18,8 @@ log = structlog.get_logger(__name__)
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
-Line = list[tuple[I, "asyncio.Future[R]"]]
+# What waits: items with the futures of their results.
+Line = list[tuple[Any, Any]]
 
 MAX_RETRY_SECONDS = 5.0
 
@@ -46,7 +47,7 @@ class GroupCommit(Generic[I, R]):
         self._size = size
         self._room = asyncio.Semaphore(waiting)
         self._is_wanted = is_wanted
-        self._lines: dict[UUID, Line[I, R]] = {}
+        self._lines: dict[UUID, Line] = {}
         self._workers: dict[UUID, asyncio.Task[None]] = {}
 
     async def put(self, organization_id: UUID, item: I) -> "asyncio.Future[R]":
@@ -74,7 +75,7 @@ class GroupCommit(Generic[I, R]):
         await asyncio.gather(*workers, return_exceptions=True)
 
     async def _work(self, organization_id: UUID) -> None:
-        line: Line[I, R] = []
+        line: Line = []
         try:
             await asyncio.sleep(self._linger_seconds)
             while line := self._lines.pop(organization_id, []):
@@ -85,7 +86,7 @@ class GroupCommit(Generic[I, R]):
             for _, future in [*line, *self._lines.pop(organization_id, [])]:
                 future.cancel()
 
-    async def _commit(self, organization_id: UUID, batch: Line[I, R]) -> None:
+    async def _commit(self, organization_id: UUID, batch: Line) -> None:
         delay = 0.1
         while batch:
             try:
@@ -105,7 +106,7 @@ class GroupCommit(Generic[I, R]):
                 return
 
     async def _commit_apart(
-        self, organization_id: UUID, batch: Line[I, R], error: Exception
+        self, organization_id: UUID, batch: Line, error: Exception
     ) -> None:
         """Finds the bad item by halves."""
         if len(batch) == 1:
@@ -118,7 +119,7 @@ class GroupCommit(Generic[I, R]):
         await self._commit(organization_id, batch[:middle])
         await self._commit(organization_id, batch[middle:])
 
-    def _still_wanted(self, batch: Line[I, R]) -> Line[I, R]:
+    def _still_wanted(self, batch: Line) -> Line:
         kept = []
         for item, future in batch:
             if self._is_wanted is None:

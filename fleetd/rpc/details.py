@@ -50,6 +50,12 @@ def read_error_info(packed: Any) -> tuple[str, dict[str, str]]:
     return info.reason, dict(info.metadata)  # type: ignore[attr-defined]
 
 
+def read_bad_fields(packed: Any) -> list[str]:
+    """The names of the fields in a packed BadRequest."""
+    violations = _BAD_REQUEST.FromString(packed.value).field_violations  # type: ignore[attr-defined]
+    return [violation.field for violation in violations]
+
+
 def read_status(wire: bytes) -> list[Any]:
     """The details in a `grpc-status-details-bin` trailer: objects with `type_url` and `value`."""
     return list(_STATUS.FromString(wire).details)  # type: ignore[attr-defined]

@@ -103,7 +103,9 @@ def _organization() -> Sequence[object]:
 
 
 def _enrollment() -> Sequence[object]:
-    return ()
+    from apps.enrollment.rpc.enrollment import EnrollmentServicer
+
+    return (EnrollmentServicer(),)
 
 
 def _health() -> Sequence[object]:

@@ -1,20 +1,24 @@
 """Connect and gRPC-Web on the web port: an ASGI application in front of Django."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectrpc.server import ConnectASGIApplication
 
 from fleetd.rpc.interceptors import around
-from fleetd.rpc.registry import Door, at_door
+from fleetd.rpc.limits import MAX_MESSAGE_BYTES
+from fleetd.rpc.registry import Door, Service, at_door
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 # A prefix may stand before the path of its own package, so that an ingress can route by it.
 PREFIXES = {"/public/v1/": "public.v1.", "/internal/agent/v1/": "internal.agent.v1."}
 
 
-def with_rpc(fallback: Any) -> Any:
-    """The application that answers RPC paths itself and leaves the rest to `fallback`."""
-    services = _applications()
+def with_rpc(fallback: Any, offered: Sequence[Service] | None = None) -> Any:
+    """The application that answers RPC paths itself and leaves the rest to `fallback`.
+
+    `offered` are the services, all of the web port unless given.
+    """
+    services = _applications(at_door(Door.WEB) if offered is None else offered)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         path = _without_prefix(scope["path"])
@@ -29,9 +33,9 @@ def with_rpc(fallback: Any) -> Any:
     return application
 
 
-def _applications() -> dict[str, ConnectASGIApplication[Any]]:
+def _applications(services: Sequence[Service]) -> dict[str, ConnectASGIApplication[Any]]:
     found = {}
-    for service in at_door(Door.WEB):
+    for service in services:
         if service.application is None:
             raise RuntimeError(f"{service.name} has no application for the web port")
         interceptors = around(Door.WEB.value, service.source, service.credentials)
