@@ -27,5 +27,7 @@ urlpatterns = [
     re_path(r"^api/", UnknownResource.as_view()),
     path("", include("apps.web.ui.urls")),
     path("", include("apps.devices.ui.urls")),
+    path("", include("apps.enrollment.ui.urls")),
+    path("", include("apps.updates.ui.urls")),
     path("", include("apps.audit.ui.urls")),
 ]

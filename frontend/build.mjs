@@ -49,7 +49,7 @@ async function licences() {
 
 const bundle = {
   absWorkingDir: HERE,
-  entryPoints: { app: "src/app.js", boot: "src/boot.js", style: "src/css/app.css" },
+  entryPoints: { admin: "src/admin.js", app: "src/app.js", boot: "src/boot.js", style: "src/css/app.css" },
   outdir: DIST,
   bundle: true,
   minify: true,

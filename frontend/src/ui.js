@@ -123,6 +123,9 @@ export function startUi() {
     const id = detail.xhr.getResponseHeader("Request-Id");
     toast(`${document.body.dataset.failed} (${detail.xhr.status}${id ? `, ${id}` : ""})`, "bad");
   });
+  // A page that answered a form: loading it again must not send the form again.
+  const answered = document.querySelector("[data-replace-url]");
+  if (answered) history.replaceState(null, "", answered.dataset.replaceUrl);
   // Filters left empty stay out of the address.
   document.addEventListener("htmx:configRequest", ({ detail }) => {
     if (detail.verb !== "get") return;

@@ -11,7 +11,11 @@ from apps.core.actors import Actor
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.devices.selectors import count_devices, count_installed_versions
+from apps.updates.selectors import list_rollouts
 
+# In the order in which somebody should look at them.
+IN_PROGRESS = ("halted", "pending_approval", "running", "paused", "rolling_back")
+ROLLOUTS = 5
 VERSIONS = 8
 ENTRIES = 10
 
@@ -31,10 +35,20 @@ def _context(actor: Actor) -> dict[str, Any]:
     return {
         "actor": actor,
         "summary": summary(count_devices(actor)),
+        "rollouts": _in_progress(actor),
         "versions": count_installed_versions(actor, limit=VERSIONS),
         "may_audit": may_audit,
         "entries": list_entries(actor, PageRequest(size=ENTRIES)).items if may_audit else [],
     }
+
+
+def _in_progress(actor: Actor) -> list[Any]:
+    page = PageRequest(size=ROLLOUTS)
+    return [
+        rollout
+        for state in IN_PROGRESS
+        for rollout in list_rollouts(actor, page, state=state).items
+    ]
 
 
 def summary(counts: dict[tuple[str, str], int]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from allauth.account.views import login, logout
 from django.urls import path
 from django.views.generic import RedirectView
 
-from apps.web.ui import dashboard, organization, setup
+from apps.web.ui import add_device, dashboard, device, organization, setup
 
 _sign_in = RedirectView.as_view(pattern_name="account_login")
 
@@ -21,6 +21,11 @@ accounts = [
 urlpatterns = [
     *accounts,
     path("", dashboard.Dashboard.as_view(), name="dashboard"),
+    path("devices/add", add_device.AddDevice.as_view(), name="device-add"),
+    path(
+        "enrollment-tokens/<uuid:token_id>", add_device.Waiting.as_view(), name="enrollment-token"
+    ),
+    path("devices/<uuid:device_id>", device.DevicePage.as_view(), name="device"),
     path("setup", setup.Setup.as_view(), name="setup"),
     path("organization/switch", organization.Switch.as_view(), name="organization-switch"),
 ]

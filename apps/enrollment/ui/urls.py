@@ -1,0 +1,14 @@
+"""Addresses of the enrollment tokens; adding a device shows several apps and lies in web."""
+
+from django.urls import path
+
+from apps.enrollment.ui import tokens
+
+urlpatterns = [
+    path("enrollment-tokens", tokens.TokenList.as_view(), name="enrollment-tokens"),
+    path(
+        "enrollment-tokens/<uuid:token_id>/revoke",
+        tokens.TokenRevoke.as_view(),
+        name="enrollment-token-revoke",
+    ),
+]

@@ -1,0 +1,142 @@
+"""One device: what it is, how it is and why, and everything that happened to it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.audit.selectors import list_entries
+from apps.core import clock
+from apps.core.actors import Actor
+from apps.core.pagination import PageRequest
+from apps.core.web import OrgRequest, OrgView
+from apps.devices.domain.connectivity import (
+    MAX_CLOCK_SKEW_SECONDS,
+    connectivity_of,
+    explain,
+)
+from apps.devices.selectors import get_device, get_device_group, group_ids_of
+from apps.enrollment.selectors import list_certificates
+from apps.updates.selectors import list_deployments
+from apps.web import vocabulary
+
+DEPLOYMENTS = 10
+ENTRIES = 30
+
+FACTS: tuple[tuple[str, str | Promise], ...] = (
+    ("hostname", gettext_lazy("Host name")),
+    ("model", gettext_lazy("Model")),
+    ("serial", gettext_lazy("Serial number")),
+    ("architecture", gettext_lazy("Architecture")),
+    ("os_name", gettext_lazy("System")),
+    ("os_version", gettext_lazy("System version")),
+    ("kernel", gettext_lazy("Kernel")),
+    ("agent_version", gettext_lazy("Agent")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One entry of the timeline."""
+
+    key: str
+    time: datetime
+    tone: str
+    icon: str
+    text: str
+    note: str = ""
+
+
+class DevicePage(OrgView):
+    """The device's page."""
+
+    def get(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
+        """The page, or its live part alone."""
+        context = _context(request.actor, device_id)
+        name = "detail_body" if request.GET.get("fragment") == "body" else "detail"
+        return render(request, f"devices/{name}.html", context)
+
+
+def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
+    device, now = get_device(actor, device_id), clock.now()
+    deployments = list_deployments(actor, PageRequest(size=DEPLOYMENTS), device_id=device_id).items
+    return {
+        "actor": actor,
+        "device": device,
+        "state": device.state,
+        "connectivity": connectivity_of(device.state, now),
+        "why": explain(device.state, now),
+        "large_skew": abs(device.state.clock_skew_seconds) > MAX_CLOCK_SKEW_SECONDS,
+        "facts": _facts(device),
+        "groups": _groups(actor, device_id),
+        "certificate": next(iter(list_certificates(actor, device_id)), None),
+        "deployments": deployments,
+        "timeline": _timeline(actor, device, deployments),
+        "may_audit": actor.has_perm("audit.view_entries"),
+    }
+
+
+def _facts(device: Any) -> list[tuple[str | Promise, Any]]:
+    """What the machine said about itself; what it did not say is left out."""
+    known = [(word, getattr(device, name)) for name, word in FACTS if getattr(device, name)]
+    extra = [(name.replace("_", " "), value) for name, value in sorted(device.inventory.items())]
+    return known + [(name, _text(name, value)) for name, value in extra if value not in ("", None)]
+
+
+def _text(name: str, value: Any) -> str:
+    if name.endswith("bytes") and isinstance(value, int):
+        return f"{value / 2**30:.1f} GiB"
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {each}" for key, each in value.items())
+    return str(value)
+
+
+def _groups(actor: Actor, device_id: UUID) -> list[Any]:
+    return [get_device_group(actor, each) for each in group_ids_of(actor, [device_id])[device_id]]
+
+
+def _timeline(actor: Actor, device: Any, deployments: list[Any]) -> list[Moment]:
+    """Connections, deployments and what people did, newest first."""
+    moments = [*_connections(device.state), *_deployment_moments(deployments)]
+    if actor.has_perm("audit.view_entries"):
+        page = list_entries(actor, PageRequest(size=ENTRIES), object_id=str(device.id))
+        moments += [_audited(entry) for entry in page.items]
+    return sorted(moments, key=lambda moment: moment.time, reverse=True)
+
+
+def _connections(state: Any) -> list[Moment]:
+    moments = []
+    if state.connected_at:
+        text = _("Connected")
+        moments.append(Moment("up", state.connected_at, "ok", "plug-connected", text))
+    if state.disconnected_at:
+        text, why = _("Connection lost"), state.disconnect_reason
+        moments.append(Moment("down", state.disconnected_at, "bad", "wifi-off", text, why))
+    return moments
+
+
+def _deployment_moments(deployments: list[Any]) -> list[Moment]:
+    moments = []
+    for deployment in deployments:
+        look = vocabulary.look("deployment", deployment.state)
+        text = f"{deployment.rollout.release}: {look.word}"
+        key, at = f"deployment-{deployment.id}", deployment.state_changed_at
+        moments.append(Moment(key, at, look.tone, look.icon, text, deployment.message))
+    return moments
+
+
+def _audited(entry: Any) -> Moment:
+    icon, tone = vocabulary.verb_look(entry.action)
+    words = entry.action.rpartition(".")[2].replace("_", " ").capitalize()
+    if entry.result == "denied":
+        icon, tone, words = "ban", "bad", _("%(words)s: refused") % {"words": words}
+    note = f"{entry.actor_label} · {entry.source}"
+    return Moment(f"entry-{entry.id}", entry.time, tone, icon, words, note)
