@@ -20,6 +20,8 @@ from apps.enrollment.types import DeviceIdentity, IssuedCertificate
 from apps.updates.services import offers
 from apps.updates.types import Offer, Report, ReportResult
 
+__all__ = ["Closing", "device_actor"]
+
 REPORT_ACTION = "updates.report_deployment"
 NOT_FOUND = "not_found"
 
@@ -82,9 +84,6 @@ def active_offer(organization_id: UUID, device_id: UUID) -> Offer | None:
 def renew(actor: Actor, csr_pem: str) -> IssuedCertificate:
     """A new certificate for the device that asks."""
     return certificates.renew_certificate(actor, csr_pem)
-
-
-__all__ = ["Closing", "device_actor"]
 
 
 def digest(message: Message) -> bytes:

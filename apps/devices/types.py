@@ -116,6 +116,16 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of a stream: after a goodbye (graceful), or because the connection was lost."""
+
+    device_id: UUID
+    session_id: UUID
+    reason: str
+    is_graceful: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """The newest heartbeat of one device on one stream. Ratios are 0 to 1."""
 

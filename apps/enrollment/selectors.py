@@ -139,7 +139,7 @@ def list_certificates(actor: Actor, device_id: UUID) -> list[Certificate]:
     return list(rows.order_by("-id")[:SHOWN_ENROLLMENTS])
 
 
-def find_dead_serials(organization_id: UUID, serials: Collection[str]) -> set[str]:
+def list_refused_serials(organization_id: UUID, serials: Collection[str]) -> set[str]:
     """Which of these certificates may not be used any more: for gateways, about open streams."""
     rows = Certificate.objects.for_org(organization_id).filter(
         live_at(clock.now()), serial__in=serials

@@ -29,12 +29,24 @@ from apps.devices.permissions import REPORT_STATE
 from apps.devices.selectors import sweep_stamp
 from apps.devices.services.counts import count_moves
 from apps.devices.services.devices import require_own
-from apps.devices.types import Beat, DeviceEvent, DeviceOffline, DeviceOnline, Opening, Transition
+from apps.devices.types import (
+    Beat,
+    Closing,
+    DeviceEvent,
+    DeviceOffline,
+    DeviceOnline,
+    Opening,
+    Transition,
+)
 from apps.events.services.outbox import publish
 
 SWEEP_BATCH = 2000
 SWEEP_STAMP_SECONDS = 15
 MAX_REASON_LENGTH = 200
+CLOSING_COLUMNS = (
+    *("previous_connectivity", "connectivity", "session_id"),
+    *("disconnected_at", "disconnect_reason", "offline_at"),
+)
 BEAT_COLUMNS = tuple(f.name for f in fields(Beat))
 
 # %b: arrays travel in binary, which is what makes a flush of 10,000 rows quick.
@@ -99,18 +111,18 @@ def open_session(actor: Actor, opening: Opening) -> bool:
     Repeating it answers False. Raises `PermissionDenied` where a device speaks for another.
     """
     require_own(actor, opening.device_id)
-    return opening.device_id in open_sessions(actor.organization_id, [opening])
+    return opening.session_id in open_sessions(actor.organization_id, [opening])
 
 
 def open_sessions(organization_id: UUID, openings: Sequence[Opening]) -> set[UUID]:
-    """Opens the streams of many devices of one organization; returns those that are the newest.
+    """Opens streams of many devices; returns the ids of those that are their devices' newest.
 
     For gateways, which have settled by certificate who each device is. Call it in `tenant()`.
     """
-    if not openings:
+    newest = {o.device_id: o for o in sorted(openings, key=lambda o: (o.device_id, o.session_id))}
+    if not newest:
         return set()
-    rows = [_opening_row(o) for o in sorted(openings, key=lambda o: (o.device_id, o.session_id))]
-    columns = _columns(rows) | {
+    columns = _columns([_opening_row(o) for o in newest.values()]) | {
         "organization_id": organization_id,
         "now": clock.now(),
         "full_disk": rules.FULL_DISK_RATIO,
@@ -118,7 +130,7 @@ def open_sessions(organization_id: UUID, openings: Sequence[Opening]) -> set[UUI
     _run(_VERSIONS, columns)
     written = _run(_OPEN, columns)
     _announce(organization_id, written, {})
-    return {row.device_id for row in written}
+    return {newest[row.device_id].session_id for row in written}
 
 
 def flush_beats(organization_id: UUID, beats: Sequence[Beat]) -> list[Transition]:
@@ -151,18 +163,36 @@ def close_session(
     until its deadline, since it may come back in a moment; the reason is kept for then.
     """
     require_own(actor, device_id)
-    rows = DeviceState.objects.for_org(actor.organization_id).select_for_update()
-    state = rows.filter(device_id=device_id, session_id=session_id).first()
-    if state is None:
-        return False
-    state.disconnected_at = clock.now()
-    reason = clean_text(reason, MAX_REASON_LENGTH - len("said goodbye: "))
-    if not is_graceful:
-        state.disconnect_reason = reason
-        state.save(update_fields=["disconnected_at", "disconnect_reason"])
-        return True
-    _say_goodbye(state, f"said goodbye: {reason}" if reason else "said goodbye")
-    return True
+    closing = Closing(device_id, session_id, reason, is_graceful)
+    return bool(close_sessions(actor.organization_id, [closing]))
+
+
+def close_sessions(organization_id: UUID, closings: Sequence[Closing]) -> set[UUID]:
+    """Ends the streams of many devices, as `close_session`; returns whose newest they were.
+
+    For gateways, which have settled by certificate who each device is. Call it in `tenant()`.
+    """
+    at = clock.now()
+    ending = {(c.device_id, c.session_id): c for c in closings}
+    rows = DeviceState.objects.for_org(organization_id)
+    rows = rows.filter(device_id__in={c.device_id for c in closings}).order_by("device_id")
+    states = [s for s in rows.select_for_update() if (s.device_id, s.session_id) in ending]
+    goodbyes = {}
+    for state in states:
+        closing = ending[state.device_id, state.session_id]
+        state.disconnected_at = at
+        state.disconnect_reason = _closing_reason(closing)
+        if closing.is_graceful:
+            goodbyes[state.device_id] = state.disconnect_reason
+            _say_goodbye(state)
+    DeviceState.objects.for_org(organization_id).bulk_update(states, CLOSING_COLUMNS)
+    moved = [
+        Transition(s.device_id, s.previous_connectivity, s.connectivity)
+        for s in states
+        if s.device_id in goodbyes
+    ]
+    _announce(organization_id, moved, goodbyes)
+    return {state.device_id for state in states}
 
 
 def sweep_offline(actor: Actor) -> int:
@@ -186,20 +216,18 @@ def sweep_offline(actor: Actor) -> int:
     return len(states)
 
 
-def _say_goodbye(state: DeviceState, reason: str) -> None:
+def _closing_reason(closing: Closing) -> str:
+    reason = clean_text(closing.reason, MAX_REASON_LENGTH - len("said goodbye: "))
+    if not closing.is_graceful:
+        return reason
+    return f"said goodbye: {reason}" if reason else "said goodbye"
+
+
+def _say_goodbye(state: DeviceState) -> None:
     """Ends the session: nothing that still comes on it counts."""
     state.previous_connectivity = state.connectivity
     state.connectivity = Connectivity.OFFLINE.value
-    state.disconnect_reason = reason
     state.offline_at, state.session_id = state.disconnected_at, None
-    state.save(
-        update_fields=[
-            *("previous_connectivity", "connectivity", "session_id"),
-            *("disconnected_at", "disconnect_reason", "offline_at"),
-        ]
-    )
-    moved = Transition(state.device_id, state.previous_connectivity, state.connectivity)
-    _announce(state.organization_id, [moved], {state.device_id: reason})
 
 
 def _mark_silent(organization_id: UUID, states: Sequence[DeviceState], now: datetime) -> None:
