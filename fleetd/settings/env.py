@@ -75,9 +75,14 @@ class Environment:
     """Reads settings of a registry from a mapping, normally `os.environ`."""
 
     def __init__(
-        self, settings: Iterable[Setting], values: Mapping[str, str] | None = None
+        self,
+        settings: Iterable[Setting],
+        values: Mapping[str, str] | None = None,
+        *,
+        names_of_clients: frozenset[str] = frozenset(),
     ) -> None:
         self.settings = {setting.name: setting for setting in settings}
+        self.names_of_clients = names_of_clients
         self.values = os.environ if values is None else values
 
     def is_set(self, name: str) -> bool:
@@ -156,7 +161,8 @@ class Environment:
         """Names that start with FLEETD_ and that nothing reads, each with the nearest known one."""
         known = set(self.settings)
         known |= {setting.file_name for setting in self.settings.values() if setting.file_name}
-        strange = sorted(n for n in self.values if n.startswith(PREFIX) and n not in known)
+        known_here = known | self.names_of_clients
+        strange = sorted(n for n in self.values if n.startswith(PREFIX) and n not in known_here)
         return [(n, next(iter(difflib.get_close_matches(n, known, 1)), None)) for n in strange]
 
     def warnings(self) -> list[str]:

@@ -8,6 +8,19 @@ from fleetd.settings.env import Environment, Kind, Setting
 
 EMBEDDED = "embedded"
 
+# Read by fleetd-agent and fleetctl, which may share an environment with the server.
+NAMES_OF_CLIENTS = frozenset(
+    {
+        "FLEETD_AGENT_CONFIG",
+        "FLEETD_AGENT_STATE_DIR",
+        "FLEETD_CA_FILE",
+        "FLEETD_ENROLLMENT_TOKEN",
+        "FLEETD_ORGANIZATION",
+        "FLEETD_SERVER",
+        "FLEETD_TOKEN",
+    }
+)
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "FLEETD_DATA_DIR",
@@ -209,4 +222,4 @@ SETTINGS: tuple[Setting, ...] = (
 
 def environment() -> Environment:
     """The process environment, read through the registry."""
-    return Environment(SETTINGS)
+    return Environment(SETTINGS, names_of_clients=NAMES_OF_CLIENTS)

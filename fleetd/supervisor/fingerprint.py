@@ -1,8 +1,6 @@
 """Whether the schema and the static files are those of this code already."""
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fleetd.settings.layout import DataLayout, read_private, write_private
@@ -10,14 +8,6 @@ from fleetd.supervisor.commands import ROOT
 
 # The database's guards follow from the models and the core, so all of apps/ counts.
 _SOURCES = ("apps", "static")
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Which code prepared a data directory, and whether somebody owns the platform by now."""
-
-    code: str
-    has_owner: bool
 
 
 def code_fingerprint() -> str:
@@ -32,21 +22,17 @@ def code_fingerprint() -> str:
 
 
 def _note(layout: DataLayout) -> Path:
-    return layout.root / "prepared.json"
+    return layout.root / "prepared"
 
 
-def prepared_note(layout: DataLayout, fingerprint: str) -> Prepared | None:
-    """What was prepared, if the same code did it and came to its end."""
-    try:
-        note = Prepared(**json.loads(read_private(_note(layout)) or "{}"))
-    except (ValueError, TypeError):
-        return None
-    return note if note.code == fingerprint else None
+def is_prepared(layout: DataLayout, fingerprint: str) -> bool:
+    """Whether the same code prepared this data directory and came to its end."""
+    return read_private(_note(layout)) == fingerprint
 
 
-def remember_prepared(layout: DataLayout, note: Prepared) -> None:
+def remember_prepared(layout: DataLayout, fingerprint: str) -> None:
     """Notes that everything is up to date."""
-    write_private(_note(layout), json.dumps(asdict(note)))
+    write_private(_note(layout), fingerprint)
 
 
 def forget_prepared(layout: DataLayout) -> None:

@@ -7,10 +7,9 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from fleetd.settings.env import Environment
 from fleetd.settings.layout import DataLayout, write_private
@@ -20,10 +19,9 @@ from fleetd.supervisor import commands
 from fleetd.supervisor.claims import DataDirectoryLock, require_free_ports
 from fleetd.supervisor.console import Console
 from fleetd.supervisor.fingerprint import (
-    Prepared,
     code_fingerprint,
     forget_prepared,
-    prepared_note,
+    is_prepared,
     remember_prepared,
 )
 from fleetd.supervisor.logs import keep_logs_short
@@ -34,6 +32,16 @@ from fleetd.supervisor.service import Service
 LISTENERS = ("FLEETD_WEB_LISTEN", "FLEETD_GRPC_LISTEN", "FLEETD_AGENT_LISTEN")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPED_BY_SECOND_SIGNAL = 130
+
+
+class Extension(Protocol):
+    """What runs on top of a platform: the demonstration."""
+
+    async def prepare(self, platform: "Platform") -> list[tuple[str, str]]:
+        """Once everything serves, before it is announced; returns what to announce."""
+
+    async def begin(self, platform: "Platform") -> None:
+        """After the announcement."""
 
 
 class Platform:
@@ -55,14 +63,14 @@ class Platform:
         given = self.environment.find_text("FLEETD_EXTERNAL_URL")
         return (given or f"http://{self.environment.address('FLEETD_WEB_LISTEN')}").rstrip("/")
 
-    async def run(self, after_start: Callable[["Platform"], Any] | None = None) -> int:
+    async def run(self, extension: "Extension | None" = None) -> int:
         """Runs until it is told to stop; the exit code says how it went."""
         self._check_settings()
         lock = DataDirectoryLock(self.layout.lock)
         try:
             require_free_ports({name: self.environment.address(name) for name in LISTENERS})
             self._listen_for_signals()
-            return await self._run(after_start)
+            return await self._run(extension)
         finally:
             lock.release()
 
@@ -113,9 +121,9 @@ class Platform:
             raise StartError(f"{spec.name} failed; see {spec.log}")
         return text
 
-    async def _run(self, after_start: Callable[["Platform"], Any] | None) -> int:
+    async def _run(self, extension: "Extension | None") -> int:
         self.console.line(f"fleetd on {self.layout.root}")
-        start = asyncio.create_task(self._start(after_start))
+        start = asyncio.create_task(self._start(extension))
         stop = asyncio.create_task(self._stop.wait())
         keeper = asyncio.create_task(keep_logs_short(self.layout))
         try:
@@ -130,26 +138,34 @@ class Platform:
             await asyncio.gather(start, stop, keeper, return_exceptions=True)
             await self.shut_down()
 
-    async def _start(self, after_start: Callable[["Platform"], Any] | None) -> None:
+    async def _start(self, extension: "Extension | None") -> None:
         servers = await self.start_servers()
         fingerprint = code_fingerprint()
-        note = prepared_note(self.layout, fingerprint) if servers.postgres else None
-        setup_code = None
-        if note is None:
+        if servers.postgres and is_prepared(self.layout, fingerprint):
+            setup_code = await self._start_processes(self._prepare_content())
+        else:
             forget_prepared(self.layout)
             await self._prepare_schema()
-        if note is None or not note.has_owner:
-            setup_code = await self._prepare_content(fingerprint)
-        await asyncio.gather(*(self.start_service(*each) for each in self._own_processes()))
-        self._announce(setup_code)
-        if after_start:
-            await after_start(self)
+            setup_code = await self._prepare_content()
+            remember_prepared(self.layout, fingerprint)
+            await self._start_processes(_answer(None))
+        rows = await extension.prepare(self) if extension else []
+        self._announce(rows or self._first_visit(setup_code))
+        if extension:
+            await extension.begin(self)
 
-    def _own_processes(self) -> list[tuple[Spec, Callable[[], bool]]]:
-        makers = [commands.web, commands.worker]
-        if (commands.ROOT / "fleetd" / "rpc" / "__main__.py").exists():
-            makers.append(commands.gateway)
-        return [make(self.environment, self.layout) for make in makers]
+    async def _start_processes(self, content: Awaitable[str | None]) -> str | None:
+        """Starts our own processes together; the gateway needs what `content` makes."""
+
+        async def content_and_gateway() -> str | None:
+            setup_code = await content
+            await self.start_service(*commands.gateway(self.environment, self.layout))
+            return setup_code
+
+        makers = (commands.web, commands.worker)
+        others = [self.start_service(*make(self.environment, self.layout)) for make in makers]
+        setup_code, *_ = await asyncio.gather(content_and_gateway(), *others)
+        return setup_code
 
     async def _prepare_schema(self) -> None:
         """Migrates as the schema's owner; without the owner's URL only checks that it was done."""
@@ -166,18 +182,19 @@ class Platform:
         took = self.console.elapsed_seconds - began
         self.console.event("database", f"schema is current ({took:.1f} s)")
 
-    async def _prepare_content(self, fingerprint: str) -> str | None:
-        """Makes what the first start needs; returns the code for `/setup` if nobody is there."""
+    async def _prepare_content(self) -> str | None:
+        """Makes what every start needs; returns the code for `/setup` if nobody is there."""
         step = commands.python("prepare", self.layout, "-m", "fleetd.prepare", "content")
         setup_code: str | None = json.loads(await self.run_step(step))["setup_code"]
-        remember_prepared(self.layout, Prepared(fingerprint, has_owner=setup_code is None))
         return setup_code
 
-    def _announce(self, setup_code: str | None) -> None:
-        rows = [("Open", self.external_url)]
+    def _first_visit(self, setup_code: str | None) -> list[tuple[str, str]]:
         if setup_code:
-            rows = [("First visit", f"{self.external_url}/setup?code={setup_code}")]
-        rows += [("Logs", str(self.layout.logs)), ("Stop", "Ctrl-C")]
+            return [("First visit", f"{self.external_url}/setup?code={setup_code}")]
+        return [("Open", self.external_url)]
+
+    def _announce(self, rows: list[tuple[str, str]]) -> None:
+        rows = [*rows, ("Logs", str(self.layout.logs)), ("Stop", "Ctrl-C")]
         self.console.block(f"fleetd is up after {self.console.elapsed_seconds:.1f} s", rows)
 
     def _check_settings(self) -> None:
@@ -230,6 +247,5 @@ class Platform:
         self.console.line("  stopped")
 
 
-def data_directory() -> Path:
-    """The data directory of this environment."""
-    return process_environment().path("FLEETD_DATA_DIR")
+async def _answer(value: str | None) -> str | None:
+    return value
