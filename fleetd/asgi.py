@@ -9,6 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetd.settings.base")
 
 django_application = get_asgi_application()  # before anything that imports models
 
+from apps.web.realtime.routing import live  # noqa: E402
 from fleetd.rpc.web import with_rpc  # noqa: E402
 
-application = ProtocolTypeRouter({"http": with_rpc(django_application)})
+application = ProtocolTypeRouter({"http": with_rpc(django_application), "websocket": live})

@@ -18,6 +18,8 @@ api_v1 = [
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.audit.api.urls")),
     path("", include("apps.devices.api.urls")),
+    path("", include("apps.enrollment.api.urls")),
+    path("", include("apps.updates.api.urls")),
     re_path(r"", UnknownResource.as_view()),
 ]
 

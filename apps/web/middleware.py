@@ -105,12 +105,16 @@ class SetupMiddleware:
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The caller's address: the socket's, or what the trusted proxies in front say it is."""
-    hops = [h.strip() for h in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if h.strip()]
+    """The caller's address."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    return forwarded_address(forwarded, request.META.get("REMOTE_ADDR") or None)
+
+
+def forwarded_address(forwarded: str, socket: str | None) -> str | None:
+    """The socket's address, or what the trusted proxies in front say about it."""
+    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     trusted = settings.TRUSTED_PROXIES
-    if trusted and len(hops) >= trusted:
-        return hops[-trusted][:45]
-    return request.META.get("REMOTE_ADDR") or None
+    return hops[-trusted][:45] if trusted and len(hops) >= trusted else socket
 
 
 def call_of(request: Any) -> Call:
@@ -129,23 +133,26 @@ def find_actor(request: Any) -> Actor:
         return authenticate_api_key(call_of(request), secret)
     if not request.user.is_authenticated:
         raise Unauthenticated
-    return _actor_of_session(request, request.user)
-
-
-def _actor_of_session(request: Any, user: User) -> Actor:
-    """The person in the organization that the request or the session names, or the only one.
-
-    Pages must show something: there a session that names none, or one that the person has left,
-    falls back to the oldest membership. Programs have to be explicit.
-    """
     call = call_of(request)
     named = request.headers.get(ORGANIZATION_HEADER, "") if is_api(request) else ""
-    chosen = named or request.session.get(ORGANIZATION_KEY, "")
+    if named:
+        return actor_for_user(request.user, call, organization=named)
+    return actor_of_session(
+        request.user, request.session.get(ORGANIZATION_KEY, ""), call, is_page=not is_api(request)
+    )
+
+
+def actor_of_session(user: User, chosen: str, call: Call, *, is_page: bool) -> Actor:
+    """The person in the organization that the session has chosen, or in the only one.
+
+    Pages must show something: there a session that has chosen none, or one that the person has
+    left, falls back to the oldest membership. Programs have to be explicit.
+    """
     try:
         return actor_for_user(user, call, organization=chosen)
     except (NoOrganization, OrganizationAmbiguous):
         memberships = list_memberships_of(user.id)
-        if is_api(request) or not memberships:
+        if not is_page or not memberships:
             raise
         oldest = str(memberships[0].organization_id)
         return actor_for_user(user, call, organization=oldest)

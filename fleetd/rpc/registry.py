@@ -84,8 +84,10 @@ def _unimplemented(method: MethodDescriptor) -> Callable[..., Any]:
 
 def _fleet() -> Sequence[object]:
     from apps.devices.rpc.servicer import DevicesServicer
+    from apps.enrollment.rpc.tokens import TokensServicer
+    from apps.updates.rpc.servicer import UpdatesServicer
 
-    return (DevicesServicer(),)
+    return (DevicesServicer(), TokensServicer(), UpdatesServicer())
 
 
 def _auth() -> Sequence[object]:

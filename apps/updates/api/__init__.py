@@ -1,0 +1,1 @@
+"""REST of artifacts, releases, rollouts and deployments."""

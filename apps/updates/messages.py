@@ -1,0 +1,134 @@
+"""What the public API says about artifacts, releases, rollouts and deployments."""
+
+import orjson
+
+from apps.core.public import enum_value, timestamp
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.verdict import summary, verdict
+from apps.updates.models import Artifact, Component, Deployment, Phase, Release, Rollout
+from apps.updates.models import RolloutEvent as LoggedEvent
+from apps.updates.types import HOOK_NAMES
+from fleetd.pb.public.v1 import fleet_pb2 as pb
+
+
+def artifact_message(artifact: Artifact) -> pb.Artifact:
+    """An artifact."""
+    return pb.Artifact(
+        id=str(artifact.id),
+        name=artifact.name,
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        content_type=artifact.content_type,
+        created_at=timestamp(artifact.created_at),
+    )
+
+
+def release_message(release: Release) -> pb.Release:
+    """A release; its components should be prefetched."""
+    return pb.Release(
+        id=str(release.id),
+        name=release.name,
+        version=release.version,
+        components=[_component(each) for each in release.components.all()],
+        notes=release.notes,
+        locked_at=timestamp(release.locked_at),
+        created_at=timestamp(release.created_at),
+    )
+
+
+def rollout_message(rollout: Rollout) -> pb.Rollout:
+    """A rollout; its release and phases should be prefetched."""
+    phases = sorted(rollout.phases.all(), key=lambda phase: phase.index)
+    target = rollout.target
+    return pb.Rollout(
+        id=str(rollout.id),
+        name=rollout.name,
+        state=enum_value(pb.RolloutState, rollout.state),
+        release_id=str(rollout.release_id),
+        release_name=rollout.release.name,
+        release_version=rollout.release.version,
+        target=pb.Target(
+            device_ids=target.get("device_ids", []),
+            tags=target.get("tags", []),
+            group_ids=target.get("group_ids", []),
+        ),
+        phases=[_phase(each) for each in phases],
+        counts=_counts(sum((each.counts for each in phases), Counts())),
+        requires_approval=rollout.requires_approval,
+        plan_hash=rollout.plan_hash,
+        verdict=verdict(rollout),
+        created_at=timestamp(rollout.created_at),
+        started_at=timestamp(rollout.started_at),
+        finished_at=timestamp(rollout.finished_at),
+        deployment_timeout_seconds=rollout.deployment_timeout_seconds,
+    )
+
+
+def event_message(event: LoggedEvent) -> pb.RolloutEvent:
+    """One entry of a rollout's log."""
+    return pb.RolloutEvent(
+        sequence=event.sequence,
+        time=timestamp(event.time),
+        type=event.type,
+        summary=summary(event.type, event.data),
+        actor=event.actor_label,
+        data_json=orjson.dumps(event.data).decode(),
+    )
+
+
+def deployment_message(deployment: Deployment) -> pb.Deployment:
+    """A deployment; its device should be selected with it."""
+    return pb.Deployment(
+        id=str(deployment.id),
+        rollout_id=str(deployment.rollout_id),
+        device_id=str(deployment.device_id),
+        device_name=deployment.device.name,
+        phase_index=deployment.phase_index,
+        state=enum_value(pb.DeploymentState, deployment.state),
+        progress_percent=deployment.progress_percent,
+        reason_code=deployment.reason_code,
+        message=deployment.message,
+        log_tail=deployment.log_tail,
+        created_at=timestamp(deployment.created_at),
+        started_at=timestamp(deployment.started_at),
+        finished_at=timestamp(deployment.finished_at),
+        deadline_at=timestamp(deployment.deadline_at),
+    )
+
+
+def _component(component: Component) -> pb.Component:
+    hooks = {
+        name: pb.Hook(**component.hooks[name]) for name in HOOK_NAMES if component.hooks.get(name)
+    }
+    return pb.Component(
+        name=component.name,
+        kind=enum_value(pb.ComponentKind, component.kind),
+        artifact_id=str(component.artifact_id),
+        target=component.target,
+        file_mode=component.file_mode,
+        **hooks,
+    )
+
+
+def _phase(phase: Phase) -> pb.Phase:
+    return pb.Phase(
+        index=phase.index,
+        name=phase.name,
+        percent=phase.percent,
+        state=enum_value(pb.PhaseState, phase.state),
+        counts=_counts(phase.counts),
+        gate_decision=enum_value(pb.GateDecision, phase.gate_decision),
+        gate_reason=phase.gate_reason,
+    )
+
+
+def _counts(counts: Counts) -> pb.DeploymentCounts:
+    return pb.DeploymentCounts(
+        total=counts.total,
+        waiting=counts.waiting,
+        active=counts.active,
+        succeeded=counts.succeeded,
+        failed=counts.failed,
+        cancelled=counts.cancelled,
+        skipped=counts.skipped,
+    )

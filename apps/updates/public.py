@@ -1,0 +1,226 @@
+"""Artifacts, releases, rollouts and deployments, as REST and RPC offer them."""
+
+from typing import Any
+
+from apps.core.actors import Actor
+from apps.core.public import enum_word, id_of, ids_of, operation, page_of
+from apps.updates import selectors
+from apps.updates.messages import (
+    artifact_message,
+    deployment_message,
+    event_message,
+    release_message,
+    rollout_message,
+)
+from apps.updates.permissions import (
+    APPROVE_ROLLOUT,
+    CANCEL_ROLLOUT,
+    CREATE_RELEASE,
+    CREATE_ROLLOUT,
+    PAUSE_ROLLOUT,
+    RESUME_ROLLOUT,
+    START_ROLLOUT,
+    SUBMIT_ROLLOUT,
+    VIEW_ARTIFACTS,
+    VIEW_DEPLOYMENTS,
+    VIEW_RELEASES,
+    VIEW_ROLLOUTS,
+)
+from apps.updates.services import releases as release_services
+from apps.updates.services import rollouts as services
+from apps.updates.types import HOOK_NAMES, NewComponent, Target
+from fleetd.pb.public.v1 import fleet_pb2 as pb
+
+# ---- artifacts and releases ----
+
+
+@operation(VIEW_ARTIFACTS)
+def list_artifacts(actor: Actor, request: pb.ListArtifactsRequest) -> pb.ListArtifactsResponse:
+    """The organization's artifacts, newest first."""
+    page = selectors.list_artifacts(actor, page_of(request))
+    return pb.ListArtifactsResponse(
+        items=[artifact_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_ARTIFACTS)
+def get_artifact(actor: Actor, request: pb.GetArtifactRequest) -> pb.GetArtifactResponse:
+    """One artifact with its SHA-256."""
+    artifact = selectors.get_artifact(actor, id_of(request.id))
+    return pb.GetArtifactResponse(artifact=artifact_message(artifact))
+
+
+@operation(VIEW_RELEASES)
+def list_releases(actor: Actor, request: pb.ListReleasesRequest) -> pb.ListReleasesResponse:
+    """The organization's releases with their components, newest first."""
+    page = selectors.list_releases(actor, page_of(request))
+    return pb.ListReleasesResponse(
+        items=[release_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_RELEASES)
+def get_release(actor: Actor, request: pb.GetReleaseRequest) -> pb.GetReleaseResponse:
+    """One release with its components."""
+    release = selectors.get_release(actor, id_of(request.id))
+    return pb.GetReleaseResponse(release=release_message(release))
+
+
+@operation(CREATE_RELEASE)
+def create_release(actor: Actor, request: pb.CreateReleaseRequest) -> pb.CreateReleaseResponse:
+    """Makes a release of artifacts that are stored already; it never changes afterwards."""
+    release = release_services.create_release(
+        actor,
+        name=request.name,
+        version=request.version,
+        components=[_new_component(each) for each in request.components],
+        notes=request.notes,
+    )
+    return pb.CreateReleaseResponse(release=release_message(release))
+
+
+# ---- rollouts ----
+
+
+@operation(VIEW_ROLLOUTS)
+def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRolloutsResponse:
+    """The organization's rollouts, newest first."""
+    state = enum_word(pb.RolloutState, request.state)
+    page = selectors.list_rollouts(actor, page_of(request), state=state)
+    return pb.ListRolloutsResponse(
+        items=[rollout_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_ROLLOUTS)
+def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutResponse:
+    """One rollout with its phases, counts and verdict."""
+    rollout = selectors.get_rollout(actor, id_of(request.id))
+    return pb.GetRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(CREATE_ROLLOUT)
+def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateRolloutResponse:
+    """Plans a rollout as a draft. With `validate_only` the same runs and nothing is stored."""
+    rollout = services.create_rollout(
+        actor,
+        name=request.name,
+        release_id=id_of(request.release_id),
+        target=_target(request.target),
+        phase_percents=list(request.phase_percents),
+        requires_approval=request.requires_approval,
+        deployment_timeout_seconds=request.deployment_timeout_seconds
+        or services.DEFAULT_TIMEOUT_SECONDS,
+        validate_only=request.validate_only,
+    )
+    return pb.CreateRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(SUBMIT_ROLLOUT)
+def submit_rollout(actor: Actor, request: pb.SubmitRolloutRequest) -> pb.SubmitRolloutResponse:
+    """Asks for approval of the plan as it stands; one that needs none is ready at once."""
+    rollout = services.submit_rollout(actor, id_of(request.id))
+    return pb.SubmitRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(APPROVE_ROLLOUT)
+def approve_rollout(actor: Actor, request: pb.ApproveRolloutRequest) -> pb.ApproveRolloutResponse:
+    """Approves exactly the plan whose hash is given, by somebody other than its maker."""
+    rollout = services.approve_rollout(actor, id_of(request.id), plan_hash=request.plan_hash)
+    return pb.ApproveRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(START_ROLLOUT)
+def start_rollout(actor: Actor, request: pb.StartRolloutRequest) -> pb.StartRolloutResponse:
+    """Turns the target into deployments and opens the first phase."""
+    rollout = services.start_rollout(actor, id_of(request.id))
+    return pb.StartRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(PAUSE_ROLLOUT)
+def pause_rollout(actor: Actor, request: pb.PauseRolloutRequest) -> pb.PauseRolloutResponse:
+    """No further device starts; devices at work finish."""
+    rollout = services.pause_rollout(actor, id_of(request.id))
+    return pb.PauseRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(RESUME_ROLLOUT)
+def resume_rollout(actor: Actor, request: pb.ResumeRolloutRequest) -> pb.ResumeRolloutResponse:
+    """Devices start again."""
+    rollout = services.resume_rollout(actor, id_of(request.id))
+    return pb.ResumeRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(CANCEL_ROLLOUT)
+def cancel_rollout(actor: Actor, request: pb.CancelRolloutRequest) -> pb.CancelRolloutResponse:
+    """No further device starts; devices that have not begun to install are told to stop."""
+    rollout = services.cancel_rollout(actor, id_of(request.id))
+    return pb.CancelRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(VIEW_ROLLOUTS)
+def list_rollout_events(
+    actor: Actor, request: pb.ListRolloutEventsRequest
+) -> pb.ListRolloutEventsResponse:
+    """A rollout's log, oldest first."""
+    page = selectors.list_rollout_events(actor, id_of(request.rollout_id), page_of(request))
+    return pb.ListRolloutEventsResponse(
+        items=[event_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+# ---- deployments ----
+
+
+@operation(VIEW_DEPLOYMENTS)
+def list_deployments(
+    actor: Actor, request: pb.ListDeploymentsRequest
+) -> pb.ListDeploymentsResponse:
+    """Deployments, newest first, of a rollout or of a device."""
+    page = selectors.list_deployments(
+        actor,
+        page_of(request),
+        rollout_id=id_of(request.rollout_id) if request.rollout_id else None,
+        device_id=id_of(request.device_id) if request.device_id else None,
+        state=enum_word(pb.DeploymentState, request.state),
+    )
+    return pb.ListDeploymentsResponse(
+        items=[deployment_message(each) for each in page.items],
+        next_page_token=page.next_page_token,
+    )
+
+
+@operation(VIEW_DEPLOYMENTS)
+def get_deployment(actor: Actor, request: pb.GetDeploymentRequest) -> pb.GetDeploymentResponse:
+    """One device's part of one rollout."""
+    deployment = selectors.get_deployment(actor, id_of(request.id))
+    return pb.GetDeploymentResponse(deployment=deployment_message(deployment))
+
+
+def _new_component(component: pb.Component) -> NewComponent:
+    artifact_ids = ids_of([component.artifact_id], "components.artifact_id")
+    return NewComponent(
+        name=component.name,
+        kind=enum_word(pb.ComponentKind, component.kind),
+        artifact_id=artifact_ids[0],
+        target=component.target,
+        file_mode=component.file_mode,
+        hooks={name: _hook(component, name) for name in HOOK_NAMES if component.HasField(name)},
+    )
+
+
+def _hook(component: pb.Component, name: Any) -> dict[str, Any]:
+    """A hook as the service wants it; without a time limit it has the default one."""
+    hook = getattr(component, name)
+    found: dict[str, Any] = {"command": list(hook.command)}
+    if hook.timeout_seconds:
+        found["timeout_seconds"] = hook.timeout_seconds
+    return found
+
+
+def _target(target: pb.Target) -> Target:
+    return Target(
+        device_ids=tuple(ids_of(target.device_ids, "target.device_ids")),
+        tags=tuple(target.tags),
+        group_ids=tuple(ids_of(target.group_ids, "target.group_ids")),
+    )

@@ -1,0 +1,1 @@
+"""RPC of artifacts, releases, rollouts and deployments."""

@@ -1,0 +1,28 @@
+"""RPC methods of artifacts, releases, rollouts and deployments."""
+
+from apps.core.public import unary
+from apps.updates import public
+from apps.updates.rpc.events import stream_rollout_events
+
+
+class UpdatesServicer:
+    """The part of FleetService that is about updates."""
+
+    list_artifacts = unary(public.list_artifacts)
+    get_artifact = unary(public.get_artifact)
+    list_releases = unary(public.list_releases)
+    get_release = unary(public.get_release)
+    create_release = unary(public.create_release)
+    list_rollouts = unary(public.list_rollouts)
+    get_rollout = unary(public.get_rollout)
+    create_rollout = unary(public.create_rollout)
+    submit_rollout = unary(public.submit_rollout)
+    approve_rollout = unary(public.approve_rollout)
+    start_rollout = unary(public.start_rollout)
+    pause_rollout = unary(public.pause_rollout)
+    resume_rollout = unary(public.resume_rollout)
+    cancel_rollout = unary(public.cancel_rollout)
+    list_rollout_events = unary(public.list_rollout_events)
+    stream_rollout_events = stream_rollout_events
+    list_deployments = unary(public.list_deployments)
+    get_deployment = unary(public.get_deployment)

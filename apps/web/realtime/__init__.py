@@ -1,0 +1,1 @@
+"""Real time: the one WebSocket of a tab."""
