@@ -83,7 +83,8 @@ class Component(OrgOwnedModel):
     kind = models.CharField(max_length=20, choices=ComponentKind)
     artifact = TenantForeignKey(Artifact, related_name="+")
     target = models.CharField(max_length=512, blank=True)
-    file_mode = models.PositiveSmallIntegerField(default=0o644)
+    # 0: as the agent finds fit for the kind.
+    file_mode = models.PositiveSmallIntegerField(default=0)
     # {"before" | "after" | "verify" | "roll_back": {"command": [...], "timeout_seconds": n}}
     hooks = models.JSONField(default=dict, blank=True)
 

@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("target", models.CharField(blank=True, max_length=512)),
-                ("file_mode", models.PositiveSmallIntegerField(default=420)),
+                ("file_mode", models.PositiveSmallIntegerField(default=0)),
                 ("hooks", models.JSONField(blank=True, default=dict)),
                 (
                     "artifact",

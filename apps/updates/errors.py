@@ -1,0 +1,98 @@
+"""What can go wrong with artifacts, releases and rollouts."""
+
+from apps.core.errors import FleetdError, Kind, PermissionDenied, Stale, Unavailable
+
+
+class ArtifactDigestMismatch(FleetdError):
+    kind, code = Kind.INVALID, "artifact_digest_mismatch"
+    default_message = "The file's SHA-256 is not the one that was announced."
+
+
+class ArtifactTooLarge(FleetdError):
+    kind, code = Kind.INVALID, "artifact_too_large"
+    default_message = "The file is larger than this installation accepts."
+
+
+class ArtifactEmpty(FleetdError):
+    kind, code = Kind.INVALID, "artifact_empty"
+    default_message = "The file is empty."
+
+
+class ArtifactInUse(FleetdError):
+    kind, code = Kind.STATE, "artifact_in_use"
+    default_message = "A release uses this artifact."
+
+
+class StorageFull(Unavailable):
+    code = "storage_full"
+    default_message = "There is no room left for artifacts. Nothing was stored."
+
+
+class ReleaseVersionTaken(FleetdError):
+    kind, code = Kind.CONFLICT, "release_version_taken"
+    default_message = "This version of the release exists already. Releases never change."
+
+
+class RolloutTargetEmpty(FleetdError):
+    kind, code = Kind.INVALID, "rollout_target_empty"
+    default_message = "The target names no active device."
+
+
+class RolloutNotDraft(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_draft"
+    default_message = "Only a draft can be submitted."
+
+
+class RolloutNotPendingApproval(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_pending_approval"
+    default_message = "The rollout does not wait for approval."
+
+
+class RolloutNeedsApproval(FleetdError):
+    kind, code = Kind.STATE, "rollout_needs_approval"
+    default_message = "Another person has to approve the plan before it can start."
+
+
+class RolloutNotStartable(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_startable"
+    default_message = "The rollout was started already, or is over."
+
+
+class RolloutNotRunning(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_running"
+    default_message = "Only a running rollout can be paused."
+
+
+class RolloutNotPaused(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_paused"
+    default_message = "Only a paused rollout can be resumed."
+
+
+class RolloutFinished(FleetdError):
+    kind, code = Kind.STATE, "rollout_finished"
+    default_message = "The rollout is over already."
+
+
+class ApprovalNeedsAnotherPerson(PermissionDenied):
+    code = "approval_needs_another_person"
+    default_message = "Somebody other than the rollout's maker has to approve it."
+
+
+class PlanChanged(Stale):
+    code = "plan_changed"
+    default_message = "The plan is not the one that this approval is for."
+
+
+class LinkInvalid(PermissionDenied):
+    code = "link_invalid"
+    default_message = "This link was not made by this platform."
+
+
+class LinkExpired(PermissionDenied):
+    code = "link_expired"
+    default_message = "This link has expired. Ask for a new one."
+
+
+class RangeNotSatisfiable(FleetdError):
+    kind, code = Kind.INVALID, "range_not_satisfiable"
+    default_message = "The file has no such bytes."

@@ -1,0 +1,286 @@
+"""Reading artifacts, releases, rollouts and deployments."""
+
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Prefetch, QuerySet
+
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.core.errors import NotFound, Unavailable, invalid
+from apps.core.pagination import Page, PageRequest, paginate
+from apps.devices.selectors import resolve_target
+from apps.updates.domain.states import (
+    ACTIVE_DEPLOYMENT_STATES,
+    FINAL_DEPLOYMENT_STATES,
+    Bucket,
+    DeploymentState,
+    RolloutState,
+    bucket_of,
+)
+from apps.updates.domain.storage import artifact_path
+from apps.updates.models import (
+    Artifact,
+    Component,
+    Deployment,
+    Phase,
+    Release,
+    Rollout,
+    RolloutEvent,
+)
+from apps.updates.permissions import (
+    CLAIM_DEPLOYMENTS,
+    VIEW_ARTIFACTS,
+    VIEW_DEPLOYMENTS,
+    VIEW_RELEASES,
+    VIEW_ROLLOUTS,
+)
+from apps.updates.types import Target, Withdrawal
+
+# ---- artifacts ----
+
+
+def list_artifacts(actor: Actor, page: PageRequest) -> Page[Artifact]:
+    """The organization's artifacts, newest first."""
+    require(actor, VIEW_ARTIFACTS)
+    return paginate(_artifacts(actor), page, order_by=["-id"])
+
+
+def get_artifact(actor: Actor, artifact_id: UUID) -> Artifact:
+    """One artifact."""
+    require(actor, VIEW_ARTIFACTS)
+    found: Artifact | None = _artifacts(actor).filter(id=artifact_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def find_artifacts(actor: Actor, artifact_ids: Collection[UUID]) -> dict[UUID, Artifact]:
+    """Those of these artifacts that exist, by id."""
+    require(actor, VIEW_ARTIFACTS)
+    return {a.id: a for a in _artifacts(actor).filter(id__in=artifact_ids)}
+
+
+def storage_root() -> Path:
+    """The folder in which artifacts lie."""
+    parts = urlsplit(settings.STORAGE_URL)
+    if parts.scheme != "file" or not parts.path:
+        raise Unavailable("FLEETD_STORAGE_URL names no storage that this version knows: file://…")
+    return Path(unquote(parts.path))
+
+
+def file_path(artifact: Artifact) -> Path:
+    """The file that holds an artifact's bytes."""
+    return storage_root() / artifact_path(artifact.organization_id, artifact.sha256)
+
+
+def find_offered_artifact(
+    organization_id: UUID, deployment_id: UUID, sha256: str
+) -> Artifact | None:
+    """The artifact with this digest, if the deployment is being worked on and includes it.
+
+    For the download door, which has checked a signed link; there is no other actor.
+    """
+    deployments = Deployment.objects.for_org(organization_id)
+    deployment = deployments.filter(
+        id=deployment_id, state__in=ACTIVE_DEPLOYMENT_STATES
+    ).values_list("rollout__release_id")
+    component: Component | None = (
+        Component.objects.for_org(organization_id)
+        .filter(release_id__in=deployment, artifact__sha256=sha256)
+        .select_related("artifact")
+        .first()
+    )
+    return component.artifact if component else None
+
+
+def _artifacts(actor: Actor) -> QuerySet[Artifact]:
+    rows: QuerySet[Artifact] = Artifact.objects.for_org(actor.organization_id)
+    return rows
+
+
+# ---- releases ----
+
+
+def list_releases(actor: Actor, page: PageRequest) -> Page[Release]:
+    """The organization's releases with their components, newest first."""
+    require(actor, VIEW_RELEASES)
+    return paginate(_releases(actor), page, order_by=["-id"])
+
+
+def get_release(actor: Actor, release_id: UUID) -> Release:
+    """One release with its components and their artifacts."""
+    require(actor, VIEW_RELEASES)
+    found: Release | None = _releases(actor).filter(id=release_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _components(actor: Actor) -> QuerySet[Component]:
+    rows = Component.objects.for_org(actor.organization_id)
+    ordered: QuerySet[Component] = rows.select_related("artifact").order_by("position")
+    return ordered
+
+
+def _releases(actor: Actor) -> QuerySet[Release]:
+    rows: QuerySet[Release] = Release.objects.for_org(actor.organization_id)
+    return rows.prefetch_related(Prefetch("components", queryset=_components(actor)))
+
+
+# ---- rollouts ----
+
+
+def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[Rollout]:
+    """The organization's rollouts with release and phases, newest first."""
+    require(actor, VIEW_ROLLOUTS)
+    rows = _rollouts(actor)
+    if state:
+        rows = rows.filter(state=_known(RolloutState, state))
+    return paginate(rows, page, order_by=["-id"])
+
+
+def get_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
+    """One rollout with its release, components and phases."""
+    require(actor, VIEW_ROLLOUTS)
+    rows = _rollouts(actor).prefetch_related(
+        Prefetch("release__components", queryset=_components(actor))
+    )
+    found: Rollout | None = rows.filter(id=rollout_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def count_target_devices(actor: Actor, target: Target) -> int:
+    """How many active devices a target means now."""
+    require(actor, VIEW_ROLLOUTS)
+    devices = resolve_target(
+        actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
+    )
+    return devices.count()
+
+
+def list_rollout_events(
+    actor: Actor, rollout_id: UUID, page: PageRequest, *, after_sequence: int = 0
+) -> Page[RolloutEvent]:
+    """A rollout's log from the event after `after_sequence` on, oldest first."""
+    get_rollout_id(actor, rollout_id)
+    rows = RolloutEvent.objects.for_org(actor.organization_id).filter(
+        rollout_id=rollout_id, sequence__gt=after_sequence
+    )
+    return paginate(rows, page, order_by=["sequence"])
+
+
+def list_newest_rollout_events(
+    actor: Actor, rollout_id: UUID, *, limit: int = 50
+) -> list[RolloutEvent]:
+    """The last entries of a rollout's log, newest first."""
+    get_rollout_id(actor, rollout_id)
+    rows = RolloutEvent.objects.for_org(actor.organization_id).filter(rollout_id=rollout_id)
+    return list(rows.order_by("-sequence")[:limit])
+
+
+def get_rollout_id(actor: Actor, rollout_id: UUID) -> UUID:
+    """The id itself, where the actor may see a rollout with this id; `NotFound` otherwise."""
+    require(actor, VIEW_ROLLOUTS)
+    if not Rollout.objects.for_org(actor.organization_id).filter(id=rollout_id).exists():
+        raise NotFound
+    return rollout_id
+
+
+def list_live_rollout_ids(actor: Actor) -> list[UUID]:
+    """Rollouts whose scheduler has something to watch: running, paused, or still finishing."""
+    require(actor, VIEW_ROLLOUTS)
+    rows = Rollout.objects.for_org(actor.organization_id)
+    live = rows.filter(state__in=[RolloutState.RUNNING, RolloutState.PAUSED])
+    finishing = rows.filter(
+        state__in=[RolloutState.HALTED, RolloutState.CANCELLED], phases__active__gt=0
+    )
+    return sorted({*live.values_list("id", flat=True), *finishing.values_list("id", flat=True)})
+
+
+def count_failure_reasons(actor: Actor, rollout_id: UUID) -> list[tuple[str, str, int]]:
+    """Why devices failed: (state, reason code, how many), the most frequent first."""
+    get_rollout_id(actor, rollout_id)
+    failed = [s.value for s in FINAL_DEPLOYMENT_STATES if bucket_of(s) is Bucket.FAILED]
+    rows = Deployment.objects.for_org(actor.organization_id).filter(
+        rollout_id=rollout_id, state__in=failed
+    )
+    counted = rows.values_list("state", "reason_code").annotate(n=Count("id"))
+    return list(counted.order_by("-n", "state", "reason_code"))
+
+
+def _rollouts(actor: Actor) -> QuerySet[Rollout]:
+    rows: QuerySet[Rollout] = Rollout.objects.for_org(actor.organization_id)
+    phases = Phase.objects.for_org(actor.organization_id).order_by("index")
+    return rows.select_related("release").prefetch_related(Prefetch("phases", queryset=phases))
+
+
+# ---- deployments ----
+
+
+def list_deployments(
+    actor: Actor,
+    page: PageRequest,
+    *,
+    rollout_id: UUID | None = None,
+    device_id: UUID | None = None,
+    state: str = "",
+) -> Page[Deployment]:
+    """Deployments with their device and rollout, newest first, of a rollout or a device."""
+    require(actor, VIEW_DEPLOYMENTS)
+    rows = _deployments(actor)
+    if rollout_id is not None:
+        rows = rows.filter(rollout_id=rollout_id)
+    if device_id is not None:
+        rows = rows.filter(device_id=device_id)
+    if state:
+        rows = rows.filter(state=_known(DeploymentState, state))
+    return paginate(rows, page, order_by=["-id"])
+
+
+def get_deployment(actor: Actor, deployment_id: UUID) -> Deployment:
+    """One deployment with its device and rollout."""
+    require(actor, VIEW_DEPLOYMENTS)
+    found: Deployment | None = _deployments(actor).filter(id=deployment_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def list_withdrawn(actor: Actor, deployment_ids: Collection[UUID]) -> list[Withdrawal]:
+    """Those of these deployments that are over for the platform, for gateways.
+
+    A gateway asks about the deployments that its devices work on, when it is told that something
+    was cancelled and every few seconds besides, and tells the devices.
+    """
+    require(actor, CLAIM_DEPLOYMENTS)
+    rows = Deployment.objects.for_org(actor.organization_id).filter(
+        id__in=deployment_ids, state__in=FINAL_DEPLOYMENT_STATES
+    )
+    return [
+        Withdrawal(deployment_id, device_id, reason or state)
+        for deployment_id, device_id, reason, state in rows.order_by("id").values_list(
+            "id", "device_id", "reason_code", "state"
+        )
+    ]
+
+
+def _deployments(actor: Actor) -> QuerySet[Deployment]:
+    rows: QuerySet[Deployment] = Deployment.objects.for_org(actor.organization_id)
+    return rows.select_related("device", "rollout", "rollout__release")
+
+
+def _known(states: type[RolloutState] | type[DeploymentState], text: str) -> str:
+    """A state named from outside."""
+    try:
+        return states(text).value
+    except ValueError as error:
+        known = ", ".join(s.value for s in states)
+        raise invalid(
+            "state", "unknown_state", f"There is no such state; known: {known}."
+        ) from error

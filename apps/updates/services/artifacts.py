@@ -1,0 +1,216 @@
+"""Storing and deleting artifacts: hashed while they stream, visible whole or not at all."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from apps.audit.services.entries import record
+from apps.core import clock
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.core.errors import NotFound, Unavailable, invalid
+from apps.core.ids import uuid7
+from apps.core.tenancy import tenant
+from apps.core.transactions import after_commit
+from apps.events.services.outbox import publish
+from apps.updates.domain.storage import INCOMING, is_content_type, is_plain_name, is_sha256
+from apps.updates.errors import (
+    ArtifactDigestMismatch,
+    ArtifactEmpty,
+    ArtifactInUse,
+    ArtifactTooLarge,
+    StorageFull,
+)
+from apps.updates.models import Artifact, Component
+from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT
+from apps.updates.selectors import file_path, storage_root
+from apps.updates.types import ArtifactStored
+
+CHUNK_BYTES = 1024 * 1024
+ABANDONED_AFTER = timedelta(days=1)
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A file that lies complete and durable among the incoming ones."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+def store_artifact(
+    actor: Actor,
+    *,
+    name: str,
+    file: BinaryIO,
+    content_type: str = "",
+    expected_sha256: str = "",
+) -> Artifact:
+    """Stores the bytes of `file`, from where it stands to its end, as an artifact.
+
+    The same content stored again is the artifact that exists, under the name that it has. Raises
+    `InvalidRequest` for a bad name, type or digest, `ArtifactDigestMismatch`, `ArtifactTooLarge`,
+    `ArtifactEmpty`, `StorageFull`; none of them leaves anything behind.
+    """
+    require(actor, STORE_ARTIFACT)
+    expected = expected_sha256.strip().lower()
+    _check(name, content_type, expected)
+    with _received(actor.organization_id, file) as received:
+        if expected and received.sha256 != expected:
+            raise ArtifactDigestMismatch(data={"sha256": received.sha256, "expected": expected})
+        _lock(actor, received.sha256)
+        existing = _find(actor, received.sha256)
+        if existing is not None and file_path(existing).is_file():
+            return existing
+        _put_in_place(received.path, _path_of(actor, received.sha256))
+        return existing or _insert(actor, received, name, content_type)
+
+
+def delete_artifact(actor: Actor, artifact_id: UUID) -> None:
+    """Deletes an artifact that no release uses, and its file. Raises `ArtifactInUse`."""
+    rows = Artifact.objects.for_org(actor.organization_id)
+    artifact: Artifact | None = rows.select_for_update().filter(id=artifact_id).first()
+    if artifact is None:
+        raise NotFound
+    require(actor, DELETE_ARTIFACT)
+    if Component.objects.for_org(actor.organization_id).filter(artifact_id=artifact_id).exists():
+        raise ArtifactInUse
+    sha256 = artifact.sha256
+    record(actor, DELETE_ARTIFACT.name, artifact, changes={"name": artifact.name, "sha256": sha256})
+    artifact.delete()
+    after_commit(lambda: _remove_unused_file(actor, sha256))
+
+
+def remove_abandoned_uploads(actor: Actor) -> int:
+    """Removes what uploads left behind whose process died; returns how many files.
+
+    Uploads under way are younger than a day and stay.
+    """
+    require(actor, STORE_ARTIFACT)
+    incoming = storage_root() / actor.organization_id.hex / INCOMING
+    oldest = clock.now().timestamp() - ABANDONED_AFTER.total_seconds()
+    removed = 0
+    for path in incoming.glob("*"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _path_of(actor: Actor, sha256: str) -> Path:
+    """Where the actor's organization keeps the file with this digest."""
+    return file_path(Artifact(organization_id=actor.organization_id, sha256=sha256))
+
+
+def _insert(actor: Actor, received: _Received, name: str, content_type: str) -> Artifact:
+    artifact = Artifact(
+        organization_id=actor.organization_id,
+        name=name,
+        sha256=received.sha256,
+        size_bytes=received.size_bytes,
+        content_type=content_type.lower(),
+        created_at=clock.now(),
+        created_by=actor.label,
+    )
+    artifact.save(force_insert=True)
+    changes = {"name": name, "sha256": received.sha256, "size_bytes": received.size_bytes}
+    record(actor, STORE_ARTIFACT.name, artifact, changes=changes)
+    publish(actor, ArtifactStored(artifact_id=artifact.id))
+    return artifact
+
+
+def _check(name: str, content_type: str, expected: str) -> None:
+    if not is_plain_name(name):
+        message = "A file name has 1 to 200 printable characters and is not a path."
+        raise invalid("name", "invalid_name", message)
+    if not is_content_type(content_type):
+        message = "A content type looks like application/gzip."
+        raise invalid("content_type", "invalid_content_type", message)
+    if expected and not is_sha256(expected):
+        message = "A SHA-256 digest has 64 hexadecimal digits."
+        raise invalid("sha256", "invalid_digest", message)
+
+
+@contextmanager
+def _received(organization_id: UUID, file: BinaryIO) -> Iterator[_Received]:
+    """The file among the incoming ones; whatever happens, it is gone from there afterwards."""
+    path = storage_root() / organization_id.hex / INCOMING / str(uuid7())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield _receive(path, file)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFull from error
+        raise Unavailable("The artifact storage cannot be written to.") from error
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _receive(path: Path, file: BinaryIO) -> _Received:
+    """Copies and hashes in one pass, in constant memory, and waits until it is on the disk."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb") as target:
+        while chunk := file.read(CHUNK_BYTES):
+            size += len(chunk)
+            if size > settings.ARTIFACT_MAX_BYTES:
+                raise ArtifactTooLarge(data={"max_bytes": settings.ARTIFACT_MAX_BYTES})
+            digest.update(chunk)
+            target.write(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    if not size:
+        raise ArtifactEmpty
+    return _Received(path, digest.hexdigest(), size)
+
+
+def _put_in_place(source: Path, target: Path) -> None:
+    """Renames: the file appears at its address complete, and stays there after a power cut."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.chmod(0o440)
+    source.replace(target)
+    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unused_file(actor: Actor, sha256: str) -> None:
+    """Unless the same content was stored again since the row was deleted."""
+    with tenant(actor.organization_id):
+        _lock(actor, sha256)
+        if _find(actor, sha256) is None:
+            _path_of(actor, sha256).unlink(missing_ok=True)
+
+
+def _find(actor: Actor, sha256: str) -> Artifact | None:
+    rows = Artifact.objects.for_org(actor.organization_id)
+    found: Artifact | None = rows.filter(sha256=sha256).first()
+    return found
+
+
+def _lock(actor: Actor, sha256: str) -> None:
+    """Until the transaction ends, nobody else stores or deletes this content here."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"artifact:{actor.organization_id}:{sha256}"],
+        )

@@ -1,0 +1,212 @@
+"""Handing deployments to devices, and taking their reports. Gateways call this, in batches."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from apps.core import clock
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.events.services.outbox import publish
+from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
+from apps.updates.models import Component, Deployment, Rollout
+from apps.updates.permissions import CLAIM_DEPLOYMENTS
+from apps.updates.services.links import make_link
+from apps.updates.services.moves import Move, count_moves
+from apps.updates.services.reports import apply_reports
+from apps.updates.types import DeploymentOffered, Offer, OfferedComponent
+
+__all__ = ["apply_reports", "claim_deployments", "offer_for_device", "offers_for_devices"]
+
+_ACTIVE = "('" + "', '".join(s.value for s in ACTIVE_DEPLOYMENT_STATES) + "')"
+
+# Rollouts that have something for one of the devices, without any lock: most of the time, nothing.
+_WANTED = """
+    SELECT DISTINCT rollout.id FROM updates_rollout AS rollout
+    JOIN updates_deployment AS deployment ON deployment.rollout_id = rollout.id
+        AND deployment.organization_id = rollout.organization_id
+    WHERE rollout.organization_id = %(organization_id)s AND rollout.state = 'running'
+        AND deployment.device_id = ANY(%(devices)s) AND deployment.state = 'waiting'
+        AND deployment.phase_index <= rollout.open_phase
+"""
+
+# Shared with other claims; whoever pauses or cancels waits until the claim is stored, and no
+# claim begins after that.
+_HOLD = """
+    SELECT id FROM updates_rollout
+    WHERE organization_id = %(organization_id)s AND id = ANY(%(rollouts)s) AND state = 'running'
+    ORDER BY id FOR SHARE
+"""
+
+# One claim per device at a time: the device's row is held, and passed over while another claim
+# holds it. In a statement of its own, so that the next one sees what that other claim stored.
+_FREE = """
+    SELECT device.id FROM devices_device AS device
+    WHERE device.organization_id = %(organization_id)s AND device.id = ANY(%(devices)s)
+        AND device.lifecycle = 'active'
+        AND EXISTS (
+            SELECT FROM updates_deployment AS waiting
+            WHERE waiting.organization_id = device.organization_id
+                AND waiting.device_id = device.id AND waiting.state = 'waiting')
+    ORDER BY device.id FOR NO KEY UPDATE OF device SKIP LOCKED
+"""
+
+_CLAIM = f"""
+    WITH chosen AS (
+        SELECT next.* FROM unnest(%(devices)s::uuid[]) AS free (device_id)
+        CROSS JOIN LATERAL (
+            SELECT waiting.id, rollout.deployment_timeout_seconds AS seconds
+            FROM updates_deployment AS waiting
+            JOIN updates_rollout AS rollout ON rollout.id = waiting.rollout_id
+            WHERE waiting.organization_id = %(organization_id)s
+                AND waiting.device_id = free.device_id AND waiting.state = 'waiting'
+                AND rollout.organization_id = %(organization_id)s
+                AND rollout.id = ANY(%(rollouts)s)
+                AND waiting.phase_index <= rollout.open_phase
+            ORDER BY rollout.started_at, rollout.id
+            LIMIT 1
+            FOR UPDATE OF waiting SKIP LOCKED
+        ) AS next
+        WHERE NOT EXISTS (
+            SELECT FROM updates_deployment AS active
+            WHERE active.organization_id = %(organization_id)s
+                AND active.device_id = free.device_id AND active.state IN {_ACTIVE})
+        LIMIT %(limit)s
+    )
+    UPDATE updates_deployment AS deployment SET
+        state = 'offered', offers = offers + 1, started_at = %(at)s, state_changed_at = %(at)s,
+        deadline_at = %(at)s + chosen.seconds * interval '1 second',
+        lease_until = %(at)s + chosen.seconds * interval '1 second'
+    FROM chosen WHERE deployment.id = chosen.id
+    RETURNING deployment.id, deployment.rollout_id, deployment.device_id, deployment.phase_index,
+        deployment.deadline_at
+"""  # noqa: S608 - the only part put in is a constant
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """One deployment under way, as much of it as an offer needs."""
+
+    id: UUID
+    rollout_id: UUID
+    device_id: UUID
+    phase_index: int
+    deadline: datetime
+
+
+def claim_deployments(actor: Actor, device_ids: Sequence[UUID], limit: int = 1000) -> list[Offer]:
+    """Hands out the next deployment of each of these devices that is free to start.
+
+    A device works on one deployment at a time, that of the oldest rollout first. Only active
+    devices, running rollouts and open phases count. From here on the deadline runs. Safe to call
+    from several gateways at once: a deployment is handed out once.
+    """
+    require(actor, CLAIM_DEPLOYMENTS)
+    claims = _claim(actor, device_ids, limit, clock.now()) if device_ids else []
+    if not claims:
+        return []
+    count_moves(
+        actor,
+        [
+            Move(
+                c.id,
+                c.rollout_id,
+                c.device_id,
+                c.phase_index,
+                DeploymentState.WAITING,
+                DeploymentState.OFFERED,
+            )
+            for c in claims
+        ],
+    )
+    per_rollout = Counter(claim.rollout_id for claim in claims)
+    publish(actor, *(DeploymentOffered(rollout_id=r, count=n) for r, n in per_rollout.items()))
+    return _offers(actor, claims)
+
+
+def offer_for_device(actor: Actor, device_id: UUID) -> Offer | None:
+    """The deployment that a device is working on, with fresh links; None where there is none.
+
+    For a device that came back, or whose links have expired. The deadline stays.
+    """
+    return next(iter(offers_for_devices(actor, [device_id])), None)
+
+
+def offers_for_devices(actor: Actor, device_ids: Collection[UUID]) -> list[Offer]:
+    """The deployments that these devices are working on, with fresh links."""
+    require(actor, CLAIM_DEPLOYMENTS)
+    rows = Deployment.objects.for_org(actor.organization_id).filter(
+        device_id__in=device_ids, state__in=ACTIVE_DEPLOYMENT_STATES
+    )
+    values = rows.values_list("id", "rollout_id", "device_id", "phase_index", "deadline_at")
+    return _offers(actor, [_Claim(*row) for row in values])
+
+
+def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -> list[_Claim]:
+    parameters: dict[str, Any] = {
+        "organization_id": actor.organization_id,
+        "devices": list(device_ids),
+        "limit": limit,
+        "at": at,
+    }
+    with connection.cursor() as cursor:
+        for name, statement in (("rollouts", _WANTED), ("rollouts", _HOLD), ("devices", _FREE)):
+            cursor.execute(statement, parameters)
+            parameters[name] = [row[0] for row in cursor.fetchall()]
+            if not parameters[name]:
+                return []
+        cursor.execute(_CLAIM, parameters)
+        return [_Claim(*row) for row in cursor.fetchall()]
+
+
+def _offers(actor: Actor, claims: Iterable[_Claim]) -> list[Offer]:
+    claims = list(claims)
+    rollouts = Rollout.objects.for_org(actor.organization_id).select_related("release")
+    plans = {r.id: r for r in rollouts.filter(id__in={c.rollout_id for c in claims})}
+    parts = _components(actor, {plan.release_id for plan in plans.values()})
+    return [_offer(actor, c, plans[c.rollout_id], parts) for c in claims]
+
+
+def _components(actor: Actor, release_ids: Collection[UUID]) -> dict[UUID, list[Component]]:
+    rows = Component.objects.for_org(actor.organization_id).filter(release_id__in=release_ids)
+    parts: dict[UUID, list[Component]] = defaultdict(list)
+    for component in rows.select_related("artifact").order_by("position"):
+        parts[component.release_id].append(component)
+    return parts
+
+
+def _offer(actor: Actor, claim: _Claim, plan: Rollout, parts: dict[UUID, list[Component]]) -> Offer:
+    return Offer(
+        deployment_id=claim.id,
+        device_id=claim.device_id,
+        rollout_id=plan.id,
+        release_name=plan.release.name,
+        release_version=plan.release.version,
+        components=tuple(
+            _offered(actor, claim.id, plan.release.version, component)
+            for component in parts[plan.release_id]
+        ),
+        lease_seconds=plan.deployment_timeout_seconds,
+        deadline=claim.deadline,
+    )
+
+
+def _offered(
+    actor: Actor, deployment_id: UUID, version: str, component: Component
+) -> OfferedComponent:
+    return OfferedComponent(
+        name=component.name,
+        version=version,
+        kind=component.kind,
+        sha256=component.artifact.sha256,
+        size_bytes=component.artifact.size_bytes,
+        url=make_link(actor, deployment_id, component.artifact.sha256),
+        target=component.target,
+        file_mode=component.file_mode,
+        hooks=component.hooks,
+    )

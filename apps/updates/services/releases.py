@@ -1,0 +1,113 @@
+"""Making releases."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from apps.audit.services.entries import record
+from apps.core import clock
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.core.errors import invalid
+from apps.updates.domain.components import (
+    BadComponent,
+    check_component,
+    checked_hooks,
+    is_release_name,
+    is_version,
+)
+from apps.updates.errors import ReleaseVersionTaken
+from apps.updates.models import Artifact, Component, ComponentKind, Release
+from apps.updates.permissions import CREATE_RELEASE
+from apps.updates.selectors import get_release
+from apps.updates.types import NewComponent
+
+MAX_COMPONENTS = 32
+MAX_NOTES = 10_000
+
+
+def create_release(
+    actor: Actor, *, name: str, version: str, components: Sequence[NewComponent], notes: str = ""
+) -> Release:
+    """Makes a release of artifacts that are stored already. It never changes afterwards.
+
+    Raises `InvalidRequest` for anything that a device could not install, `ReleaseVersionTaken`
+    where there is this version already.
+    """
+    require(actor, CREATE_RELEASE)
+    _check(name, version, notes, components)
+    release = Release(
+        organization_id=actor.organization_id,
+        name=name,
+        version=version,
+        notes=notes,
+        created_at=clock.now(),
+    )
+    rows = [_component(release, place, new) for place, new in enumerate(components)]
+    _check_artifacts(actor, components)
+    try:
+        with transaction.atomic():
+            release.save(force_insert=True)
+    except IntegrityError as error:
+        raise ReleaseVersionTaken(data={"name": name, "version": version}) from error
+    Component.objects.for_org(actor.organization_id).bulk_create(rows)
+    record(actor, CREATE_RELEASE.name, release, changes=_described(release, rows))
+    return get_release(actor, release.id)
+
+
+def _component(release: Release, place: int, new: NewComponent) -> Component:
+    """One row. Raises the failure that names the field by its place."""
+    try:
+        if new.kind not in ComponentKind.values:
+            raise BadComponent("kind", "unknown_kind", f"There is no kind {new.kind!r}.")
+        check_component(new.kind, new.target, new.file_mode)
+        hooks = checked_hooks(new.hooks)
+    except BadComponent as bad:
+        raise invalid(f"components.{place}.{bad.field}", bad.code, bad.message) from bad
+    return Component(
+        organization_id=release.organization_id,
+        release=release,
+        position=place,
+        name=new.name,
+        kind=new.kind,
+        artifact_id=new.artifact_id,
+        target=new.target,
+        file_mode=new.file_mode,
+        hooks=hooks,
+    )
+
+
+def _check(name: str, version: str, notes: str, components: Sequence[NewComponent]) -> None:
+    if not is_release_name(name):
+        raise invalid("name", "invalid_name", "A name has 1 to 100 letters, digits, . + - _.")
+    if not is_version(version):
+        raise invalid("version", "invalid_version", "A version looks like 1.2.3.")
+    if len(notes) > MAX_NOTES or "\0" in notes:
+        raise invalid("notes", "invalid_notes", "Notes have at most 10000 characters.")
+    if not 0 < len(components) <= MAX_COMPONENTS:
+        raise invalid("components", "invalid_components", "A release has 1 to 32 components.")
+    for place, component in enumerate(components):
+        if not is_release_name(component.name):
+            message = "A name has 1 to 100 letters, digits, . + - _."
+            raise invalid(f"components.{place}.name", "invalid_name", message)
+    name, number = Counter(c.name for c in components).most_common(1)[0]
+    if number > 1:
+        raise invalid("components", "duplicate_name", f"Two components are called {name!r}.")
+
+
+def _check_artifacts(actor: Actor, components: Sequence[NewComponent]) -> None:
+    """All are there, and none of them is deleted before the release is stored."""
+    wanted = {c.artifact_id for c in components}
+    rows = Artifact.objects.for_org(actor.organization_id).filter(id__in=wanted).order_by("id")
+    found = {artifact.id for artifact in rows.select_for_update(no_key=True)}
+    for place, component in enumerate(components):
+        if component.artifact_id not in found:
+            field = f"components.{place}.artifact_id"
+            raise invalid(field, "unknown_artifact", "There is no such artifact.")
+
+
+def _described(release: Release, rows: Sequence[Component]) -> dict[str, Any]:
+    components = [{"name": r.name, "kind": r.kind, "artifact_id": r.artifact_id} for r in rows]
+    return {"name": release.name, "version": release.version, "components": components}

@@ -1,0 +1,90 @@
+"""The append-only log of a rollout, and the columns that repeat what it says."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from apps.core.actors import Actor
+from apps.core.authz import Permission, require
+from apps.core.errors import NotFound
+from apps.updates.domain import engine
+from apps.updates.domain.engine import LogEvent, RolloutStatus
+from apps.updates.models import Phase, Rollout, RolloutEvent
+
+ROLLOUT_FIELDS = [
+    "state",
+    "approved_hash",
+    "open_phase",
+    "started_at",
+    "finished_at",
+    "snapshot",
+    "state_hash",
+    "event_count",
+]
+
+
+def lock_rollout(actor: Actor, rollout_id: UUID, permission: Permission) -> Rollout:
+    """The rollout, locked until the transaction ends, for an actor who may change it so.
+
+    Whoever locks more than the rollout locks in this order: rollout, devices, deployments, phases,
+    the audit trail.
+    """
+    rows = Rollout.objects.for_org(actor.organization_id).select_related("release")
+    rollout: Rollout | None = (
+        rows.select_for_update(of=("self",), no_key=True).filter(id=rollout_id).first()
+    )
+    if rollout is None:
+        raise NotFound
+    require(actor, permission)
+    return rollout
+
+
+def append_events(actor: Actor, rollout: Rollout, events: Sequence[LogEvent]) -> RolloutStatus:
+    """Adds events to the log of a locked rollout and brings its rows up to date.
+
+    The columns of the rollout and of its phases come from the engine's state and from nowhere
+    else. Raises `IllegalTransition` where the caller's guards have let something through.
+    """
+    before = rollout.status() if rollout.snapshot else RolloutStatus()
+    after = engine.replay(events, before)
+    RolloutEvent.objects.for_org(actor.organization_id).bulk_create(
+        [
+            RolloutEvent(
+                organization_id=actor.organization_id,
+                rollout_id=rollout.id,
+                sequence=before.sequence + place,
+                time=event.time,
+                type=event.type,
+                actor_label=actor.label,
+                data=dict(event.data),
+            )
+            for place, event in enumerate(events, start=1)
+        ]
+    )
+    _write_rollout(rollout, after)
+    for index, phase in enumerate(after.phases):
+        if index >= len(before.phases) or phase != before.phases[index]:
+            _write_phase(actor, rollout, index, phase)
+    return after
+
+
+def _write_rollout(rollout: Rollout, status: RolloutStatus) -> None:
+    rollout.state = status.state.value
+    rollout.approved_hash = status.approved_hash
+    rollout.open_phase = status.open_phase
+    rollout.started_at = status.started_at
+    rollout.finished_at = status.finished_at
+    rollout.snapshot = engine.dump(status)
+    rollout.state_hash = engine.state_hash(status)
+    rollout.event_count = status.sequence
+    rollout.save(update_fields=ROLLOUT_FIELDS)
+
+
+def _write_phase(actor: Actor, rollout: Rollout, index: int, phase: engine.PhaseStatus) -> None:
+    """What was decided; the counters are kept where deployments change, and may be ahead."""
+    Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id, index=index).update(
+        state=phase.state.value,
+        gate_decision=phase.decision.value,
+        gate_reason=phase.reason[:300],
+        opened_at=phase.opened_at,
+        decided_at=phase.decided_at,
+    )

@@ -1,0 +1,280 @@
+"""What passes between updates and the rest: inputs, offers, reports and events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from apps.events.types import Event
+
+HOOK_NAMES = ("before", "after", "verify", "roll_back")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which devices: a device that any of these names is meant; nothing at all means every one."""
+
+    device_ids: tuple[UUID, ...] = ()
+    tags: tuple[str, ...] = ()
+    group_ids: tuple[UUID, ...] = ()
+
+    def stored(self) -> dict[str, list[str]]:
+        """As JSON holds it: every name once, in order."""
+        return {
+            "device_ids": sorted({str(i) for i in self.device_ids}),
+            "tags": sorted(set(self.tags)),
+            "group_ids": sorted({str(i) for i in self.group_ids}),
+        }
+
+    @classmethod
+    def restore(cls, stored: Mapping[str, Sequence[str]]) -> "Target":
+        """The target that `stored()` came from."""
+        return cls(
+            device_ids=tuple(UUID(text) for text in stored.get("device_ids", ())),
+            tags=tuple(stored.get("tags", ())),
+            group_ids=tuple(UUID(text) for text in stored.get("group_ids", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewComponent:
+    """One part of a release to be made.
+
+    `hooks` maps some of before, after, verify and roll_back to {"command": ["…"],
+    "timeout_seconds": n}; commands run on the device without a shell.
+    """
+
+    name: str
+    kind: str
+    artifact_id: UUID
+    target: str = ""
+    file_mode: int = 0
+    hooks: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedComponent:
+    """One part of a release as a device is offered it; `url` is absolute and short-lived."""
+
+    name: str
+    version: str
+    kind: str
+    sha256: str
+    size_bytes: int
+    url: str
+    target: str
+    file_mode: int
+    hooks: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A deployment, as it is offered to its device."""
+
+    deployment_id: UUID
+    device_id: UUID
+    rollout_id: UUID
+    release_name: str
+    release_version: str
+    components: tuple[OfferedComponent, ...]
+    lease_seconds: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a device says about a deployment; `step` is a deployment state."""
+
+    device_id: UUID
+    deployment_id: UUID
+    report_sequence: int
+    step: str
+    progress_percent: int | None = None
+    reason_code: str = ""
+    message: str = ""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What became of a report.
+
+    `outcome` is stored, duplicate, ignored, reconciled (a last word after the time-out) or
+    not_found (also: the deployment of another device). `is_terminal`: the platform is through
+    with the deployment, so the device should stop working on it.
+    """
+
+    device_id: UUID
+    deployment_id: UUID
+    report_sequence: int
+    outcome: str
+    is_terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A deployment that its device should stop working on, and why."""
+
+    deployment_id: UUID
+    device_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactStored(Event):
+    """A file was uploaded."""
+
+    type: ClassVar[str] = "updates.artifact.stored.v1"
+
+    artifact_id: UUID
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """The lists that rollouts are made from."""
+        return (f"org.{organization_id}.rollouts",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutChange(Event):
+    """Something that happened to one rollout."""
+
+    rollout_id: UUID
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """The rollout, the list, and the totals."""
+        org = f"org.{organization_id}"
+        return (f"rollout.{self.rollout_id}", f"{org}.rollouts", f"{org}.summary")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutCreated(RolloutChange):
+    """A rollout was planned."""
+
+    type: ClassVar[str] = "updates.rollout.created.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutSubmitted(RolloutChange):
+    """A plan was submitted."""
+
+    type: ClassVar[str] = "updates.rollout.submitted.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutApproved(RolloutChange):
+    """A plan was approved."""
+
+    type: ClassVar[str] = "updates.rollout.approved.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStarted(RolloutChange):
+    """A rollout began."""
+
+    type: ClassVar[str] = "updates.rollout.started.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutPaused(RolloutChange):
+    """No further device starts until it is resumed."""
+
+    type: ClassVar[str] = "updates.rollout.paused.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutResumed(RolloutChange):
+    """Devices start again."""
+
+    type: ClassVar[str] = "updates.rollout.resumed.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutCancelled(RolloutChange):
+    """A rollout was ended by a person."""
+
+    type: ClassVar[str] = "updates.rollout.cancelled.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutHalted(RolloutChange):
+    """A gate failed."""
+
+    type: ClassVar[str] = "updates.rollout.halted.v1"
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutCompleted(RolloutChange):
+    """The last gate was passed."""
+
+    type: ClassVar[str] = "updates.rollout.completed.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutProgressed(RolloutChange):
+    """The scheduler noted new counts."""
+
+    type: ClassVar[str] = "updates.rollout.progressed.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseOpened(RolloutChange):
+    """The devices of a phase may start; `index` counts from 0."""
+
+    type: ClassVar[str] = "updates.phase.opened.v1"
+
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePromoted(RolloutChange):
+    """A phase passed its gate."""
+
+    type: ClassVar[str] = "updates.phase.promoted.v1"
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentOffered(RolloutChange):
+    """Devices were handed their deployments: one event for all that were handed out together."""
+
+    type: ClassVar[str] = "updates.deployment.offered.v1"
+
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentProgressed(RolloutChange):
+    """Devices reported steps: one event for all that reported together.
+
+    `device_ids` names them as long as they are few.
+    """
+
+    type: ClassVar[str] = "updates.deployment.progressed.v1"
+
+    count: int
+    device_ids: Sequence[str] = ()
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """The rollout, and the devices."""
+        devices = (f"device.{device_id}" for device_id in self.device_ids)
+        return (f"rollout.{self.rollout_id}", *devices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFinished(RolloutChange):
+    """One device is through with its deployment; `state` says how."""
+
+    type: ClassVar[str] = "updates.deployment.finished.v1"
+
+    deployment_id: UUID
+    device_id: UUID
+    state: str
+    reason_code: str = ""
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """The rollout and the device."""
+        return (f"rollout.{self.rollout_id}", f"device.{self.device_id}")

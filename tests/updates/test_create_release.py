@@ -1,0 +1,133 @@
+"""Making releases."""
+
+import io
+from uuid import uuid4
+
+import pytest
+
+from apps.audit.models import AuditEntry
+from apps.core.actors import Actor
+from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
+from apps.updates.errors import ReleaseVersionTaken
+from apps.updates.models import Artifact, Release
+from apps.updates.selectors import get_release
+from apps.updates.services.artifacts import store_artifact
+from apps.updates.services.releases import create_release
+from apps.updates.types import NewComponent
+from tests.factories import Cast
+
+
+@pytest.fixture
+def artifact(alice: Actor, in_acme: None) -> Artifact:
+    return store_artifact(alice, name="app", file=io.BytesIO(b"app"))
+
+
+def test_a_release_keeps_its_components_in_order(alice: Actor, artifact: Artifact) -> None:
+    parts = [
+        NewComponent(
+            "app",
+            "binary",
+            artifact.id,
+            target="/usr/local/bin/app",
+            file_mode=0o755,
+            hooks={"verify": {"command": ["/usr/local/bin/app", "--check"]}, "after": None},
+        ),
+        NewComponent("settings", "config", artifact.id, target="/etc/app.conf"),
+        NewComponent("system", "firmware", artifact.id, target="rootfs"),
+    ]
+    made = create_release(alice, name="App", version="1.2.3-rc.1", components=parts)
+    release = get_release(alice, made.id)
+    assert [c.name for c in release.components.all()] == ["app", "settings", "system"]
+    hooks = release.components.all()[0].hooks
+    assert hooks == {
+        "verify": {"command": ["/usr/local/bin/app", "--check"], "timeout_seconds": 60}
+    }
+    entry = AuditEntry.objects.for_org(alice.organization_id).latest("sequence")
+    assert entry.action == "updates.create_release"
+
+
+def test_a_version_is_made_once(alice: Actor, artifact: Artifact) -> None:
+    parts = [NewComponent("run", "script", artifact.id)]
+    create_release(alice, name="App", version="1", components=parts)
+    with pytest.raises(ReleaseVersionTaken):
+        create_release(alice, name="App", version="1", components=parts)
+    assert Release.objects.for_org(alice.organization_id).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "code", "change"),
+    [
+        ("components.0.kind", "unknown_kind", {"kind": "container"}),
+        ("components.0.name", "invalid_name", {"name": "../x"}),
+        ("components.0.name", "invalid_name", {"name": "a\0b"}),
+        ("components.0.target", "invalid_target", {"kind": "binary", "target": ""}),
+        ("components.0.target", "invalid_target", {"kind": "binary", "target": "bin/app"}),
+        ("components.0.target", "invalid_target", {"kind": "config", "target": "/etc/../x"}),
+        ("components.0.target", "invalid_target", {"kind": "config", "target": "/etc/a\0b"}),
+        ("components.0.target", "invalid_target", {"kind": "firmware", "target": "/dev/sda"}),
+        ("components.0.file_mode", "invalid_file_mode", {"file_mode": 0o10000}),
+        ("components.0.hooks", "unknown_hook", {"hooks": {"during": {"command": ["x"]}}}),
+        ("components.0.hooks.after", "invalid_hook", {"hooks": {"after": "rm -rf /"}}),
+        ("components.0.hooks.after", "invalid_command", {"hooks": {"after": {"command": []}}}),
+        ("components.0.hooks.after", "invalid_command", {"hooks": {"after": {"command": ["\0"]}}}),
+        (
+            "components.0.hooks.after",
+            "invalid_timeout",
+            {"hooks": {"after": {"command": ["x"], "timeout_seconds": 10**9}}},
+        ),
+    ],
+)
+def test_what_no_device_could_install_is_refused(
+    alice: Actor, artifact: Artifact, field: str, code: str, change: dict
+) -> None:
+    values = {"name": "run", "kind": "script", "artifact_id": artifact.id, **change}
+    with pytest.raises(InvalidRequest) as refused:
+        create_release(alice, name="App", version="1", components=[NewComponent(**values)])
+    assert (refused.value.fields[0].field, refused.value.fields[0].code) == (field, code)
+    assert not Release.objects.for_org(alice.organization_id).exists()
+
+
+@pytest.mark.parametrize("version", ["", "1 2", "v\0", "x" * 65, "../1"])
+def test_odd_versions_are_refused(alice: Actor, artifact: Artifact, version: str) -> None:
+    with pytest.raises(InvalidRequest):
+        create_release(
+            alice,
+            name="App",
+            version=version,
+            components=[NewComponent("run", "script", artifact.id)],
+        )
+
+
+def test_two_components_cannot_have_one_name(alice: Actor, artifact: Artifact) -> None:
+    part = NewComponent("run", "script", artifact.id)
+    with pytest.raises(InvalidRequest):
+        create_release(alice, name="App", version="1", components=[part, part])
+
+
+def test_a_release_needs_components(alice: Actor, in_acme: None) -> None:
+    with pytest.raises(InvalidRequest):
+        create_release(alice, name="App", version="1", components=[])
+
+
+def test_an_artifact_of_another_organization_is_unknown(
+    charlie: Actor, artifact: Artifact, globex: Cast, acme: Cast
+) -> None:
+    part = NewComponent("run", "script", artifact.id)
+    with pytest.raises(InvalidRequest) as refused:
+        create_release(charlie, name="App", version="1", components=[part])
+    assert refused.value.fields[0].code == "unknown_artifact"
+
+
+def test_an_operator_cannot_make_releases(erin: Actor, in_acme: None) -> None:
+    with pytest.raises(PermissionDenied):
+        create_release(
+            erin, name="App", version="1", components=[NewComponent("run", "script", uuid4())]
+        )
+
+
+def test_a_missing_release_and_a_foreign_one_are_not_found(
+    alice: Actor, charlie: Actor, release: Release
+) -> None:
+    for actor, wanted in ((alice, uuid4()), (charlie, release.id)):
+        with pytest.raises(NotFound):
+            get_release(actor, wanted)
