@@ -4,16 +4,38 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from fleetctl import __version__
 from fleetctl.errors import CommandError
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
+HELP = {
+    "exit-codes": """\
+0    done
+1    error
+2    wrong usage, refused input, or cancelled by you
+3    not found
+4    sign-in needed: FLEETD_TOKEN is missing or no longer valid
+5    forbidden
+6    conflict: it is in another state than the command needs
+8    the server cannot be reached
+130  interrupted
+""",
+    "environment": """\
+FLEETD_SERVER            address of the platform (default http://127.0.0.1:8080); --server wins
+FLEETD_TOKEN             API key (fld_pat_…)
+FLEETD_ORG               organization, where the key's owner belongs to several
+FLEETD_CA_FILE           CA of the platform, where it is a private one
+FLEETD_ENROLLMENT_TOKEN  enrollment token of `fleetctl sim up` (fld_enr_…)
+""",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code (`fleetctl help exit-codes`)."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given).parse_args(given)
     try:
         code: int = options.run(options)
     except CommandError as error:
@@ -21,21 +43,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # `fleetctl … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    from fleetctl.sim.command import add_parser as add_sim
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    from fleetctl.commands import add_parsers
 
-    parser = argparse.ArgumentParser(prog="fleetctl")
+    parser = argparse.ArgumentParser(
+        prog="fleetctl", description="Manages a fleet through the public API of fleetd."
+    )
     parser.add_argument("--version", action="version", version=f"fleetctl {__version__}")
-    server = os.environ.get("FLEETD_SERVER", DEFAULT_SERVER)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_sim(commands, server)
+    add_parsers(commands, _common())
+    _add_sim(commands, given)
+    topics = commands.add_parser("help", help=f"about {', '.join(HELP)}")
+    topics.add_argument("topic", choices=sorted(HELP))
+    topics.set_defaults(run=_help)
     return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--server", default=default_server(), metavar="URL")
+    common.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    return common
+
+
+def default_server() -> str:
+    """FLEETD_SERVER, or this machine."""
+    return os.environ.get("FLEETD_SERVER") or DEFAULT_SERVER
+
+
+def _add_sim(commands: Any, given: Sequence[str]) -> None:
+    if given[:1] == ["sim"]:  # brings gRPC with it, which other commands need not wait for
+        from fleetctl.sim.command import add_parser
+
+        add_parser(commands, default_server())
+    else:
+        commands.add_parser("sim", help="simulated devices")
+
+
+def _help(options: argparse.Namespace) -> int:
+    sys.stdout.write(HELP[options.topic])
+    return 0
 
 
 if __name__ == "__main__":
