@@ -38,7 +38,7 @@ redis.call('EXPIRE', KEYS[2], tonumber(ARGV[3]))
 return seq
 """
 
-_client: Redis | None = None
+_client: Any = None
 
 
 def group_name(organization_id: UUID, topic: str) -> str:
@@ -76,7 +76,7 @@ class HintSender:
     """Sends many hints from an event loop, and only where somebody listens."""
 
     def __init__(self) -> None:
-        self._client = AsyncRedis.from_url(
+        self._client: Any = AsyncRedis.from_url(
             settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1
         )
 
@@ -119,7 +119,7 @@ class HintSender:
                 group = group_name(organization_id, envelope["topic"])
                 keys = [f"hint-seq:{group}", f"hints:{group}"]
                 text = orjson.dumps(envelope)
-                pipeline.eval(_APPEND, 2, *keys, text, KEPT_HINTS, KEPT_SECONDS)  # type: ignore[no-untyped-call]
+                pipeline.eval(_APPEND, 2, *keys, text, KEPT_HINTS, KEPT_SECONDS)
             numbers = await pipeline.execute()
         return [{**e, "seq": int(n)} for e, n in zip(envelopes, numbers, strict=True)]
 
@@ -168,7 +168,7 @@ def _kept(group: str) -> tuple[int, list[dict[str, Any]]]:
     return last, kept
 
 
-def _redis() -> Redis:
+def _redis() -> Any:
     """One client per process, with short time limits: a hint is never worth waiting for."""
     global _client
     if _client is None:

@@ -1,6 +1,6 @@
 """Making groups and choosing their devices."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -111,7 +111,7 @@ def remove_devices_from_group(
 
 
 def _announce(
-    actor: Actor, permission: Permission, group: DeviceGroup, changes: dict[str, object]
+    actor: Actor, permission: Permission, group: DeviceGroup, changes: Mapping[str, object]
 ) -> None:
     record(actor, permission.name, group, changes=changes)
     publish(actor, DeviceGroupChanged(group_id=group.id))
