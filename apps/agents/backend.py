@@ -17,13 +17,14 @@ from apps.devices.types import Beat, Closing, Facts, Opening
 from apps.enrollment.selectors import device_actor, list_refused_serials
 from apps.enrollment.services import certificates
 from apps.enrollment.types import DeviceIdentity, IssuedCertificate
+from apps.updates.domain.reports import Outcome
+from apps.updates.selectors import list_withdrawn
 from apps.updates.services import offers
-from apps.updates.types import Offer, Report, ReportResult
+from apps.updates.types import Offer, Report, ReportResult, Withdrawal
 
-__all__ = ["Closing", "device_actor"]
+__all__ = ["NOT_FOUND", "device_actor"]
 
-REPORT_ACTION = "updates.report_deployment"
-NOT_FOUND = "not_found"
+NOT_FOUND = Outcome.NOT_FOUND.value
 
 
 def authenticate(certificate: PeerCertificate) -> DeviceIdentity:
@@ -76,9 +77,14 @@ def claim(organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
     return offers.claim_deployments(actor, device_ids, limit=len(device_ids))
 
 
-def active_offer(organization_id: UUID, device_id: UUID) -> Offer | None:
-    """The deployment that a device is at, to be offered again."""
-    return offers.offer_for_device(_platform(organization_id), device_id)
+def active_offers(organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
+    """The deployments that these devices are at, with fresh links."""
+    return offers.offers_for_devices(_platform(organization_id), device_ids)
+
+
+def withdrawn(organization_id: UUID, deployment_ids: list[UUID]) -> list[Withdrawal]:
+    """Which of these deployments the platform is through with."""
+    return list_withdrawn(_platform(organization_id), deployment_ids)
 
 
 def renew(actor: Actor, csr_pem: str) -> IssuedCertificate:

@@ -4,7 +4,6 @@ from apps.core.errors import (
     FleetdError,
     InvalidRequest,
     Kind,
-    PermissionDenied,
     Stale,
     TooMany,
     Unauthenticated,
@@ -55,10 +54,11 @@ class GatewayStopping(Unavailable):
     default_message = "This gateway is stopping. Connect again."
 
 
-class NotYourDeployment(PermissionDenied):
-    """A device reported on a deployment of another one."""
+class NotYourDeployment(FleetdError):
+    """A device reported on a deployment of another one. The service that took the report has
+    audited it."""
 
-    code = "not_your_deployment"
+    kind, code = Kind.DENIED, "not_your_deployment"
     default_message = "This deployment is not for this device."
 
 

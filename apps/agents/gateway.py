@@ -10,13 +10,12 @@ from uuid import UUID
 import structlog
 from prometheus_client import Gauge
 
-from apps.agents.backend import Closing
 from apps.agents.beats import Beats
 from apps.agents.errors import GatewayFull, GatewayStopping, StreamReplaced
 from apps.agents.group_commit import GroupCommit
 from apps.agents.hints import Hints
 from apps.agents.identity import PeerCertificate
-from apps.agents.messages import offer_message, timestamp
+from apps.agents.messages import timestamp
 from apps.agents.notices import Notice, Notices, uuids_in
 from apps.agents.offers import Offers
 from apps.agents.options import Options
@@ -24,10 +23,10 @@ from apps.agents.session import Session, Sessions
 from apps.core import clock
 from apps.core.errors import Unavailable
 from apps.core.rpc import DATABASE_AWAY, orm
-from apps.devices.types import Beat, Facts, Opening
+from apps.devices.types import Beat, Closing, Facts, Opening
 from apps.enrollment.errors import CertificateExpired, CertificateRevoked
 from apps.enrollment.types import DeviceIdentity
-from apps.updates.types import Offer, Report, ReportResult
+from apps.updates.types import Offer, Report, ReportResult, Withdrawal
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 
 log = structlog.get_logger(__name__)
@@ -61,8 +60,11 @@ class Backend(Protocol):
     def claim(self, organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
         """Work for these devices."""
 
-    def active_offer(self, organization_id: UUID, device_id: UUID) -> Offer | None:
-        """The deployment that a device is at."""
+    def active_offers(self, organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
+        """The deployments that these devices are at."""
+
+    def withdrawn(self, organization_id: UUID, deployment_ids: list[UUID]) -> list[Withdrawal]:
+        """Which of these deployments the platform is through with."""
 
 
 class Stored:
@@ -84,7 +86,7 @@ class Gateway:
         self.sessions = Sessions()
         self.hints = Hints(options)
         self.beats = Beats(backend.flush_beats, options, self.hints.note)
-        self.offers = Offers(self.sessions, backend.claim, options)
+        self.offers = Offers(self.sessions, backend, options)
         self.notices = Notices(self._notice, self._look_at_everything)
         self.storage = self._group_commit(self._store, wanted=True)
         self._openings = self._group_commit(backend.open_sessions)
@@ -140,21 +142,6 @@ class Gateway:
                 session_id=session.session_id,
             )
         )
-
-    async def offer_again(self, session: Session) -> None:
-        """After Welcome: the deployment that the device is at, else whatever waits for it."""
-        active = await orm(
-            session.organization_id,
-            self.backend.active_offer,
-            session.organization_id,
-            session.device_id,
-        )
-        session.is_ready = True
-        if active is None:
-            self.offers.wake_device(session)
-            return
-        session.deployment_ids.add(active.deployment_id)
-        session.send(offer_message(active))
 
     async def leave(self, session: Session) -> None:
         """Forgets a stream that is over."""
@@ -247,8 +234,8 @@ class Gateway:
     def _notice(self, kind: str, organization_id: UUID, notice: Notice) -> None:
         if kind == "deployments":
             self.offers.wake(organization_id)
-        elif kind == "cancelled":
-            self.offers.cancel(organization_id, uuids_in(notice, "deployment_ids"))
+        elif kind == "withdrawals":
+            self.spawn(self.offers.withdraw(organization_id))
         elif kind == "revoked":
             self.spawn(self._recheck_calmly(organization_id))
         elif kind == "session":

@@ -105,9 +105,7 @@ class GroupCommit(Generic[I, R]):
                     _answer(future, result)
                 return
 
-    async def _commit_apart(
-        self, organization_id: UUID, batch: Line, error: Exception
-    ) -> None:
+    async def _commit_apart(self, organization_id: UUID, batch: Line, error: Exception) -> None:
         """Finds the bad item by halves."""
         if len(batch) == 1:
             log.error("commit_failed", exc_info=error)

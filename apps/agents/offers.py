@@ -1,7 +1,9 @@
 """Bringing work to devices: claims in batches for everyone who is connected here."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -10,26 +12,42 @@ from apps.agents.messages import offer_message
 from apps.agents.options import Options
 from apps.agents.session import Session, Sessions
 from apps.core.rpc import DATABASE_AWAY, orm
-from apps.updates.types import Offer
+from apps.updates.types import Offer, Withdrawal
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 
 log = structlog.get_logger(__name__)
 
-Claim = Callable[[UUID, list[UUID]], list[Offer]]
+T = TypeVar("T")
+
+
+class Desk(Protocol):
+    """Where work is handed out."""
+
+    def claim(self, organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
+        """Work for these devices."""
+
+    def active_offers(self, organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
+        """The deployments that these devices are at."""
+
+    def withdrawn(self, organization_id: UUID, deployment_ids: list[UUID]) -> list[Withdrawal]:
+        """Which of these deployments the platform is through with."""
 
 
 class Offers:
     """Claims deployments when somebody says that there may be some, and every few seconds anyway.
 
     An offer whose device has gone meanwhile is not lost: the device gets it when it comes back.
+    Links are short-lived, so devices that are at work get fresh ones from time to time.
     """
 
-    def __init__(self, sessions: Sessions, claim: Claim, options: Options) -> None:
+    def __init__(self, sessions: Sessions, desk: Desk, options: Options) -> None:
         self._sessions = sessions
-        self._claim = claim
+        self._desk = desk
         self._options = options
         # Organizations to ask for, with the devices to ask for; None stands for all of them.
         self._due: dict[UUID, set[UUID] | None] = {}
+        # Devices that may be at work already: they came back, or their links grow old.
+        self._returning: dict[UUID, set[UUID]] = {}
         self._wake = asyncio.Event()
 
     def wake(self, organization_id: UUID) -> None:
@@ -49,25 +67,11 @@ class Offers:
             devices.add(session.device_id)
         self._wake.set()
 
-    def cancel(self, organization_id: UUID, deployment_ids: set[UUID]) -> None:
-        """Tells the devices that are at these deployments to stop."""
-        for session in self._sessions.of(organization_id):
-            for deployment_id in session.deployment_ids & deployment_ids:
-                session.deployment_ids.discard(deployment_id)
-                session.send(
-                    pb.ConnectResponse(
-                        deployment_cancellation=pb.DeploymentCancellation(
-                            deployment_id=str(deployment_id), reason="The rollout was cancelled."
-                        )
-                    )
-                )
-
-    def deliver(self, offer: Offer) -> None:
-        """Sends an offer to its device, if it is here."""
-        session = self._sessions.get(offer.device_id)
-        if session is not None and session.is_ready:
-            session.deployment_ids.add(offer.deployment_id)
-            session.send(offer_message(offer))
+    def greet(self, session: Session) -> None:
+        """A device has been welcomed: it goes on with what it was at, or gets something new."""
+        session.is_ready = True
+        self._returning.setdefault(session.organization_id, set()).add(session.device_id)
+        self.wake_device(session)
 
     async def run(self) -> None:
         """Claims until cancelled: what is due soon after it is, everything every few seconds."""
@@ -80,27 +84,80 @@ class Offers:
                 await asyncio.sleep(self._options.claim_linger_seconds)
             except TimeoutError:
                 sweep_at = loop.time() + self._options.claim_seconds
-                self.wake_all()
+                self._sweep()
             self._wake.clear()
             due, self._due = self._due, {}
-            await asyncio.gather(*(self._claim_for(o, devices) for o, devices in due.items()))
+            await asyncio.gather(*(self._hand_out(o, devices) for o, devices in due.items()))
 
-    async def _claim_for(self, organization_id: UUID, device_ids: set[UUID] | None) -> None:
+    async def withdraw(self, organization_id: UUID) -> None:
+        """Tells the devices whose deployments are over for the platform to stop working on them."""
+        at_work = {
+            deployment_id: session
+            for session in self._sessions.of(organization_id)
+            for deployment_id in session.deployment_ids
+        }
+        for chunk in _chunks(list(at_work), self._options.claim_devices):
+            for withdrawal in await self._ask(self._desk.withdrawn, organization_id, chunk):
+                session = at_work[withdrawal.deployment_id]
+                session.deployment_ids.discard(withdrawal.deployment_id)
+                session.send(_cancellation(withdrawal))
+
+    def _sweep(self) -> None:
+        """Everybody, and those at work whose links grow old."""
+        self.wake_all()
+        old = time.monotonic() - self._options.link_refresh_seconds
+        for session in self._sessions.all():
+            if session.deployment_ids and session.offered_at < old:
+                self._returning.setdefault(session.organization_id, set()).add(session.device_id)
+
+    async def _hand_out(self, organization_id: UUID, device_ids: set[UUID] | None) -> None:
+        """Work under way first, so that nobody is claimed for who has some."""
+        size = self._options.claim_devices
+        for chunk in _chunks(self._returning.pop(organization_id, ()), size):
+            self._deliver(await self._ask(self._desk.active_offers, organization_id, chunk))
         idle = [
             session.device_id
             for session in self._sessions.of(organization_id)
             if session.is_ready and (device_ids is None or session.device_id in device_ids)
         ]
-        size = self._options.claim_devices
-        for start in range(0, len(idle), size):
-            try:
-                chunk = idle[start : start + size]
-                claimed = await orm(organization_id, self._claim, organization_id, chunk)
-            except DATABASE_AWAY as error:
-                log.warning("claim_delayed", error=type(error).__name__)
-                return
-            except Exception as error:
-                log.error("claim_failed", exc_info=error)
-                return
-            for offer in claimed:
-                self.deliver(offer)
+        for chunk in _chunks(idle, size):
+            self._deliver(await self._ask(self._desk.claim, organization_id, chunk))
+        if device_ids is None:
+            await self.withdraw(organization_id)
+
+    async def _ask(
+        self,
+        question: Callable[[UUID, list[UUID]], list[T]],
+        organization_id: UUID,
+        ids: list[UUID],
+    ) -> list[T]:
+        """Nothing while PostgreSQL is away: the next sweep asks again."""
+        try:
+            return await orm(organization_id, question, organization_id, ids)
+        except DATABASE_AWAY as error:
+            log.warning("work_not_asked_for", error=type(error).__name__)
+        except Exception as error:
+            log.error("work_not_asked_for", exc_info=error)
+        return []
+
+    def _deliver(self, offers: Iterable[Offer]) -> None:
+        for offer in offers:
+            session = self._sessions.get(offer.device_id)
+            if session is not None and session.is_ready:
+                session.deployment_ids.add(offer.deployment_id)
+                session.offered_at = time.monotonic()
+                session.send(offer_message(offer))
+
+
+def _chunks(items: Iterable[UUID], size: int) -> Iterator[list[UUID]]:
+    rows: Sequence[UUID] = list(items)
+    for start in range(0, len(rows), size):
+        yield list(rows[start : start + size])
+
+
+def _cancellation(withdrawal: Withdrawal) -> pb.ConnectResponse:
+    return pb.ConnectResponse(
+        deployment_cancellation=pb.DeploymentCancellation(
+            deployment_id=str(withdrawal.deployment_id), reason=withdrawal.reason
+        )
+    )

@@ -25,6 +25,7 @@ class Options:
     claim_seconds: float = 5.0
     claim_linger_seconds: float = 0.02
     claim_devices: int = 1000
+    link_refresh_seconds: float = 600.0
     recheck_seconds: float = 5.0
     admissions: int = 512
     retry_seconds: float = 5.0

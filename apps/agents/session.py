@@ -45,6 +45,7 @@ class Session:
         "is_graceful",
         "is_ready",
         "is_renewal_told",
+        "offered_at",
         "organization_id",
         "sequence",
         "session_id",
@@ -64,8 +65,10 @@ class Session:
         self.address = address
         self.session_id = uuid7()
         self.sequence = 0
-        # Deployments that the device works on, as far as this gateway knows.
+        # Deployments that the device works on, as far as this gateway knows, and when it was last
+        # given links for them.
         self.deployment_ids: set[UUID] = set()
+        self.offered_at = 0.0
         self.inventory_hash = b""
         self.is_ready = False
         self.is_renewal_told = False

@@ -148,7 +148,9 @@ def _frames(got: httpx.Response) -> tuple[bytes, dict[str, str]]:
         frame, data = data[5 : 5 + length], data[5 + length :]
         if flags & 0x80:
             lines = frame.decode().strip().split("\r\n")
-            trailers |= {k.strip().lower(): v.strip() for k, _, v in (x.partition(":") for x in lines)}
+            trailers |= {
+                k.strip().lower(): v.strip() for k, _, v in (x.partition(":") for x in lines)
+            }
         else:
             message = frame
     return message, trailers

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Protocol
-from uuid import UUID
 
 import structlog
 
 from apps.agents import backend
 from apps.agents.errors import HelloExpected, NotYourDeployment, ReportNotStored, WrongSequence
 from apps.agents.gateway import Gateway, Stored
-from apps.agents.identity import peer_certificate
+from apps.agents.identity import PeerCertificate, peer_certificate
 from apps.agents.messages import facts_of, is_sane, opening_of, report_of, timestamp
 from apps.agents.session import Session
 from apps.core import clock
 from apps.core.errors import FleetdError
 from apps.core.rpc import CALLER, current_call, orm
+from apps.enrollment.types import DeviceIdentity
 from apps.updates.types import ReportResult
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 
@@ -44,23 +44,14 @@ class AgentServicer:
         """The one stream that a device keeps open. It begins with Hello."""
         certificate = peer_certificate(ctx.peer_certificate_pem)
         identity = await self._gateway.admit(certificate)
-        options = self._gateway.options
-        session = Session(
-            identity.organization_id,
-            identity.device_id,
-            certificate,
-            options,
-            current_call().address,
-        )
-        CALLER.get().actor = backend.device_actor(
-            identity.organization_id, identity.device_id, current_call()
-        )
+        session = self._session(identity, certificate)
         hello = await self._hello(session, requests)
-        await self._gateway.open(session, opening_of(session, hello, options.heartbeat_seconds))
+        heartbeat_seconds = self._gateway.options.heartbeat_seconds
+        await self._gateway.open(session, opening_of(session, hello, heartbeat_seconds))
         listening = asyncio.create_task(self._listen(session, requests))
         try:
             session.send(self._welcome(session))
-            self._gateway.spawn(self._gateway.offer_again(session))
+            self._gateway.offers.greet(session)
             while responses := await session.take():
                 for response in responses:
                     yield response
@@ -81,6 +72,13 @@ class AgentServicer:
         return pb.RenewCertificateResponse(
             certificate_chain_pem=issued.chain_pem, root_pem=issued.root_pem
         )
+
+    def _session(self, identity: DeviceIdentity, certificate: PeerCertificate) -> Session:
+        organization_id, device_id = identity.organization_id, identity.device_id
+        call = current_call()
+        CALLER.get().actor = backend.device_actor(organization_id, device_id, call)
+        options = self._gateway.options
+        return Session(organization_id, device_id, certificate, options, call.address)
 
     async def _hello(self, session: Session, requests: Requests) -> pb.Hello:
         try:
@@ -174,7 +172,7 @@ class AgentServicer:
         acknowledgement = pb.Acknowledgement(sequence=request.sequence)
         if result is not None:
             if result.outcome == backend.NOT_FOUND:
-                self._refuse(session, result.deployment_id)
+                session.end(NotYourDeployment())
                 return
             acknowledgement.deployment_id = str(result.deployment_id)
             acknowledgement.report_sequence = result.report_sequence
@@ -188,14 +186,6 @@ class AgentServicer:
             return
         session.deployment_ids.discard(result.deployment_id)
         self._gateway.offers.wake_device(session)
-
-    def _refuse(self, session: Session, deployment_id: UUID) -> None:
-        # The refusal is audited where all refusals of RPCs are: at the boundary, with the actor.
-        session.end(
-            NotYourDeployment(
-                data={"permission": backend.REPORT_ACTION, "deployment_id": str(deployment_id)}
-            )
-        )
 
     @staticmethod
     def _count(session: Session, request: pb.ConnectRequest) -> None:
