@@ -60,13 +60,17 @@ def can_run(program: Path, identity: Identity | None) -> bool:
 
 
 def readable_copy(source: Path, target: Path) -> Path:
-    """Copies a file or tree so that every user can read and execute it."""
-    if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-    else:
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        shutil.copy2(source, target)
-    for path in [target.parent, target, *target.rglob("*")]:
+    """Copies a file or tree so that every user can read and execute it, whatever the umask."""
+    before = os.umask(0o022)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True)
+        else:
+            shutil.copy2(source, target)
+    finally:
+        os.umask(before)
+    for path in [target, *target.rglob("*")]:
         if not path.is_symlink():
             path.chmod(0o755)
     return target

@@ -190,7 +190,12 @@ class PostgresServer:
         source = installation()
         if can_run(source / "bin" / "postgres", self.identity):
             return source
-        target = runtime.path / "postgres"
+        # The wheel's libraries lie beside the package, at a place relative to the programs.
+        package = source.parent
+        target = runtime.path / package.name / source.name
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            readable_copy(libraries, runtime.path / libraries.name)
         for name in ("bin/postgres", "bin/initdb", "lib", "share"):
             readable_copy(source / name, target / name)
         if not can_run(target / "bin" / "postgres", self.identity):
