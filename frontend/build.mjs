@@ -82,8 +82,9 @@ async function report() {
   }
 }
 
-await rm(DIST, { recursive: true, force: true });
+// Only what this writes: the admin's files lie here too.
 await mkdir(DIST, { recursive: true });
+for (const name of await readdir(DIST)) if (/^tabler-.*\.svg$/.test(name)) await rm(`${DIST}${name}`);
 await cp(`${HERE}src/brand`, DIST, { recursive: true });
 const ctx = await context(bundle);
 if (process.argv.includes("--watch")) await ctx.watch();

@@ -231,7 +231,8 @@ def list_deployments(
     device_id: UUID | None = None,
     state: str = "",
 ) -> Page[Deployment]:
-    """Deployments with their device and rollout, newest first, of a rollout or a device."""
+    """Deployments with their device and rollout: a rollout's in the order of its plan, so that
+    those at work come before those that wait; a device's, and all, newest first."""
     require(actor, VIEW_DEPLOYMENTS)
     rows = _deployments(actor)
     if rollout_id is not None:
@@ -240,7 +241,8 @@ def list_deployments(
         rows = rows.filter(device_id=device_id)
     if state:
         rows = rows.filter(state=_known(DeploymentState, state))
-    return paginate(rows, page, order_by=["-id"])
+    order = ["-id"] if rollout_id is None else ["phase_index", "position", "id"]
+    return paginate(rows, page, order_by=order)
 
 
 def get_deployment(actor: Actor, deployment_id: UUID) -> Deployment:

@@ -1,7 +1,7 @@
 // Live regions and rows: a hint says what changed, the region is fetched again and morphed in place.
 import { LiveSocket } from "./socket.js";
 import { Region } from "./region.js";
-import { fieldsOf, paintRow } from "./rows.js";
+import { paintRow, statesOf } from "./rows.js";
 import { paintTimes, relativeText } from "./time.js";
 
 const SAFETY = 60000;
@@ -65,11 +65,15 @@ const refreshAll = () => { for (const region of regions.values()) region.touch()
 
 function onHint(topic, hint) {
   updatedAt = Date.now();
-  if (!document.hidden) {
-    for (const row of all("[data-live-row]")) if (row.dataset.liveRow === topic) paintRow(row, fieldsOf(hint));
-  }
-  for (const region of regionsOf(topic)) region.touch();
+  if (!document.hidden) paintRows(statesOf(hint));
+  for (const region of regionsOf(topic)) if (!region.ignores(hint.type)) region.touch();
   document.dispatchEvent(new CustomEvent("fleetd:hint", { detail: hint }));
+}
+
+function paintRows(states) {
+  for (const [topic, fields] of states) {
+    for (const row of all(`[data-live-row="${CSS.escape(topic)}"]`)) paintRow(row, fields);
+  }
 }
 
 function onClose(code) {
@@ -93,10 +97,11 @@ function paintFreshness() {
   const paused = isPaused();
   for (const banner of all("[data-live-banner]")) banner.hidden = !paused || signedOut;
   for (const element of all("[data-freshness]")) {
-    element.dataset.live = paused || signedOut ? "paused" : socket?.isOpen ? "live" : "connecting";
-    const words = element.dataset;
+    const state = paused || signedOut ? "paused" : socket?.isOpen ? "live" : "connecting";
     const ago = relativeText(updatedAt, Date.now(), document.documentElement.lang || "en");
-    element.textContent = `${paused || signedOut ? words.paused : words.word} · ${words.updated} ${ago}`;
+    const { live, [state]: word, updated } = JSON.parse(element.dataset.words);
+    element.dataset.live = state;
+    element.textContent = `${word || live} · ${updated} ${ago}`;
   }
 }
 

@@ -12,6 +12,11 @@ export class Region {
     return (this.element.dataset.liveTopic || "").split(/\s+/).filter(Boolean);
   }
 
+  /** Whether the rows' cells show all that such a hint says, so that nothing needs fetching. */
+  ignores(type) {
+    return (this.element.dataset.liveIgnore || "").split(/\s+/).includes(type);
+  }
+
   age() {
     return Date.now() - this.fetchedAt;
   }

@@ -18,8 +18,15 @@ const PAINTERS = {
   },
 };
 
-/** What a hint says in the words of the cells: going offline is a type, not a field. */
-export function fieldsOf({ type = "", time, data = {} }) {
+/** What a hint says of which devices, as pairs of topic and fields. */
+export function statesOf(hint) {
+  const { devices, device_id: id } = hint.data || {};
+  if (devices) return devices.map((state) => [`device.${state.id}`, state]);
+  return [[id ? `device.${id}` : hint.topic, fieldsOf(hint)]];
+}
+
+// In the words of the cells: going offline is a type, not a field.
+function fieldsOf({ type = "", time, data = {} }) {
   if (type.startsWith("devices.device.offline.")) return { ...data, connectivity: "offline" };
   if (type.startsWith("devices.device.online.")) return { ...data, last_seen_at: time };
   return data;

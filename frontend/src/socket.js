@@ -69,7 +69,7 @@ export class LiveSocket {
     const { op, topic } = message;
     if (!this.topics.has(topic)) return;
     if (op === "subscribed") this.#subscribed(topic, message.seq);
-    else if (op === "resync") this.on.resync(topic);
+    else if (op === "resync") this.#resync(topic, message.seq);
     else if (op === "error") this.on.refused(topic, message.code);
     else if (!op) this.#hint(topic, message);
   }
@@ -79,6 +79,12 @@ export class LiveSocket {
     const unknown = this.topics.get(topic) === null;
     if (unknown) this.topics.set(topic, seq ?? 0);
     if (unknown) this.on.resync(topic);
+  }
+
+  // The server counts anew after it lost its memory: its number holds, even a smaller one.
+  #resync(topic, seq) {
+    this.topics.set(topic, seq ?? 0);
+    this.on.resync(topic);
   }
 
   #hint(topic, hint) {

@@ -8,7 +8,7 @@ export function relativeText(then, now, language = "en", { future = false } = {}
   if (!future && seconds > 0 && seconds < 120) seconds = 0;
   const [, unit, size] = STEPS.find(([limit]) => Math.abs(seconds) < limit);
   const format = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "narrow" });
-  return format.format(Math.trunc(seconds / size), unit);
+  return format.format(future ? Math.round(seconds / size) : Math.trunc(seconds / size), unit);
 }
 
 export function paintTime(element, now = Date.now()) {

@@ -120,6 +120,7 @@ export function startUi() {
   document.addEventListener("submit", onSubmit);
   window.addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
   document.addEventListener("htmx:responseError", ({ detail }) => {
+    if ((detail.xhr.getResponseHeader("HX-Trigger") || "").includes("fleetd:toast")) return; // says it itself
     const id = detail.xhr.getResponseHeader("Request-Id");
     toast(`${document.body.dataset.failed} (${detail.xhr.status}${id ? `, ${id}` : ""})`, "bad");
   });

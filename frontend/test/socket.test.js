@@ -43,6 +43,14 @@ test("a gap in the numbers asks for a re-read, a repetition is ignored", () => {
   assert.deepEqual(names(), ["hint t", "hint t", "resync t"]);
 });
 
+test("a server that counts anew is believed", () => {
+  const { live, names } = start();
+  live.want(new Map([["t", 40]]));
+  live.receive({ op: "resync", topic: "t", seq: 0 });
+  live.receive({ topic: "t", seq: 1, data: {} });
+  assert.deepEqual(names(), ["resync t", "hint t"]);
+});
+
 test("a topic without a starting number is read again once it is subscribed", () => {
   const { live, names } = start();
   live.want(new Map([["t", null]]));

@@ -30,6 +30,7 @@ LIFETIMES = [
     (720, gettext_lazy("30 days")),
     (8760, gettext_lazy("1 year")),
 ]
+SHOWN = 6
 FIELDS = ("name", "max_uses", "lifetime_hours", "tags", "requires_approval")
 REFUSALS = {
     "enrollment_token_expired": gettext_lazy("The key has expired. Make a new command."),
@@ -133,22 +134,22 @@ def _commands(made: NewEnrollmentToken) -> dict[str, str]:
 def _waiting(request: OrgRequest, token_id: UUID) -> dict[str, Any]:
     progress = get_enrollment_progress(request.actor, token_id)
     steps = steps_of(progress)
-    joined = len(progress.devices)
+    joined = progress.token.max_uses - progress.token.uses_left
     words = ngettext("%(n)d device has joined", "%(n)d devices have joined", joined)
     return {
         "actor": request.actor,
         "token": progress.token,
         "steps": steps,
         "is_done": all(step.state == "done" for step in steps),
-        "devices": progress.devices,
-        "watched": [device.id for device in progress.devices],
+        "devices": progress.devices[:SHOWN],
+        "watched": [device.id for device in progress.devices[:SHOWN]],
         "summary": words % {"n": joined} if joined else "",
         "page_url": reverse("enrollment-token", args=[token_id]),
     }
 
 
 def steps_of(progress: EnrollmentProgress) -> list[Step]:
-    """The checklist, for the newest device of the token; the first open step is being waited for."""
+    """The checklist for the token's newest device; the first open step is being waited for."""
     steps = [*_arrival(progress), *_life(progress)]
     shown, is_next = [], True
     for key, title, at, note, is_failed in steps:
