@@ -135,7 +135,8 @@ def notify_gateways(kind: str, **fields: Any) -> None:
 
 def _channel_prefix() -> str:
     """What the channel layer puts before the name of a group."""
-    return f"{settings.CHANNEL_LAYERS['default']['CONFIG']['prefix']}__group__"
+    config: Any = settings.CHANNEL_LAYERS["default"]["CONFIG"]
+    return f"{config['prefix']}__group__"
 
 
 def _publish(text: bytes) -> None:
