@@ -14,8 +14,12 @@ from apps.core.guards import tenant_models
 from apps.core.tenancy import OrgOwnedModel, tenant
 from apps.devices.models import DeviceCount
 from apps.organizations.models import Membership
+from apps.updates.domain import engine
 
 _numbers = count(1)
+
+# Columns whose values the product reads back.
+SPECIAL = {"snapshot": engine.dump(engine.RolloutStatus())}
 
 
 class Rows:
@@ -36,6 +40,14 @@ class Rows:
             self.made[model] = self._present(model) or self._make(model)
         return self.made[model]
 
+    def made_row(self, name: str) -> Any:
+        """The row of the table whose model is called `name`."""
+        return self.made[self.made_model(name)]
+
+    def made_model(self, name: str) -> type[models.Model]:
+        """The model that is called `name`."""
+        return next(model for model in self.made if model.__name__ == name)
+
     def _present(self, model: type[models.Model]) -> Any:
         """What an organization has only once, and may have already."""
         if model not in (AuditHead, DeviceCount, Membership):
@@ -53,6 +65,8 @@ class Rows:
         return made
 
     def _value(self, field: Any) -> Any:
+        if field.name in SPECIAL:
+            return SPECIAL[field.name]
         if field.is_relation:
             return self.user if field.related_model is User else self.row(field.related_model)
         if field.choices:

@@ -44,6 +44,10 @@ class BoundedPaginator(_Paginator):
 class ScopedRelatedFilter(RelatedFieldListFilter):
     """A filter by another row, which offers the first rows that the caller may see."""
 
+    def has_output(self) -> bool:
+        """A filter that the address names counts, also where there is nothing to choose from."""
+        return bool(super().has_output() or self.used_parameters)
+
     def field_choices(
         self, field: Any, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> list[tuple[str, str]]:

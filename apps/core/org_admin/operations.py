@@ -43,6 +43,7 @@ class Operation:
 
     `run` calls the service for one object with the cleaned values of `form`. `warning` says what
     will happen, where that needs a confirmation. `word` must be typed, where there is no way back.
+    `seen` is what the person saw of the object when asked; `run` gets it back as `values["seen"]`.
     `applies` hides the button where the service would refuse; the service decides all the same.
     """
 
@@ -53,6 +54,7 @@ class Operation:
     warning: str = ""
     word: str = ""
     form: type[forms.Form] | None = None
+    seen: Callable[[Any], str] | None = None
     applies: Callable[[Any], bool] = field(default=_always)
 
     @property
@@ -73,19 +75,20 @@ class Operation:
         if self.asks_first and not (CONFIRMED in request.POST and form.is_valid()):
             return _ask(self, model_admin, request, objects, form)
         values = form.cleaned_data if self.asks_first else {}
-        _report(request, self, *_run_all(self, actor_of(request), objects, values))
+        _report(request, self, *_run_all(self, request, objects, values))
         return _back(request)
 
 
 def _run_all(
-    operation: Operation, actor: Actor, objects: Sequence[Model], values: dict[str, Any]
+    operation: Operation, request: HttpRequest, objects: Sequence[Model], values: dict[str, Any]
 ) -> tuple[int, list[tuple[Model, FleetdError]]]:
     """How many were done, and which were refused; each on its own, none undoes another."""
-    refused = []
+    actor, refused = actor_of(request), []
     for obj in objects:
+        seen = {"seen": request.POST.get(f"seen-{obj.pk}", "")} if operation.seen else {}
         try:
             with transaction.atomic():
-                operation.run(actor, obj, values)
+                operation.run(actor, obj, {**values, **seen})
         except FleetdError as error:
             refused.append((obj, error))
     return len(objects) - len(refused), refused
@@ -147,7 +150,7 @@ def _ask(
         "title": operation.label,
         "opts": model_admin.opts,
         "operation": operation,
-        "objects": objects,
+        "objects": [(obj, operation.seen(obj) if operation.seen else "") for obj in objects],
         "form": form,
         "checkbox_name": ACTION_CHECKBOX_NAME,
         "back_to": _back_to(request),

@@ -1,0 +1,422 @@
+"""Artifacts, releases, rollouts and deployments in the admin."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from apps.core.org_admin.cells import badge, digest, when
+from apps.core.org_admin.forms import OrgForm, RowsField, WordsField, rows_of
+from apps.core.org_admin.model_admin import OrgInline, OrgModelAdmin
+from apps.core.org_admin.operations import Operation
+from apps.core.org_admin.scoping import actor_of
+from apps.devices.models import Device, DeviceGroup
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.states import RolloutState
+from apps.updates.domain.verdict import verdict
+from apps.updates.models import (
+    Artifact,
+    Component,
+    Deployment,
+    Phase,
+    Release,
+    Rollout,
+    RolloutEvent,
+)
+from apps.updates.permissions import (
+    APPROVE_ROLLOUT,
+    CANCEL_ROLLOUT,
+    CREATE_RELEASE,
+    CREATE_ROLLOUT,
+    DELETE_ARTIFACT,
+    PAUSE_ROLLOUT,
+    RESUME_ROLLOUT,
+    START_ROLLOUT,
+    SUBMIT_ROLLOUT,
+    VIEW_ARTIFACTS,
+    VIEW_DEPLOYMENTS,
+    VIEW_RELEASES,
+    VIEW_ROLLOUTS,
+)
+from apps.updates.services.artifacts import delete_artifact
+from apps.updates.services.releases import create_release
+from apps.updates.services.rollouts import (
+    approve_rollout,
+    cancel_rollout,
+    create_rollout,
+    pause_rollout,
+    resume_rollout,
+    start_rollout,
+    submit_rollout,
+)
+from apps.updates.types import NewComponent, Target
+
+ENDED = (RolloutState.COMPLETED, RolloutState.CANCELLED, RolloutState.ROLLED_BACK)
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(OrgModelAdmin):
+    """Stored files. They are uploaded in the web UI or over REST, which stream them."""
+
+    view_permission = VIEW_ARTIFACTS
+    delete_permission = DELETE_ARTIFACT
+    list_display = ("name", "size", "sum", "content_type", "created_by", "created")
+    search_fields = ("name", "^sha256")
+    ordering = ("-id",)
+    sortable_by = ("name",)
+
+    def delete_object(self, request: HttpRequest, obj: Any) -> None:
+        """Deletes the file, unless a release is made of it."""
+        delete_artifact(actor_of(request), obj.pk)
+
+    @admin.display(description="size")
+    def size(self, artifact: Artifact) -> SafeString:
+        """In readable units."""
+        return render_to_string("admin/cells/size.html", {"bytes": artifact.size_bytes})
+
+    @admin.display(description="SHA-256")
+    def sum(self, artifact: Artifact) -> SafeString:
+        """Shortened."""
+        return digest(artifact.sha256)
+
+    @admin.display(description="uploaded")
+    def created(self, artifact: Artifact) -> SafeString:
+        """When it was stored."""
+        return when(artifact.created_at)
+
+
+class ComponentForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One part of a new release."""
+
+    file_mode = forms.RegexField(
+        r"[0-7]{0,5}", required=False, help_text="Octal, as 0755; empty: as fits the kind."
+    )
+
+    def clean_file_mode(self) -> int:
+        """As a number; 0 leaves it to the agent."""
+        return int(self.cleaned_data["file_mode"] or "0", 8)
+
+
+class ComponentInline(OrgInline):
+    """What a release is made of; it never changes afterwards."""
+
+    model = Component
+    form = ComponentForm
+    view_permission = VIEW_RELEASES
+    add_permission = CREATE_RELEASE
+    fields = ("name", "kind", "artifact", "target", "file_mode", "hooks")
+    autocomplete_fields = ("artifact",)
+    ordering = ("position",)
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """One empty row to begin with."""
+        return 0 if obj else 1
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only while the release is made."""
+        return obj is None and super().has_add_permission(request)
+
+
+@admin.register(Release)
+class ReleaseAdmin(OrgModelAdmin):
+    """Named versions."""
+
+    view_permission = VIEW_RELEASES
+    add_permission = CREATE_RELEASE
+    page = "release"
+    list_display = ("name", "version", "is_locked", "created")
+    list_display_links = ("name", "version")
+    search_fields = ("name", "version")
+    ordering = ("-id",)
+    sortable_by = ("name",)
+    add_fields = ("name", "version", "notes")
+    inlines = (ComponentInline,)
+
+    def add_object(self, request: HttpRequest, form: Any, formsets: Sequence[Any]) -> Model:
+        """Makes the release of its components."""
+        values = form.cleaned_data
+        return create_release(
+            actor_of(request),
+            name=values["name"],
+            version=values["version"],
+            notes=values["notes"],
+            components=[_new_component(row) for row in rows_of(formsets)],
+        )
+
+    def related_lists(self, obj: Any) -> list[tuple[str, str]]:
+        """Where it was rolled out."""
+        return [("rollouts", self.list_address(Rollout, release__id__exact=obj.pk))]
+
+    @admin.display(boolean=True, description="locked")
+    def is_locked(self, release: Release) -> bool:
+        """Whether a rollout uses it."""
+        return release.locked_at is not None
+
+    @admin.display(description="made")
+    def created(self, release: Release) -> SafeString:
+        """When it was made."""
+        return when(release.created_at)
+
+
+def _new_component(row: dict[str, Any]) -> NewComponent:
+    return NewComponent(
+        name=row["name"],
+        kind=row["kind"],
+        artifact_id=row["artifact"].pk,
+        target=row["target"],
+        file_mode=row["file_mode"],
+        hooks=row["hooks"] or {},
+    )
+
+
+@admin.register(Component)
+class ComponentAdmin(OrgModelAdmin):
+    """Parts of releases."""
+
+    view_permission = VIEW_RELEASES
+    list_display = ("name", "kind", "release", "artifact", "target")
+    list_select_related = ("release", "artifact")
+    list_filter = ("kind", "release")
+    linked_by = ("artifact",)
+    search_fields = ("name", "target")
+    ordering = ("-id",)
+    sortable_by = ("name",)
+
+
+class NewRolloutForm(OrgForm):
+    """Which devices get the release, in which phases."""
+
+    all_devices = forms.BooleanField(required=False, help_text="Every active device.")
+    groups = RowsField(DeviceGroup, required=False)
+    tags = WordsField(max_length=5000, required=False, help_text="Devices with any of these.")
+    devices = RowsField(
+        Device,
+        required=False,
+        widget=AutocompleteSelectMultiple(Deployment._meta.get_field("device"), admin.site),
+    )
+    phase_percents = WordsField(
+        max_length=200, initial=["100"], help_text="Shares that add up to 100, as 5, 25, 70."
+    )
+
+    def clean_phase_percents(self) -> list[int]:
+        """As numbers."""
+        words = self.cleaned_data["phase_percents"]
+        if not all(word.isascii() and word.isdigit() and len(word) <= 3 for word in words):
+            raise forms.ValidationError("Whole numbers from 1 to 100.")
+        return [int(word) for word in words]
+
+    def clean(self) -> dict[str, Any] | None:
+        """Nothing chosen would mean everything: that has to be said."""
+        cleaned = super().clean() or {}
+        chosen = any(cleaned.get(name) for name in ("groups", "tags", "devices"))
+        if bool(cleaned.get("all_devices")) == chosen:
+            raise forms.ValidationError("Choose devices, tags or groups, or all devices.")
+        return cleaned
+
+
+def _is(*states: RolloutState) -> Any:
+    return lambda rollout: rollout.state in states
+
+
+ROLLOUT_OPERATIONS = (
+    Operation(
+        "submit_rollout",
+        "Submit",
+        SUBMIT_ROLLOUT,
+        lambda actor, rollout, _values: submit_rollout(actor, rollout.pk),
+        applies=_is(RolloutState.DRAFT),
+    ),
+    Operation(
+        "approve_rollout",
+        "Approve",
+        APPROVE_ROLLOUT,
+        lambda actor, rollout, values: approve_rollout(actor, rollout.pk, plan_hash=values["seen"]),
+        warning="You approve exactly the plans with these hashes.",
+        seen=lambda rollout: rollout.plan_hash,
+        applies=_is(RolloutState.PENDING_APPROVAL),
+    ),
+    Operation(
+        "start_rollout",
+        "Start",
+        START_ROLLOUT,
+        lambda actor, rollout, _values: start_rollout(actor, rollout.pk),
+        warning="The target is resolved now, for good, and the devices of the first phase begin"
+        " to update.",
+        applies=_is(RolloutState.DRAFT, RolloutState.SCHEDULED),
+    ),
+    Operation(
+        "pause_rollout",
+        "Pause",
+        PAUSE_ROLLOUT,
+        lambda actor, rollout, _values: pause_rollout(actor, rollout.pk),
+        applies=_is(RolloutState.RUNNING),
+    ),
+    Operation(
+        "resume_rollout",
+        "Resume",
+        RESUME_ROLLOUT,
+        lambda actor, rollout, _values: resume_rollout(actor, rollout.pk),
+        applies=_is(RolloutState.PAUSED),
+    ),
+    Operation(
+        "cancel_rollout",
+        "Cancel for good",
+        CANCEL_ROLLOUT,
+        lambda actor, rollout, _values: cancel_rollout(actor, rollout.pk),
+        warning="No further device starts, and devices that have not begun to install stop."
+        " Devices that are installing finish on their own. There is no way back.",
+        word="cancel",
+        applies=lambda rollout: rollout.state not in ENDED,
+    ),
+)
+
+
+@admin.register(Rollout)
+class RolloutAdmin(OrgModelAdmin):
+    """Plans and where they stand."""
+
+    view_permission = VIEW_ROLLOUTS
+    add_permission = CREATE_ROLLOUT
+    page = "rollout"
+    list_display = ("name", "release", "standing", "progress", "created")
+    list_select_related = ("release",)
+    list_filter = ("state",)
+    linked_by = ("release",)
+    search_fields = ("name", "release__name", "=release__version")
+    ordering = ("-id",)
+    sortable_by = ("name",)
+    autocomplete_fields = ("release",)
+    add_form = NewRolloutForm
+    add_fields = (
+        "name",
+        "release",
+        "all_devices",
+        "groups",
+        "tags",
+        "devices",
+        "phase_percents",
+        "requires_approval",
+        "deployment_timeout_seconds",
+    )
+    hidden_fields = ("snapshot",)
+    extra_fields = ("standing", "verdict", "progress")
+    operations = ROLLOUT_OPERATIONS
+
+    def rows(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the phases, whose counters make the progress."""
+        return super().rows(request).prefetch_related("phases")
+
+    def add_object(self, request: HttpRequest, form: Any, formsets: Sequence[Any]) -> Model:
+        """Plans the rollout as a draft."""
+        values = form.cleaned_data
+        return create_rollout(
+            actor_of(request),
+            name=values["name"],
+            release_id=values["release"].pk,
+            target=Target(
+                device_ids=tuple(device.pk for device in values["devices"]),
+                tags=tuple(values["tags"]),
+                group_ids=tuple(group.pk for group in values["groups"]),
+            ),
+            phase_percents=values["phase_percents"],
+            requires_approval=values["requires_approval"],
+            deployment_timeout_seconds=values["deployment_timeout_seconds"],
+        )
+
+    def related_lists(self, obj: Any) -> list[tuple[str, str]]:
+        """Its parts."""
+        models = (Phase, Deployment, RolloutEvent)
+        names = [str(model._meta.verbose_name_plural) for model in models]
+        lists = [self.list_address(model, rollout__id__exact=obj.pk) for model in models]
+        return list(zip(names, lists, strict=True))
+
+    @admin.display(description="state")
+    def standing(self, rollout: Rollout) -> SafeString:
+        """As a badge."""
+        return badge("rollout", rollout.state)
+
+    @admin.display(description="what it waits for")
+    def verdict(self, rollout: Rollout) -> str:
+        """One sentence."""
+        return verdict(rollout)
+
+    @admin.display(description="progress")
+    def progress(self, rollout: Rollout) -> SafeString:
+        """From the stored counters of the phases."""
+        counts = sum(rollout.counts(), Counts())
+        return render_to_string("admin/cells/progress.html", {"counts": counts})
+
+    @admin.display(description="planned")
+    def created(self, rollout: Rollout) -> SafeString:
+        """When it was planned."""
+        return when(rollout.created_at)
+
+
+@admin.register(Phase)
+class PhaseAdmin(OrgModelAdmin):
+    """Steps of rollouts with their gates and counters."""
+
+    view_permission = VIEW_ROLLOUTS
+    list_display = ("name", "rollout", "percent", "standing", "gate_reason", "progress")
+    list_select_related = ("rollout",)
+    list_filter = ("state", "rollout")
+    ordering = ("-rollout_id", "index")
+    sortable_by = ()
+
+    @admin.display(description="state")
+    def standing(self, phase: Phase) -> SafeString:
+        """As a badge."""
+        return badge("phase", phase.state)
+
+    @admin.display(description="progress")
+    def progress(self, phase: Phase) -> SafeString:
+        """From its counters."""
+        return render_to_string("admin/cells/progress.html", {"counts": phase.counts})
+
+
+@admin.register(RolloutEvent)
+class RolloutEventAdmin(OrgModelAdmin):
+    """The append-only log of decisions and actions."""
+
+    view_permission = VIEW_ROLLOUTS
+    list_display = ("sequence", "rollout", "type", "actor_label", "at")
+    list_select_related = ("rollout",)
+    list_filter = ("rollout",)
+    search_fields = ("^type", "^actor_label")
+    ordering = ("-id",)
+    sortable_by = ()
+
+    @admin.display(description="time")
+    def at(self, event: RolloutEvent) -> SafeString:
+        """When it happened."""
+        return when(event.time)
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(OrgModelAdmin):
+    """Each device's part of each rollout."""
+
+    view_permission = VIEW_DEPLOYMENTS
+    list_display = ("device", "rollout", "standing", "progress_percent", "reason_code", "since")
+    list_select_related = ("device", "rollout")
+    list_filter = ("state", "rollout")
+    linked_by = ("device",)
+    search_fields = ("device__name", "=reason_code")
+    ordering = ("-id",)
+    sortable_by = ()
+
+    @admin.display(description="state")
+    def standing(self, deployment: Deployment) -> SafeString:
+        """As a badge."""
+        return badge("deployment", deployment.state)
+
+    @admin.display(description="since")
+    def since(self, deployment: Deployment) -> SafeString:
+        """When it came to this state."""
+        return when(deployment.state_changed_at)
