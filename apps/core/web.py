@@ -33,6 +33,7 @@ from apps.core.errors import (
     InvalidRequest,
     Kind,
     NotFound,
+    PermissionDenied,
     Unauthenticated,
     Unavailable,
 )
@@ -56,6 +57,7 @@ class OrgRequest(HttpRequest):
     request_id: str
     client_address: str | None
     find_actor: Callable[[], Actor]
+    refusal: PermissionDenied | None
     htmx: Any
 
 
@@ -80,6 +82,8 @@ class OrgView(View):
             failure = _failure_of(error)
             if failure is None:
                 raise
+            if isinstance(failure, PermissionDenied):
+                asked.refusal = failure  # the audit trail hears of it
             return error_response(asked, failure)
         return _with_etag(asked, response)
 

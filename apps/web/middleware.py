@@ -13,21 +13,26 @@ from django.utils.functional import SimpleLazyObject
 
 from apps.accounts.models import User
 from apps.accounts.selectors import has_users
+from apps.audit.models import AuditEntry
+from apps.audit.services.entries import record
 from apps.core.actors import Actor, Call, Source
 from apps.core.errors import FleetdError, Unauthenticated
 from apps.core.ids import uuid7
 from apps.core.rest.problems import Problem, is_api, problem_response
+from apps.core.tenancy import tenant
 from apps.core.web import ORGANIZATION_KEY
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.selectors import actor_for_user, list_memberships_of
 from apps.organizations.services.authentication import authenticate_api_key
+
+log = structlog.get_logger(__name__)
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 REQUEST_ID_HEADER = "Request-Id"
 ORGANIZATION_HEADER = "Fleetd-Organization"
 _SANE_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}", re.ASCII)
-_STREAMED = re.compile(r"/api/v1/artifacts/?|/artifacts(/.*)?", re.ASCII)
+UPLOADS = re.compile(r"/api/v1/artifacts/?|/artifacts/upload/?", re.ASCII)
 BODY_SLACK = 64 * 1024  # form boundaries and field names around the largest parsed body
 _BEFORE_SETUP = ("/setup", "/static/", "/api/", "/healthz", "/readyz", "/metrics", "/install.sh")
 
@@ -50,7 +55,7 @@ class RequestIdMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses bodies that no handler would read to the end, before any is parsed."""
+    """Says politely to clients that announce a long body what `bodies` would do to the rest."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -60,7 +65,7 @@ class BodyLimitMiddleware:
         """Answers 413 to what is too long; uploads are streamed and have their own limit."""
         length = request.META.get("CONTENT_LENGTH") or "0"
         too_long = not length.isdigit() or int(length) > self.limit
-        if too_long and not _STREAMED.fullmatch(request.path):
+        if too_long and not UPLOADS.fullmatch(request.path):
             problem = Problem(413, "body_too_large", f"A body has at most {self.limit} bytes.")
             if is_api(request):
                 return problem_response(request, problem)
@@ -82,7 +87,10 @@ class ActorMiddleware:
         """Puts both on the request; nothing is looked up yet."""
         request.find_actor = cache(lambda: find_actor(request))
         request.actor = SimpleLazyObject(lambda: _actor_or_none(request))
-        return self.get_response(request)
+        response = self.get_response(request)
+        if getattr(request, "refusal", None) is not None:
+            _record_refusal(request)
+        return response
 
 
 class SetupMiddleware:
@@ -156,6 +164,18 @@ def actor_of_session(user: User, chosen: str, call: Call, *, is_page: bool) -> A
             raise
         oldest = str(memberships[0].organization_id)
         return actor_for_user(user, call, organization=oldest)
+
+
+def _record_refusal(request: Any) -> None:
+    """Audits what was refused. The refusal stands, whether or not it can be written down."""
+    permission = str(request.refusal.data.get("permission", "")) or "web.request"
+    actor = request.find_actor()
+    changes = {"method": request.method, "path": request.path[:200]}
+    try:
+        with tenant(actor.organization_id):
+            record(actor, permission, changes=changes, result=AuditEntry.Result.DENIED)
+    except DatabaseError as error:
+        log.error("refusal_not_audited", action=permission, error=str(error))
 
 
 def _actor_or_none(request: Any) -> Actor | None:

@@ -81,9 +81,7 @@ def test_a_body_that_is_too_long_is_413(api: Api) -> None:
 
 
 def test_a_missing_right_is_403_and_names_it(bob_member: Membership, api_of: Any) -> None:
-    document = problem(
-        api_of(bob_member).post("device-groups", name="x"), 403, "permission_denied"
-    )
+    document = problem(api_of(bob_member).post("device-groups", name="x"), 403, "permission_denied")
     assert document["metadata"] == {"permission": "devices.create_device_group"}
 
 

@@ -21,7 +21,14 @@ from rest_framework.views import APIView
 
 from apps.core.actors import ActorKind
 from apps.core.authz import Permission
-from apps.core.errors import FleetdError, InvalidRequest, NotFound, Unavailable, invalid
+from apps.core.errors import (
+    FleetdError,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+    invalid,
+)
 from apps.core.public import Operation
 from apps.core.rest.bodies import Refused, has_body, read_json_object
 from apps.core.rest.messages import inner_field, read, read_query, render_answer, shown_name
@@ -84,6 +91,8 @@ class OrgAPIView(APIView):
     def handle_exception(self, exc: Exception) -> HttpResponse:
         """The problem document for whatever went wrong."""
         problem = _problem_for(exc)
+        if isinstance(exc, PermissionDenied):
+            self.request._request.refusal = exc  # the audit trail hears of it
         if problem is INTERNAL:
             log.error("request_failed", path=self.request.path, exc_info=exc)
         response = problem_response(self.request, problem)
