@@ -27,6 +27,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include(api_v1)),
     re_path(r"^api/", UnknownResource.as_view()),
+    path("", include("apps.updates.api.downloads")),
     path("", include("apps.web.ui.urls")),
     path("", include("apps.devices.ui.urls")),
     path("", include("apps.enrollment.ui.urls")),

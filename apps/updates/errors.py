@@ -91,8 +91,3 @@ class LinkInvalid(PermissionDenied):
 class LinkExpired(PermissionDenied):
     code = "link_expired"
     default_message = "This link has expired. Ask for a new one."
-
-
-class RangeNotSatisfiable(FleetdError):
-    kind, code = Kind.INVALID, "range_not_satisfiable"
-    default_message = "The file has no such bytes."

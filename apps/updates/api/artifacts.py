@@ -1,32 +1,26 @@
 """Artifacts over HTTP: the bytes themselves, up and down."""
 
-import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from apps.core.errors import NotFound, invalid
+from apps.core.errors import invalid
 from apps.core.public import id_of
-from apps.core.rest.bodies import Refused
 from apps.core.rest.messages import render
-from apps.core.rest.problems import Problem
 from apps.core.rest.schema import reference
 from apps.core.rest.views import handler, json_response
-from apps.updates.domain.ranges import ByteRange, NotSatisfiable, is_same, parse_range
+from apps.updates.api.sending import send_file
 from apps.updates.messages import artifact_message
 from apps.updates.permissions import STORE_ARTIFACT, VIEW_ARTIFACTS
 from apps.updates.selectors import file_path, get_artifact
 from apps.updates.services.artifacts import store_artifact
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
-CHUNK_BYTES = 256 * 1024
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:?([A-Za-z0-9+/=]+):?\s*(?:,|$)", re.IGNORECASE)
 _FORM = "multipart/form-data"
 _UNTOLD = ("application/x-www-form-urlencoded", "")  # what curl says when nobody says anything
@@ -93,59 +87,7 @@ def upload_artifact(self: object, request: Any) -> HttpResponse:
 def download_artifact(self: object, request: Any, id: str) -> HttpResponseBase:
     """Sends the file, whole or one range of it."""
     artifact = get_artifact(request.actor, id_of(id))
-    path, etag = file_path(artifact), f'"{artifact.sha256}"'
-    if not path.is_file():
-        raise NotFound("The file of this artifact is gone from the storage.")
-    headers = {
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",
-        "Content-Disposition": "attachment",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if etag in request.headers.get("If-None-Match", ""):
-        return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    part = _range(request, etag, artifact.size_bytes)
-    whole = ByteRange(0, artifact.size_bytes - 1, artifact.size_bytes)
-    headers["Content-Length"] = str((part or whole).length)
-    if part is not None:
-        headers["Content-Range"] = part.content_range
-    status = HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT
-    content_type = "application/octet-stream"
-    if request.method == "HEAD":
-        return HttpResponse(b"", content_type, status, headers=headers)
-    chunks = _chunks(path, part or whole)
-    return StreamingHttpResponse(chunks, status=status, content_type=content_type, headers=headers)
-
-
-def _range(request: Any, etag: str, size: int) -> ByteRange | None:
-    header = request.headers.get("Range", "")
-    if not header or not is_same(request.headers.get("If-Range", ""), etag):
-        return None
-    try:
-        return parse_range(header, size)
-    except NotSatisfiable:
-        raise Refused(
-            Problem(
-                416,
-                "range_not_satisfiable",
-                f"The file has {size} bytes.",
-                headers={"Content-Range": f"bytes */{size}"},
-            )
-        ) from None
-
-
-async def _chunks(path: Path, part: ByteRange) -> AsyncIterator[bytes]:
-    """The bytes, read in threads: the event loop never waits for the disk."""
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        await asyncio.to_thread(file.seek, part.first)
-        left = part.length
-        while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))):
-            left -= len(chunk)
-            yield chunk
-    finally:
-        file.close()
+    return send_file(request, file_path(artifact), artifact.sha256, artifact.size_bytes)
 
 
 def _form_file(request: Any) -> Any:
