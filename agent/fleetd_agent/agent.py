@@ -49,8 +49,8 @@ class Agent:
             boot_id=machine.boot_id(),
             on_report=self._on_report,
         )
+        self.engine.adopt(identity.device_id)
         self.connection = Connection(
-            identity=identity,
             identities=store,
             engine=self.engine,
             hardware=machine,

@@ -68,7 +68,6 @@ class Connection:
     def __init__(
         self,
         *,
-        identity: Identity,
         identities: Identities,
         engine: Engine,
         hardware: Hardware,
@@ -77,6 +76,9 @@ class Connection:
         heartbeat_seconds: float | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        identity = identities.load()
+        if identity is None:
+            raise ValueError("not enrolled")
         self._identity = identity
         self._identities = identities
         self._engine = engine

@@ -112,6 +112,33 @@ class Engine:
         if is_terminal:
             self.cancel(deployment_id)
 
+    def adopt(self, device_id: str) -> None:
+        """Says whose engine this is. What another identity left is ended, but told to nobody."""
+        if self.state.owner == device_id:
+            return
+        if self.state.owner:
+            self.state.outbox = []
+            if self.state.active:
+                self._disown(self.state.active)
+        self.state.owner = device_id
+        self._save()
+
+    def forget(self, deployment_id: str) -> None:
+        """The platform does not want reports of this deployment."""
+        logger.warning("deployment is not ours any more", extra={"deployment": deployment_id})
+        self.state.outbox = [r for r in self.state.outbox if r.deployment_id != deployment_id]
+        active = self.state.active
+        if active and active.offer.deployment_id == deployment_id:
+            self._disown(active)
+        self._save()
+
+    def _disown(self, active: Active) -> None:
+        active.is_disowned = True
+        if active.phase == DOWNLOAD:
+            self._withdrawn = active.offer.deployment_id
+            if self._fetching:
+                self._fetching.cancel()
+
     # Work
 
     async def run(self) -> None:
@@ -440,7 +467,8 @@ class Engine:
                 log_tail=clean_text(active.outcome.log_tail, LOG_TAIL_CHARACTERS),
             )
         active.last = report
-        self.state.put(report)
+        if not active.is_disowned:
+            self.state.put(report)
         if step in TERMINAL_STEPS:
             self.state.finish(report)
         self._save()

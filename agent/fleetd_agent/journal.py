@@ -44,6 +44,8 @@ class Active:
     outcome: Outcome | None = None
     is_touched: bool = False
     unrestored: list[str] = field(default_factory=list)
+    # Nobody wants to hear of it any more: it is only brought to an end.
+    is_disowned: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the journal."""
@@ -71,6 +73,8 @@ class State:
     installed: dict[str, str] = field(default_factory=dict)
     outbox: list[Report] = field(default_factory=list)
     leftovers: list[dict[str, Any]] = field(default_factory=list)
+    # The device identity that all this belongs to.
+    owner: str = ""
 
     def put(self, report: Report) -> None:
         """Spools a report; one that only repeats an unfinished step replaces its predecessor."""
@@ -111,6 +115,7 @@ class State:
             installed=dict(data["installed"]),
             outbox=[Report.from_json(item) for item in data["outbox"]],
             leftovers=list(data["leftovers"]),
+            owner=data.get("owner", ""),
         )
 
 

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -24,6 +24,9 @@ WELCOME_SECONDS = 30.0
 GOODBYE_SECONDS = 3.0
 DEFAULT_HEARTBEAT_SECONDS = 30
 INVENTORY_SECONDS = 300.0
+# The load of the first moments is the agent's own start.
+SETTLE_SECONDS = 1.0
+NOT_OURS = "not_your_deployment"
 REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 
 
@@ -36,6 +39,8 @@ class Ended:
     is_renewed: bool = False
     is_refused: bool = False
     steady_seconds: float = 0.0
+    # The platform's stable code of a refusal.
+    code: str = ""
 
 
 class Session:
@@ -108,9 +113,7 @@ class Session:
         if not self._welcomed_at:
             return ended
         steady = time.monotonic() - self._welcomed_at
-        return Ended(
-            ended.reason, ended.retry_after_seconds, ended.is_renewed, ended.is_refused, steady
-        )
+        return replace(ended, steady_seconds=steady)
 
     async def _guard(self, part: Any) -> None:
         """Ends the session when one of its parts ends or fails."""
@@ -118,7 +121,11 @@ class Session:
             await part
             self.end(Ended("stream ended"))
         except grpc.aio.AioRpcError as error:
-            self.end(_ended_by(error))
+            ended = _ended_by(error)
+            if ended.code == NOT_OURS and self._sent:
+                # Else the same report would end each stream to come.
+                self._engine.forget(self._sent[min(self._sent)][0])
+            self.end(ended)
         except (asyncio.InvalidStateError, grpc.aio.UsageError):
             # A write met the end of the stream: the reader knows the reason.
             await asyncio.sleep(GOODBYE_SECONDS)
@@ -176,13 +183,14 @@ class Session:
 
     async def _write(self) -> None:
         active = self._engine.state.active
+        deployment_id = active.offer.deployment_id if active and not active.is_disowned else ""
         await self._send(
             hello=pb.Hello(
                 agent_version=__version__,
                 boot_id=self._hardware.boot_id(),
                 device_time=to_timestamp(self._clock.now()),
                 component_kinds=self._engine.kinds,
-                active_deployment_id=active.offer.deployment_id if active else "",
+                active_deployment_id=deployment_id,
             )
         )
         await asyncio.wait_for(self._welcomed.wait(), WELCOME_SECONDS)
@@ -223,6 +231,7 @@ class Session:
 
     async def _beat(self) -> None:
         await self._welcomed.wait()
+        await self._clock.sleep(SETTLE_SECONDS)
         while True:
             self._heartbeat = self._measure()
             self._has_work.set()
@@ -258,10 +267,15 @@ class Session:
 
 
 def _ended_by(error: grpc.aio.AioRpcError) -> Ended:
-    metadata: Any = error.trailing_metadata() or ()
+    trailers: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
     try:
-        retry_after = float(dict(metadata).get("retry-after", 0))
+        retry_after = float(trailers.get("retry-after", 0))
     except (TypeError, ValueError):
         retry_after = 0.0
     reason = f"{error.code().name.lower()}: {error.details()}"[:300]
-    return Ended(reason, retry_after, is_refused=error.code() in REFUSALS)
+    return Ended(
+        reason,
+        retry_after,
+        is_refused=error.code() in REFUSALS,
+        code=str(trailers.get("fleetd-code", "")),
+    )

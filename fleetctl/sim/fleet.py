@@ -68,7 +68,8 @@ class Device:
         if identity is None:
             return
         self._engine = self._make_engine()
-        self._connection = self._make_connection(identity, self._engine)
+        self._engine.adopt(identity.device_id)
+        self._connection = self._make_connection(self._engine)
         engine = asyncio.create_task(self._engine.run())
         try:
             await self._connection.run()
@@ -132,10 +133,9 @@ class Device:
         self._note_release(engine)
         return engine
 
-    def _make_connection(self, identity: Identity, engine: Engine) -> Connection:
+    def _make_connection(self, engine: Engine) -> Connection:
         plan = self._fleet.plan
         return Connection(
-            identity=identity,
             identities=SimIdentities(self._store),
             engine=engine,
             hardware=self._hardware,

@@ -106,6 +106,8 @@ class Peer:
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.leaf_age_days = 0.0
         self.acknowledges = True
+        self.device_id = "device-1"
+        self.not_ours: set[str] = set()
         self.connect_error: grpc.StatusCode | None = None
         self.heartbeat_seconds = 1
         self.deployment = str(uuid.uuid4())
@@ -159,7 +161,7 @@ class Peer:
             status, content = self.refusal or refused
             self._answer(request, status, json.dumps(content).encode(), "application/json")
             return
-        answer = pb.EnrollResponse(device_id="device-1", organization_id="org-1")
+        answer = pb.EnrollResponse(device_id=self.device_id, organization_id="org-1")
         if self.pending_answers:
             self.pending_answers -= 1
             answer.status, answer.retry_after_seconds = pb.ENROLLMENT_STATUS_PENDING, 1
@@ -212,6 +214,11 @@ class Peer:
         try:
             while (message := await context.read()) is not grpc.aio.EOF:
                 stream.received.append(message)
+                if message.deployment_report.deployment_id in self.not_ours:
+                    trailers = (("fleetd-code", "not_your_deployment"),)
+                    await context.abort(
+                        grpc.StatusCode.PERMISSION_DENIED, "not yours", trailing_metadata=trailers
+                    )
                 await self._acknowledge(stream, message)
         finally:
             stream.is_over = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
 
-from tests.agent.peer import Device, Peer, Stream, until
+from tests.agent.peer import TOKEN, Device, Peer, Stream, until
 
 SUCCEEDED, FAILED, ROLLED_BACK = (
     pb.DEPLOYMENT_STEP_SUCCEEDED,
@@ -280,3 +280,33 @@ async def test_targets_outside_the_rules_are_refused(
         end = await peer.terminal()
     assert (end.step, end.reason_code) == (FAILED, "target_refused")
     assert peer.files.behaviour.requests == []
+
+
+async def test_a_report_that_nobody_wants_does_not_keep_the_device_away(
+    peer: Peer, device: Device, tmp_path: Path
+) -> None:
+    peer.not_ours.add(peer.deployment)
+    async with at_work(peer, device) as stream:
+        await peer.offer(stream, peer.component("app", "config", b"new", target=f"{tmp_path}/app"))
+        await until(lambda: stream.is_over)
+        stream = await peer.stream(len(peer.streams) + 1)
+        await until(lambda: stream.of("heartbeat"))
+        assert stream.hello.active_deployment_id == ""
+
+
+async def test_a_device_with_a_new_identity_tells_nothing_of_the_old_one(
+    peer: Peer, device: Device, tmp_path: Path
+) -> None:
+    peer.acknowledges = False
+    async with at_work(peer, device) as stream:
+        await peer.offer(stream, peer.component("app", "config", b"new", target=f"{tmp_path}/app"))
+        await peer.terminal()
+    peer.device_id = "device-2"
+    arguments = ("enroll", "--force", "--server", device.server)
+    code, _, err = await device.command(*arguments, FLEETD_TOKEN=TOKEN)
+    assert code == 0, err
+    async with at_work(peer, device) as stream:
+        await until(lambda: stream.of("heartbeat"))
+        assert stream.of("deployment_report") == []
+        # What is installed is a fact of the machine, whoever it belongs to.
+        assert dict(stream.of("inventory")[0].installed) == {"app": "2.0.0"}
