@@ -77,7 +77,7 @@ def answers_http(address: Address) -> bool:
         with socket.create_connection((address.host, address.port), _PROBE_SECONDS) as client:
             client.settimeout(_PROBE_SECONDS * 5)
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return client.recv(64).startswith(b"HTTP/1.1 ")
+            return client.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
 
