@@ -115,9 +115,27 @@ VERBS = {
     "update": ("edit", "quiet"),
     "rename": ("edit", "quiet"),
     "upload": ("upload", "info"),
+    "promote": ("check", "ok"),
+    "open": ("player-play", "info"),
+    "register": ("plug-connected", "info"),
+    "store": ("upload", "info"),
+    "submit": ("hourglass", "info"),
+    "issue": ("key", "quiet"),
+    "renew": ("refresh", "quiet"),
+    "sign": ("user", "quiet"),
     "connect": ("plug-connected", "ok"),
     "disconnect": ("wifi-off", "bad"),
 }
+
+
+_DOUBLED = {"cancel": "cancelled", "submit": "submitted", "quit": "quit", "set": "set"}
+
+
+def action_words(action: str) -> str:
+    """An action as what happened: `updates.pause_rollout` is "Paused rollout"."""
+    verb, *rest = action.rpartition(".")[2].split("_")
+    past = _DOUBLED.get(verb) or (f"{verb}d" if verb.endswith("e") else f"{verb}ed")
+    return " ".join([past.capitalize(), *rest])
 
 
 def verb_look(action: str) -> tuple[str, str]:

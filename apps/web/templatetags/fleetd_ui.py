@@ -65,6 +65,12 @@ def badge(kind: str, value: str) -> SafeString:
 
 
 @register.simple_tag
+def badge_word(kind: str, value: str) -> str:
+    """The word of a state, with the colon that introduces its reason."""
+    return f"{vocabulary.look(kind, value).word}:"
+
+
+@register.simple_tag
 def tone_badge(tone: str, word: str | Promise, icon_name: str = "circle") -> SafeString:
     """A badge with any word; the icon keeps it readable without colour."""
     return format_html(
@@ -233,8 +239,14 @@ def action_tone(action: str) -> str:
 
 @register.filter
 def action_words(action: str) -> str:
-    """An action's name as words: `updates.pause_rollout` is "Pause rollout"."""
-    words = action.rpartition(".")[2].replace("_", " ")
+    """An action as what happened: `updates.pause_rollout` is "Paused rollout"."""
+    return vocabulary.action_words(action)
+
+
+@register.filter
+def spoken(name: str) -> str:
+    """A name of our own making as words: `verify_failed` is "Verify failed"."""
+    words = str(name).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

@@ -16,6 +16,7 @@ from apps.updates.selectors import list_rollouts
 # In the order in which somebody should look at them.
 IN_PROGRESS = ("halted", "pending_approval", "running", "paused", "rolling_back")
 ROLLOUTS = 5
+LATEST = 3
 VERSIONS = 8
 ENTRIES = 10
 
@@ -31,11 +32,13 @@ class Dashboard(OrgView):
 
 
 def _context(actor: Actor) -> dict[str, Any]:
+    in_progress = _in_progress(actor)
     may_audit = actor.has_perm("audit.view_entries")
     return {
         "actor": actor,
         "summary": summary(count_devices(actor)),
-        "rollouts": _in_progress(actor),
+        "rollouts": in_progress or list_rollouts(actor, PageRequest(size=LATEST)).items,
+        "is_in_progress": bool(in_progress),
         "versions": count_installed_versions(actor, limit=VERSIONS),
         "may_audit": may_audit,
         "entries": list_entries(actor, PageRequest(size=ENTRIES)).items if may_audit else [],

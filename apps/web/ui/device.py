@@ -40,6 +40,14 @@ FACTS: tuple[tuple[str, str | Promise], ...] = (
     ("agent_version", gettext_lazy("Agent")),
 )
 
+DETAILS: dict[str, str | Promise] = {
+    "cpu_count": gettext_lazy("Processors"),
+    "cpu_model": gettext_lazy("Processor"),
+    "memory_bytes": gettext_lazy("Memory"),
+    "disk_bytes": gettext_lazy("Disk"),
+    "ip_addresses": gettext_lazy("Addresses"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -85,13 +93,19 @@ def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
 def _facts(device: Any) -> list[tuple[str | Promise, Any]]:
     """What the machine said about itself; what it did not say is left out."""
     known = [(word, getattr(device, name)) for name, word in FACTS if getattr(device, name)]
-    extra = [(name.replace("_", " "), value) for name, value in sorted(device.inventory.items())]
-    return known + [(name, _text(name, value)) for name, value in extra if value not in ("", None)]
+    details = dict(device.inventory)
+    more = details.pop("facts", None)
+    details |= more if isinstance(more, dict) else {}
+    return known + [
+        (DETAILS.get(name, name.replace("_", " ").capitalize()), _text(name, value))
+        for name, value in sorted(details.items())
+        if value not in ("", None)
+    ]
 
 
 def _text(name: str, value: Any) -> str:
-    if name.endswith("bytes") and isinstance(value, int):
-        return f"{value / 2**30:.1f} GiB"
+    if name.endswith("bytes") and str(value).isdigit():
+        return f"{int(value) / 2**30:.1f} GiB"
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     if isinstance(value, dict):
@@ -135,7 +149,7 @@ def _deployment_moments(deployments: list[Any]) -> list[Moment]:
 
 def _audited(entry: Any) -> Moment:
     icon, tone = vocabulary.verb_look(entry.action)
-    words = entry.action.rpartition(".")[2].replace("_", " ").capitalize()
+    words = vocabulary.action_words(entry.action)
     if entry.result == "denied":
         icon, tone, words = "ban", "bad", _("%(words)s: refused") % {"words": words}
     note = f"{entry.actor_label} · {entry.source}"
