@@ -197,6 +197,18 @@ class Phase(OrgOwnedModel):
         return self.name
 
     @property
+    def shown(self) -> tuple[object, ...]:
+        """What the engine's state says too, in the order of `PhaseStatus.shown`."""
+        return (
+            self.percent,
+            self.state,
+            self.gate_decision,
+            self.gate_reason,
+            self.opened_at,
+            self.decided_at,
+        )
+
+    @property
     def counts(self) -> Counts:
         """The counters, as the gate takes them."""
         return Counts(**{bucket.value: getattr(self, bucket.value) for bucket in Bucket})

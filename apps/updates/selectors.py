@@ -1,7 +1,10 @@
 """Reading artifacts, releases, rollouts and deployments."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -13,6 +16,7 @@ from apps.core.authz import require
 from apps.core.errors import NotFound, Unavailable, invalid
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.devices.selectors import resolve_target
+from apps.updates.domain import engine
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
     FINAL_DEPLOYMENT_STATES,
@@ -39,6 +43,17 @@ from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
 from apps.updates.types import Target, Withdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class LogCheck:
+    """What a rollout's log replays to, and where the stored rows say something else."""
+
+    status: engine.RolloutStatus
+    replayed_hash: str
+    stored_hash: str
+    differences: tuple[str, ...]
+
 
 # ---- artifacts ----
 
@@ -212,6 +227,44 @@ def count_failure_reasons(actor: Actor, rollout_id: UUID) -> list[tuple[str, str
     )
     counted = rows.values_list("state", "reason_code").annotate(n=Count("id"))
     return list(counted.order_by("-n", "state", "reason_code"))
+
+
+def check_log(actor: Actor, rollout_id: UUID, *, until: int | None = None) -> LogCheck:
+    """Replays a rollout's log and compares the outcome with what is stored.
+
+    With `until` only the events up to that number are replayed and nothing is compared.
+    """
+    rollout = get_rollout(actor, rollout_id)
+    rows = RolloutEvent.objects.for_org(actor.organization_id).filter(rollout_id=rollout_id)
+    if until is not None:
+        rows = rows.filter(sequence__lte=until)
+    values = rows.order_by("sequence").values_list("sequence", "type", "time", "data")
+    numbers, events = [], []
+    for sequence, type_, time, data in values.iterator(chunk_size=2000):
+        numbers.append(sequence)
+        events.append(engine.LogEvent(type_, time, data))
+    status = engine.replay(events)
+    differences = [] if until is not None else _differences(rollout, status)
+    if numbers != list(range(1, len(numbers) + 1)):
+        differences.append("the log has gaps")
+    return LogCheck(status, engine.state_hash(status), rollout.state_hash, tuple(differences))
+
+
+def _differences(rollout: Rollout, status: engine.RolloutStatus) -> list[str]:
+    """Names of the stored values that are not what the log says."""
+    expected: dict[str, tuple[Any, Any]] = {
+        "state_hash": (rollout.state_hash, engine.state_hash(status)),
+        "snapshot": (rollout.snapshot, engine.dump(status)),
+        "event_count": (rollout.event_count, status.sequence),
+    }
+    for name in ("state", "plan_hash", "approved_hash", "open_phase", "started_at", "finished_at"):
+        expected[name] = (getattr(rollout, name), getattr(status, name))
+    for row, phase in zip_longest(rollout.phases.all(), status.phases):
+        expected[f"phase {row.index if row else '?'}"] = (
+            row and row.shown,
+            phase and phase.shown,
+        )
+    return [name for name, (stored, replayed) in expected.items() if stored != replayed]
 
 
 def _rollouts(actor: Actor) -> QuerySet[Rollout]:

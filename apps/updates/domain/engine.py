@@ -56,6 +56,18 @@ class PhaseStatus:
     decided_at: datetime | None = None
     counts: Counts = field(default_factory=Counts)
 
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """What the phase's row repeats."""
+        return (
+            self.percent,
+            self.state.value,
+            self.decision.value,
+            self.reason,
+            self.opened_at,
+            self.decided_at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutStatus:
