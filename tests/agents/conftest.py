@@ -1,7 +1,7 @@
 """A gateway in this process, and machines of acme and globex."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -44,13 +44,9 @@ def foreign(transactional_db: None, globex: Cast) -> Machine:
 
 
 @pytest.fixture
-def fleet(transactional_db: None, acme: Cast) -> Callable[[int], list[Machine]]:
-    """Makes so many machines of acme."""
-
-    def made(count: int) -> list[Machine]:
-        return [machine(factories.device(acme.id)) for _ in range(count)]
-
-    return made
+def fleet(transactional_db: None, acme: Cast) -> list[Machine]:
+    """Twenty machines of acme."""
+    return [machine(factories.device(acme.id)) for _ in range(20)]
 
 
 @pytest.fixture
