@@ -37,8 +37,9 @@ class Demo:
     async def begin(self, platform: Platform) -> None:
         """Starts the simulated fleet, then the rollout."""
         await platform.start_service(simulator(platform, self.devices), lambda: True)
-        await self._seed(platform, "--rollout", str(self.devices))
-        platform.console.event("rollout", f"in progress: {platform.external_url}/rollouts")
+        rollout = await self._seed(platform, "--rollout", str(self.devices))
+        page = f"{platform.external_url}/rollouts/{rollout['rollout_id']}"
+        platform.console.event("rollout", f"{rollout['state']}: {page}")
 
     async def _seed(self, platform: Platform, *arguments: str) -> dict[str, Any]:
         manage = str(commands.ROOT / "manage.py")
