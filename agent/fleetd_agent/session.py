@@ -125,6 +125,7 @@ class Session:
             if ended.code == NOT_OURS and self._sent:
                 # Else the same report would end each stream to come.
                 self._engine.forget(self._sent[min(self._sent)][0])
+                ended = replace(ended, is_refused=False)
             self.end(ended)
         except (asyncio.InvalidStateError, grpc.aio.UsageError):
             # A write met the end of the stream: the reader knows the reason.

@@ -26,6 +26,7 @@ from fleetd_agent.ports import Clock
 
 DEPLOYMENT = "0199a0b0-0000-7000-8000-000000000001"
 OPENER = build_opener()  # once, for all children
+FAILING = "/bin/false"
 CHANGES = ("replace", "link", "symlink", "unlink", "mkdir")
 NEW = {"config": b"new config", "binary": b"new binary", "firmware": b"new image"}
 SCRIPT = b"#!/bin/sh\necho script >> $(dirname $0)/../../../log\n"
@@ -47,7 +48,7 @@ def component(
 
 def offer_in(folder: Path, url: str, scenario: str) -> Offer:
     """A bundle with one component of each kind."""
-    verify = Hook(("/bin/false",) if scenario == "bad" else ("/bin/true",), 10)
+    verify = Hook((FAILING,) if scenario == "bad" else ("/bin/true",), 10)
     return Offer(
         DEPLOYMENT,
         "bundle",
@@ -81,6 +82,8 @@ def kill_before_change(number: int) -> None:
         def call(*args: Any, **kwargs: Any) -> Any:
             nonlocal left
             left -= 1
+            if args[0] == FAILING:
+                Path(os.environ["COUNT_FILE"]).write_text(str(number - left))
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(*args, **kwargs)
@@ -144,9 +147,19 @@ def look(folder: Path) -> dict[str, Any]:
     }
 
 
+def first_instant(root: Path, url: str, scenario: str) -> int:
+    """Where to begin: up to the failing verification, "bad" does nothing that "good" does not."""
+    if scenario == "good":
+        return 0
+    os.environ["COUNT_FILE"] = str(root / "count")
+    prepare(root / "0")
+    run_child(root / "0", offer_in(root / "0", url, scenario), 1_000_000)
+    return int((root / "count").read_text()) - 3
+
+
 def main(root: Path, url: str, scenario: str) -> None:
     """Walks through all the instants."""
-    number = 0
+    number = first_instant(root, url, scenario)
     while True:
         number += 1
         folder = root / str(number)

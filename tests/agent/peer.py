@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from fleetd_agent.identity import Identity, IdentityStore, make_request
 from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
 
 from tests.agent.support import FileServer
@@ -237,6 +238,20 @@ class Peer:
             )
         )
 
+    def identity(self, server: str) -> Identity:
+        """What enrolling would give, without the command."""
+        request = make_request()
+        chain = self._leaf(request.csr_pem)
+        return Identity(
+            server,
+            self.device_id,
+            "org-1",
+            self.address,
+            self.authority.pem,
+            chain,
+            request.key_pem,
+        )
+
     # What tests wait for
 
     async def stream(self, number: int = 1) -> Stream:
@@ -314,6 +329,11 @@ class Device:
         arguments = ("enroll", "--server", self.server)
         code, _, err = await self.command(*arguments, FLEETD_TOKEN=TOKEN)
         assert code == 0, err
+
+    def adopt(self, identity: Identity) -> None:
+        """Has this identity, as after enrolling."""
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        IdentityStore(self.state).save(identity)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -67,7 +67,7 @@ async def test_a_second_enrollment_does_not_replace_a_valid_identity(
 
 
 async def test_comes_back_after_the_port_was_cut(peer: Peer, device: Device) -> None:
-    await device.enroll()
+    device.adopt(peer.identity(device.server))
     async with device.running():
         await peer.stream()
         await peer.stop()
@@ -77,7 +77,7 @@ async def test_comes_back_after_the_port_was_cut(peer: Peer, device: Device) -> 
 
 
 async def test_stays_away_as_long_as_the_server_asked(peer: Peer, device: Device) -> None:
-    await device.enroll()
+    device.adopt(peer.identity(device.server))
     async with device.running():
         stream = await peer.stream()
         notice = pb.Reconnect(retry_after_seconds=2, reason="restarting")
@@ -103,7 +103,7 @@ async def test_renews_the_certificate_at_two_thirds_and_comes_back_with_it(
 async def test_a_refused_device_says_why_and_when_it_tries_again(
     peer: Peer, device: Device
 ) -> None:
-    await device.enroll()
+    device.adopt(peer.identity(device.server))
     peer.connect_error = grpc.StatusCode.PERMISSION_DENIED
     async with device.running() as process:
         assert process.stderr is not None
@@ -113,7 +113,7 @@ async def test_a_refused_device_says_why_and_when_it_tries_again(
 
 
 async def test_only_one_agent_works_in_a_state_directory(peer: Peer, device: Device) -> None:
-    await device.enroll()
+    device.adopt(peer.identity(device.server))
     async with device.running():
         await peer.stream()
         code, _, err = await device.command("run")
@@ -122,7 +122,7 @@ async def test_only_one_agent_works_in_a_state_directory(peer: Peer, device: Dev
 
 
 async def test_doctor_names_what_is_wrong_and_its_fix(peer: Peer, device: Device) -> None:
-    await device.enroll()
+    device.adopt(peer.identity(device.server))
     code, out, _ = await device.command("doctor", "--json")
     checks = {item["name"]: item for item in json.loads(out)}
     assert checks["agent TLS"]["is_good"], checks
@@ -137,7 +137,7 @@ async def test_doctor_names_what_is_wrong_and_its_fix(peer: Peer, device: Device
 async def test_uninstall_tells_the_platform_and_keeps_the_key_unless_purged(
     peer: Peer, device: Device
 ) -> None:
-    await device.enroll()
+    device.adopt(peer.identity(device.server))
     code, out, err = await device.command("uninstall")
     assert code == 0, err
     assert peer.streams[0].of("goodbye")[0].reason == "uninstalled"
