@@ -1,6 +1,6 @@
 """Artifacts: the list and the upload."""
 
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -50,7 +50,7 @@ class ArtifactUpload(OrgView):
             artifact = store_artifact(
                 request.actor,
                 name=request.POST.get("name", "").strip() or file.name or "",
-                file=file,
+                file=cast(BinaryIO, file),
                 content_type=file.content_type or "",
                 expected_sha256=request.POST.get("sha256", ""),
             )

@@ -1,0 +1,270 @@
+"""The pages: they show what is there, escaped, to whom it belongs, and cost few queries."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.core.actors import Actor
+from apps.core.authz import Role
+from apps.core.tenancy import tenant
+from apps.devices.domain.states import Lifecycle
+from apps.organizations.models import Membership
+from tests import factories
+from tests.factories import Cast
+from tests.web.pages import Furnished, furnish
+
+LIVE = {"X-Requested-With": "fleetd-live"}
+
+
+@pytest.fixture(autouse=True)
+def storage(settings: object, tmp_path: Path) -> None:
+    settings.STORAGE_URL = f"file://{tmp_path}"
+
+
+@pytest.fixture
+def owner(alice_member: Membership) -> Client:
+    """Alice's browser."""
+    browser = Client()
+    browser.force_login(alice_member.user)
+    return browser
+
+
+@pytest.fixture
+def viewer(bob_member: Membership) -> Client:
+    """Bob's browser; he may look and not touch."""
+    browser = Client()
+    browser.force_login(bob_member.user)
+    return browser
+
+
+@pytest.fixture
+def fleet(alice: Actor, globex: Cast) -> Iterator[Furnished]:
+    """Acme's things."""
+    return furnish(alice)
+
+
+def text_of(browser: Client, address: str) -> str:
+    answer = browser.get(address)
+    assert answer.status_code == 200, f"{address}: {answer.status_code}"
+    return answer.content.decode()
+
+
+def test_every_list_of_an_empty_organization_says_what_to_do(db: None) -> None:
+    empty = factories.organization("Empty")
+    browser = Client()
+    browser.force_login(factories.membership(empty.id, factories.user(), Role.OWNER).user)
+    lists = ["/", "/devices", "/device-groups", "/enrollment-tokens", "/artifacts", "/releases"]
+    for address in [*lists, "/releases/new", "/rollouts", "/rollouts/new", "/audit"]:
+        assert "empty-title" in text_of(browser, address), address
+    assert "No device matches" in text_of(browser, "/devices?q=none")
+
+
+def test_every_page_answers_and_escapes_what_devices_and_people_wrote(
+    owner: Client, fleet: Furnished
+) -> None:
+    for address in fleet.addresses():
+        assert "<script>alert" not in text_of(owner, address), address
+
+
+class Markup(HTMLParser):
+    """What a strict policy would refuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            is_inline = name == "style" or name.startswith("on")
+            is_foreign = name in ("src", "href") and str(value).startswith(("http", "//", "data:"))
+            if is_inline or is_foreign:
+                self.refused.append(f"{tag} {name}={value}")
+        if tag == "style" or (tag == "script" and "src" not in dict(attrs)):
+            self.refused.append(tag)
+
+
+def test_no_page_has_inline_code_or_asks_another_host(owner: Client, fleet: Furnished) -> None:
+    for address in fleet.addresses():
+        answer = owner.get(address)
+        markup = Markup()
+        markup.feed(answer.content.decode())
+        assert markup.refused == [], address
+        assert "unsafe" not in answer["Content-Security-Policy"]
+
+
+def test_ids_of_another_organization_are_not_found(
+    charlie_member: Membership, fleet: Furnished
+) -> None:
+    stranger = Client()
+    stranger.force_login(charlie_member.user)
+    foreign = [a for a in fleet.addresses() if re.search(r"[0-9a-f]{8}-", a)]
+    assert len(foreign) > 8
+    for address in foreign:
+        assert stranger.get(address).status_code == 404, address
+
+
+def test_nobody_sees_a_page_without_signing_in(fleet: Furnished) -> None:
+    for address in fleet.addresses():
+        answer = Client().get(address)
+        assert answer.status_code == 302, address
+        assert answer["Location"].startswith("/accounts/login?next=")
+
+
+def test_a_live_region_that_did_not_change_costs_no_bytes(owner: Client, fleet: Furnished) -> None:
+    for address in (a for a in fleet.addresses() if "fragment=" in a):
+        first = owner.get(address, headers=LIVE)
+        again = owner.get(address, headers={**LIVE, "If-None-Match": first["ETag"]})
+        assert (again.status_code, again.content) == (304, b""), address
+
+
+def test_a_live_region_carries_the_id_that_the_page_replaces(
+    owner: Client, fleet: Furnished
+) -> None:
+    for address in (a for a in fleet.addresses() if "fragment=" in a):
+        part = text_of(owner, address)
+        found = re.match(r'\s*<\w+[^>]* id="([\w-]+)"|\s*<\w+ id="([\w-]+)"', part)
+        assert found, address
+        name = found[1] or found[2]
+        assert f'id="{name}"' in text_of(owner, address.split("?")[0]), address
+
+
+def test_lists_cost_the_same_queries_however_long_they_are(owner: Client, acme: Cast) -> None:
+    owner.get("/devices")
+    with CaptureQueriesContext(connection) as few:
+        owner.get("/devices")
+    for _ in range(30):
+        factories.device(acme.id, state=factories.online())
+    with CaptureQueriesContext(connection) as many:
+        owner.get("/devices")
+    assert len(many) == len(few)
+    assert len(few) <= 20
+
+
+def test_tiles_count_what_the_lists_behind_them_show(owner: Client, fleet: Furnished) -> None:
+    page = text_of(owner, "/")
+    tiles = re.findall(
+        r'<a class="tile" href="([^"]+)".*?<span class="tile-value">(\d+)</span>', page, re.DOTALL
+    )
+    assert len(tiles) == 6
+    for address, number in tiles:
+        rows = text_of(owner, address.replace("&amp;", "&")).count("data-live-row=")
+        assert rows == int(number), address
+
+
+def test_a_device_past_its_deadline_is_offline_with_the_reason(
+    owner: Client, fleet: Furnished
+) -> None:
+    assert "missed" in text_of(owner, _offline_page(owner))
+
+
+def _offline_page(browser: Client) -> str:
+    page = text_of(browser, "/devices?connectivity=offline")
+    found = re.search(r'href="(/devices/[0-9a-f-]{36})"', page)
+    assert found
+    return found[1]
+
+
+def test_a_filter_stays_in_the_address_of_the_next_page(owner: Client, acme: Cast) -> None:
+    for number in range(60):
+        factories.device(acme.id, f"shelf-{number:02}")
+    first = text_of(owner, "/devices?q=shelf")
+    found = re.search(r'href="(/devices\?[^"]+)" rel="next"|rel="next" href="([^"]+)"', first)
+    found = found or re.search(r'href="([^"]+)" rel="next"', first)
+    assert found
+    second = text_of(owner, found[1].replace("&amp;", "&"))
+    assert "shelf-59" in second
+    assert "acme-one" not in second
+
+
+def test_a_filter_that_means_nothing_is_refused_in_words(owner: Client) -> None:
+    answer = owner.get("/devices?connectivity=sleepy")
+    assert answer.status_code == 400
+    assert "connectivity is one of" in answer.content.decode()
+
+
+def test_a_viewer_sees_no_buttons_and_cannot_press_them(viewer: Client, fleet: Furnished) -> None:
+    for address in (f"/devices/{fleet.device_id}", f"/rollouts/{fleet.rollout.id}", "/"):
+        page = text_of(viewer, address)
+        actions = page.split("page-actions", 1)[1].split("</header>", 1)[0]
+        assert "data-dialog-open" not in actions, address
+    assert viewer.post(f"/rollouts/{fleet.rollout.id}/pause").status_code == 403
+    assert viewer.post(f"/devices/{fleet.device_id}/quarantine").status_code == 403
+    assert viewer.get("/devices/add").status_code == 403
+
+
+def test_buttons_of_a_rollout_do_what_they_say(owner: Client, fleet: Furnished) -> None:
+    address = f"/rollouts/{fleet.rollout.id}"
+    for verb, word in (("pause", "Paused"), ("resume", "Running"), ("cancel", "Cancelled")):
+        assert owner.post(f"{address}/{verb}").status_code == 302
+        assert word in text_of(owner, address)
+
+
+def test_a_button_pressed_too_late_says_so_on_the_page(owner: Client, fleet: Furnished) -> None:
+    address = f"/rollouts/{fleet.rollout.id}"
+    owner.post(f"{address}/cancel")
+    page = owner.post(f"{address}/pause", follow=True).content.decode()
+    assert "Only a running rollout can be paused." in page
+
+
+def test_decommissioning_asks_for_the_name(owner: Client, acme: Cast) -> None:
+    address = f"/devices/{acme.device.id}"
+    owner.post(f"{address}/decommission", {"confirm": "something else"})
+    assert "Active" in text_of(owner, address).split("page-actions")[0]
+    owner.post(f"{address}/decommission", {"confirm": acme.device.name, "reason": "sold"})
+    assert "sold" in text_of(owner, address)
+
+
+def test_name_and_tags_are_what_the_form_says(owner: Client, acme: Cast) -> None:
+    address = f"/devices/{acme.device.id}"
+    owner.post(f"{address}/update", {"name": "hall-7", "tags": "lab, Oslo"})
+    owner.post(f"{address}/update", {"name": "hall-7", "tags": "oslo"})
+    with tenant(acme.id):
+        acme.device.refresh_from_db()
+    assert (acme.device.name, acme.device.tags) == ("hall-7", ["oslo"])
+
+
+def test_approving_a_waiting_device(owner: Client, acme: Cast) -> None:
+    waiting = factories.device(acme.id, lifecycle=Lifecycle.PENDING)
+    page = owner.post(f"/devices/{waiting.id}/approve", follow=True).content.decode()
+    assert "Approved." in page
+
+
+def test_making_a_group_and_filling_it(owner: Client, acme: Cast) -> None:
+    made = owner.post("/device-groups", {"name": "Hall 7"})
+    owner.post(f"{made['Location']}/add", {"device": [str(acme.devices[1].id)]})
+    assert "acme-two" in text_of(owner, made["Location"])
+    owner.post(f"{made['Location']}/remove", {"device": [str(acme.devices[1].id)]})
+    assert "No device in this group" in text_of(owner, made["Location"])
+
+
+def test_a_device_command_is_shown_once(owner: Client) -> None:
+    fields = {"name": "One device", "max_uses": "1", "lifetime_hours": "1"}
+    answer = owner.post("/devices/add", fields)
+    secret = re.search(r"FLEETD_TOKEN=(fld_enr_\w+)", answer.content.decode())
+    assert secret
+    assert answer["Cache-Control"] == "no-store"
+    token_page = re.search(r'data-replace-url="([^"]+)"', answer.content.decode())
+    assert token_page
+    assert secret[1] not in text_of(owner, token_page[1])
+
+
+def test_a_bad_token_form_keeps_what_was_typed(owner: Client) -> None:
+    fields = {"name": "Line 3", "max_uses": "0", "lifetime_hours": "1", "tags": "lab"}
+    answer = owner.post("/devices/add?many=1", fields)
+    assert answer.status_code == 400
+    assert 'value="Line 3"' in answer.content.decode()
+
+
+def test_switching_to_an_organization_that_is_not_mine_is_refused(
+    owner: Client, globex: Cast, alice_member: Membership
+) -> None:
+    assert owner.post("/organization/switch", {"organization": globex.id}).status_code == 404
+    factories.membership(globex.id, alice_member.user, alice_member.role)
+    owner.post("/organization/switch", {"organization": globex.id})
+    assert "globex-one" in text_of(owner, "/devices")
