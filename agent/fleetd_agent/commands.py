@@ -68,11 +68,11 @@ class CommandRunner:
     def kill_leftovers(self, run_id: str) -> None:
         """Kills what an interrupted run left: its processes carry the run's id."""
         marker = f"FLEETD_RUN_ID={run_id}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
+        for number in filter(str.isdigit, os.listdir("/proc")):
             with suppress(OSError):
-                if marker in (folder / "environ").read_bytes().split(b"\0"):
-                    logger.warning("killed a left over process", extra={"pid": folder.name})
-                    os.kill(int(folder.name), signal.SIGKILL)
+                if marker in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
+                    logger.warning("killed a left over process", extra={"pid": number})
+                    os.kill(int(number), signal.SIGKILL)
 
 
 async def _collect(process: asyncio.subprocess.Process, tail: deque[bytes]) -> None:

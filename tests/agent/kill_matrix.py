@@ -110,7 +110,7 @@ async def deploy(folder: Path, offer: Offer) -> None:
     engine.offer(offer)
     work = asyncio.create_task(engine.run())
     while DEPLOYMENT not in engine.state.finished:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.003)
     engine.stop()
     await work
 
