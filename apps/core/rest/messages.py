@@ -119,7 +119,7 @@ def read(kind: type[M], data: Mapping[str, Any], *, bound: Mapping[str, str] | N
     """
     message = kind()
     errors: list[FieldError] = []
-    _fill(message, data, "", errors, frozenset(bound or ()))
+    fill(message, data, errors, bound=frozenset(bound or ()))
     for name, value in (bound or {}).items():
         setattr(message, name, value[:1000])
     if errors:
@@ -176,13 +176,15 @@ def _from_text(text: str, field: FieldDescriptor) -> Any:
     return text
 
 
-def _fill(
+def fill(
     message: Message,
     data: Mapping[str, Any],
-    path: str,
     errors: list[FieldError],
+    *,
+    path: str = "",
     bound: Collection[str] = (),
 ) -> None:
+    """Sets the message's fields from a JSON object; what does not fit is added to `errors`."""
     for name, value in data.items():
         where = f"{path}{name}"
         field = message.DESCRIPTOR.fields_by_name.get(name)
@@ -226,7 +228,7 @@ def _fill_nested(message: Message, value: Any, where: str, errors: list[FieldErr
         errors.append(FieldError(where, "invalid_type", f"{where} is not an object."))
         return
     message.SetInParent()
-    _fill(message, value, f"{where}.", errors)
+    fill(message, value, errors, path=f"{where}.")
 
 
 def _scalar(value: Any, field: FieldDescriptor, where: str, errors: list[FieldError]) -> Any:

@@ -1,0 +1,195 @@
+"""Two furnished organizations, every public operation at every door, and what to send to it."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from django.urls import URLPattern, URLResolver, get_resolver
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from apps.accounts.services.api_keys import create_api_key
+from apps.audit.models import AuditEntry
+from apps.core.guards import tenant_models
+from apps.core.rest.messages import is_message
+from apps.core.rest.views import OrgAPIView
+from apps.core.tenancy import tenant
+from apps.enrollment.services.tokens import create_enrollment_token
+from apps.organizations.models import Membership
+from apps.updates.models import Deployment
+from apps.updates.services.rollouts import start_rollout
+from tests import factories
+from tests.factories import Cast
+from tests.platform_fixtures import test_platform
+from tests.platform_servers import SUPERUSER
+from tests.updates.conftest import make_release, make_rollout
+
+API = "api/v1/"
+NOBODY = "019a0000-0000-7000-8000-000000000000"
+
+# What an operation needs besides ids to get as far as looking at them.
+BODIES: dict[str, dict[str, Any]] = {
+    "create_api_key": {"name": "k"},
+    "create_device_group": {"name": "made here"},
+    "create_enrollment_token": {"name": "made here"},
+    "create_release": {
+        "name": "made",
+        "version": "1.0.0",
+        "components": [{"name": "c", "kind": "script", "artifact_id": ""}],
+    },
+    "create_rollout": {"name": "made here", "release_id": "", "target": {}},
+    "quarantine_device": {"reason": "r"},
+    "decommission_device": {"reason": "r"},
+    "update_organization": {"name": "made here"},
+    "update_device": {"name": "made here"},
+    "approve_rollout": {"plan_hash": "0" * 64},
+    "add_devices_to_group": {"device_ids": [NOBODY]},
+    "remove_devices_from_group": {"device_ids": [NOBODY]},
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one REST address."""
+
+    method: str
+    path: str
+    handler: Any
+
+    @property
+    def parameters(self) -> list[str]:
+        """The ids in its path."""
+        return [part.split(">")[0] for part in self.path.split("<ident:")[1:]]
+
+    def at(self, **ids: str) -> str:
+        """The address with these ids, below /api/v1/."""
+        path = self.path.removeprefix(API)
+        for name, value in ids.items():
+            path = path.replace(f"<ident:{name}>", value)
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.method} /{self.path}"
+
+
+def routes() -> list[Route]:
+    """Every method of every REST address; an address with a slash at its end is its twin."""
+    return [
+        Route(method.upper(), path, getattr(view, method))
+        for path, view in _views(get_resolver().url_patterns, "")
+        for method in ("get", "post", "put", "patch", "delete")
+        if hasattr(view, method) and not path.endswith("/")
+    ]
+
+
+def _views(patterns: Any, prefix: str) -> Iterator[tuple[str, type[OrgAPIView]]]:
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _views(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            view = getattr(pattern.callback, "cls", None)
+            if view is not None and issubclass(view, OrgAPIView):
+                yield path, view
+
+
+def furnish(cast: Cast, member: Membership) -> dict[str, str]:
+    """Makes one of everything in an organization; the ids by kind."""
+    actor = factories.actor(member)
+    with tenant(cast.id):
+        release = make_release(actor, "1.0.0")
+        running = start_rollout(actor, make_rollout(actor, release).id)
+        ids = {
+            "organization": cast.id,
+            "membership": member.id,
+            "user": member.user_id,
+            "device": cast.device.id,
+            "group": cast.group.id,
+            "token": create_enrollment_token(actor, name="lab").token.id,
+            "api_key": create_api_key(actor, name="spare").api_key.id,
+            "artifact": release.components.all()[0].artifact_id,
+            "release": release.id,
+            "draft": make_rollout(actor, make_release(actor, "2.0.0", b"other\n")).id,
+            "rollout": running.id,
+            "deployment": Deployment.objects.for_org(cast.id).order_by("id")[0].id,
+            "audit_entry": AuditEntry.objects.for_org(cast.id).order_by("id")[0].id,
+        }
+    return {kind: str(value) for kind, value in ids.items()}
+
+
+@dataclass(frozen=True)
+class IdField:
+    """A field of a request, at some depth, that holds ids."""
+
+    path: tuple[str, ...]
+    is_list: bool
+
+    def put(self, body: dict[str, Any], value: str) -> dict[str, Any]:
+        """The body with this id in the field."""
+        changed = copy.deepcopy(body)
+        spot: Any = changed
+        for name in self.path[:-1]:
+            spot = spot.setdefault(name, {})
+            spot = spot[0] if isinstance(spot, list) else spot
+        spot[self.path[-1]] = [value] if self.is_list else value
+        return changed
+
+
+def id_fields(descriptor: Descriptor, path: tuple[str, ...] = ()) -> list[IdField]:
+    """Every field of a message that names other objects."""
+    found = []
+    for field in descriptor.fields:
+        here = (*path, field.name)
+        if is_message(field):
+            found += id_fields(field.message_type, here)
+        elif field.type == FieldDescriptor.TYPE_STRING and field.name.endswith(("id", "_ids")):
+            found.append(IdField(here, bool(field.is_repeated)))
+    return found
+
+
+OWN_KINDS = {
+    "device_ids": "device",
+    "group_ids": "group",
+    "artifact_id": "artifact",
+    "release_id": "release",
+}
+
+
+def with_own_ids(body: dict[str, Any], request: Descriptor, own: dict[str, str]) -> dict[str, Any]:
+    """The body with an own id in every field that names another object."""
+    for field in id_fields(request):
+        if field.path[-1] in OWN_KINDS:
+            body = field.put(body, own[OWN_KINDS[field.path[-1]]])
+    return body
+
+
+def checksums(organization_id: Any) -> dict[str, str]:
+    """A checksum over the organization's rows of every tenant table, committed or not."""
+    from django.db import connection
+
+    found = {}
+    with tenant(organization_id), connection.cursor() as cursor:
+        for model in tenant_models():
+            table = model._meta.db_table
+            cursor.execute(
+                f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
+                f' FROM "{table}" t WHERE organization_id = %s',
+                [organization_id],
+            )
+            found[table] = cursor.fetchone()[0]
+    return found
+
+
+def stored_checksums() -> dict[str, str]:
+    """The same over all organizations, of what is committed, seen by a superuser."""
+    found = {}
+    with psycopg.connect(test_platform.url(SUPERUSER)) as connection:
+        for model in tenant_models():
+            table = model._meta.db_table
+            row = connection.execute(
+                f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
+                f' FROM "{table}" t'.encode()
+            ).fetchone()
+            found[table] = row[0] if row else ""
+    return found
