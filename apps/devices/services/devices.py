@@ -223,7 +223,7 @@ def require_own(actor: Actor, device_id: UUID) -> None:
 
 
 def _locked(actor: Actor, device_id: UUID, permission: Permission) -> Device:
-    rows = Device.objects.for_org(actor.organization_id).select_for_update()
+    rows = Device.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     device: Device | None = rows.filter(id=device_id).first()
     if device is None:
         raise NotFound("There is no such device.")
@@ -238,7 +238,7 @@ def _move(
     before = Lifecycle(device.lifecycle)
     if not may_follow(before, after):
         raise RuntimeError(f"no step from {before} to {after}")
-    states = DeviceState.objects.for_org(actor.organization_id).select_for_update()
+    states = DeviceState.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     state = states.get(device_id=device.id)
     was = state.connectivity
     device.lifecycle, device.lifecycle_reason = after.value, reason

@@ -123,7 +123,7 @@ def _devices(actor: Actor, device_ids: Collection[UUID]) -> QuerySet[Device]:
 
 
 def _locked(actor: Actor, group_id: UUID, permission: Permission) -> DeviceGroup:
-    rows = DeviceGroup.objects.for_org(actor.organization_id).select_for_update()
+    rows = DeviceGroup.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     group: DeviceGroup | None = rows.filter(id=group_id).first()
     if group is None:
         raise NotFound("There is no such device group.")

@@ -176,7 +176,9 @@ def close_sessions(organization_id: UUID, closings: Sequence[Closing]) -> set[UU
     ending = {(c.device_id, c.session_id): c for c in closings}
     rows = DeviceState.objects.for_org(organization_id)
     rows = rows.filter(device_id__in={c.device_id for c in closings}).order_by("device_id")
-    states = [s for s in rows.select_for_update() if (s.device_id, s.session_id) in ending]
+    states = [
+        s for s in rows.select_for_update(no_key=True) if (s.device_id, s.session_id) in ending
+    ]
     goodbyes = {}
     for state in states:
         closing = ending[state.device_id, state.session_id]
@@ -205,7 +207,7 @@ def sweep_offline(actor: Actor) -> int:
     late = (
         DeviceState.objects.for_org(actor.organization_id)
         .filter(connectivity__in=CONNECTED, offline_at__lte=now)
-        .select_for_update(skip_locked=True)
+        .select_for_update(skip_locked=True, no_key=True)
     )
     states = list(late.order_by("device_id")[:SWEEP_BATCH])
     if len(states) < SWEEP_BATCH:

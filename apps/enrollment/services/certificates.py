@@ -154,7 +154,7 @@ def _locked(actor: Actor, device_id: UUID) -> Device:
     device = find_device(actor.organization_id, device_id)
     if device is None:
         raise NotFound("There is no such device.")
-    rows = Device.objects.for_org(actor.organization_id).select_for_update()
+    rows = Device.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     locked: Device = rows.get(id=device.id)
     return locked
 

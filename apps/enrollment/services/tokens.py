@@ -85,7 +85,7 @@ def create_enrollment_token(
 
 def revoke_enrollment_token(actor: Actor, token_id: UUID) -> EnrollmentToken:
     """Ends a token at once. Devices that joined with it stay. Repeating it changes nothing."""
-    rows = EnrollmentToken.objects.for_org(actor.organization_id).select_for_update()
+    rows = EnrollmentToken.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     token: EnrollmentToken | None = rows.filter(id=token_id).first()
     if token is None:
         raise NotFound("There is no such enrollment token.")
