@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -33,7 +34,7 @@ def record_installed(actor: Actor, installed: Mapping[UUID, Mapping[str, str]]) 
     require(actor, REPORT_STATE)
     if not installed:
         return
-    parameters = {
+    parameters: dict[str, Any] = {
         "organization_id": actor.organization_id,
         "ids": list(installed),
         "installed": [json.dumps(dict(versions)) for versions in installed.values()],

@@ -99,7 +99,7 @@ def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> lis
 
     Those in a state from which the transition table knows no way stay as they are.
     """
-    parameters = {
+    parameters: dict[str, Any] = {
         "organization_id": actor.organization_id,
         "states": [s.value for s in deployment_states_before(end.state)],
         "target": end.state.value,

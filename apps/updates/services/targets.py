@@ -86,7 +86,7 @@ def _insert(actor: Actor, rollout: Rollout, devices: Any, percents: list[int]) -
     except EmptyResultSet:
         return 0
     at = clock.now()
-    own = [str(rollout.id), percents, actor.organization_id, rollout.id, at, at]
+    own: list[Any] = [str(rollout.id), percents, actor.organization_id, rollout.id, at, at]
     with connection.cursor() as cursor:
         cursor.execute(_INSERT.format(devices=sql), [*parameters, *own])
         return int(cursor.rowcount)
