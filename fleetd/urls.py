@@ -1,7 +1,7 @@
 """Which door answers which path of the web port."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from apps.core.rest.views import UnknownResource
 from apps.web.api.views import docs, openapi
@@ -11,7 +11,7 @@ handler403 = "apps.web.errors.permission_denied"
 handler404 = "apps.web.errors.not_found"
 handler500 = "apps.web.errors.server_error"
 
-api_v1 = [
+api_v1: list[URLPattern | URLResolver] = [
     path("openapi.json", openapi, name="openapi"),
     path("docs", docs, name="docs"),
     path("", include("apps.organizations.api.urls")),

@@ -23,13 +23,17 @@ class Demo:
 
     async def prepare(self, platform: Platform) -> list[tuple[str, str]]:
         """Makes organization, administrator and enrollment token on first start."""
-        seeded = await self._seed(platform)
-        if seeded.get("enrollment_token"):
-            write_private(_token_file(platform.layout), seeded["enrollment_token"])
-        password = seeded.get("password") or "as printed on the first start"
+        email = read_private(_email_file(platform.layout))
+        password = "as printed on the first start"  # noqa: S105  not one
+        if email is None:
+            seeded = await self._seed(platform)
+            email, password = seeded["email"], seeded.get("password", password)
+            if "enrollment_token" in seeded:
+                write_private(_token_file(platform.layout), seeded["enrollment_token"])
+            write_private(_email_file(platform.layout), email)
         return [
             ("Open", platform.external_url),
-            ("Sign in as", seeded["email"]),
+            ("Sign in as", email),
             ("Password", password),
             ("Simulated", f"{self.devices} devices"),
         ]
@@ -63,6 +67,10 @@ def simulator(platform: Platform, devices: int) -> Spec:
 async def run_demo(devices: int) -> int:
     """Runs the platform with the demonstration on it."""
     return await Platform().run(Demo(devices))
+
+
+def _email_file(layout: DataLayout) -> Path:
+    return layout.root / "demo-administrator"
 
 
 def _token_file(layout: DataLayout) -> Path:
