@@ -98,6 +98,10 @@ class ComponentForm(forms.ModelForm):  # type: ignore[type-arg]
         r"[0-7]{0,5}", required=False, help_text="Octal, as 0755; empty: as fits the kind."
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["file_mode"] = ""  # the column's 0 would read as "nobody may"
+
     def clean_file_mode(self) -> int:
         """As a number; 0 leaves it to the agent."""
         return int(self.cleaned_data["file_mode"] or "0", 8)
@@ -113,6 +117,16 @@ class ComponentInline(OrgInline):
     fields = ("name", "kind", "artifact", "target", "file_mode", "hooks")
     autocomplete_fields = ("artifact",)
     ordering = ("position",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        """A release that is made already shows the mode in octal digits."""
+        names = self.fields or ()
+        return ["mode" if obj and name == "file_mode" else name for name in names]
+
+    @admin.display(description="file mode")
+    def mode(self, component: Component) -> str:
+        """In octal digits."""
+        return f"{component.file_mode:04o}" if component.file_mode else "as fits the kind"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         """One empty row to begin with."""
@@ -201,7 +215,9 @@ class NewRolloutForm(OrgForm):
         widget=AutocompleteSelectMultiple(Deployment._meta.get_field("device"), admin.site),
     )
     phase_percents = WordsField(
-        max_length=200, initial=["100"], help_text="Shares that add up to 100, as 5, 25, 70."
+        max_length=200,
+        initial=["100"],
+        help_text="How far each phase goes, rising to 100, as 5, 25, 100.",
     )
 
     def clean_phase_percents(self) -> list[int]:

@@ -281,8 +281,8 @@ def test_the_start_page_and_the_side_bar_name_nothing_foreign(
     assert is_clean(browser.get("/admin/")) == []
 
 
-# Row level security would hide a hole in the scoping of the pages themselves. Inside globex's tenant
-# it lets globex's rows through, so that what alice is refused here, the pages refuse by themselves.
+# Row level security would hide a hole in the scoping of the pages themselves. Inside globex's
+# tenant it lets globex's rows through: what alice is refused here, the pages refuse by themselves.
 
 
 def test_rows_are_scoped_even_without_row_security(

@@ -20,7 +20,7 @@ from apps.core.org_admin.cells import JsonView
 from apps.core.org_admin.forms import OrgForm
 from apps.core.org_admin.lists import LOOKUPS, BoundedPaginator, ScopedRelatedFilter
 from apps.core.org_admin.operations import Operation
-from apps.core.org_admin.scoping import OrgScope, actor_of, is_shown
+from apps.core.org_admin.scoping import OrgScope, actor_of, is_shown, note_refusal
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -84,7 +84,8 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         except FleetdError as error:
             if request.method != "POST":
                 raise
-            request.refusal = error  # type: ignore[attr-defined]
+            note_refusal(request, error)
+            request.form_refusal = error  # type: ignore[attr-defined]
             return super().changeform_view(*arguments)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -110,6 +111,7 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
             with transaction.atomic():
                 return super().delete_view(request, object_id, extra_context)
         except FleetdError as error:
+            note_refusal(request, error)
             messages.error(request, error.message)
             return HttpResponseRedirect(self._address("change", object_id))
 
@@ -154,7 +156,7 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         """The form, bound to this request."""
         kwargs.setdefault("form", self.form if obj else self.add_form)
         base = super().get_form(request, obj, change, **kwargs)
-        refusal = getattr(request, "refusal", None)
+        refusal = getattr(request, "form_refusal", None)
         bound = {"site": self.admin_site, "request": request, "refusal": refusal}
         return type(base.__name__, (base,), bound)
 
@@ -320,7 +322,7 @@ class OrgInline(OrgScope, _TabularInline):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
         """All, unless one can be added here."""
-        return () if self.may(request, self.add_permission, obj) else self.get_fields(request, obj)
+        return () if self.has_add_permission(request, obj) else self.get_fields(request, obj)
 
 
 def _filter_name(item: Any) -> str:

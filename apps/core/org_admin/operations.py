@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 from apps.core.actors import Actor
 from apps.core.authz import Permission
 from apps.core.errors import FleetdError
-from apps.core.org_admin.scoping import actor_of, scope_choices
+from apps.core.org_admin.scoping import actor_of, note_refusal, scope_choices
 
 if TYPE_CHECKING:
     from apps.core.org_admin.model_admin import OrgModelAdmin
@@ -90,6 +90,7 @@ def _run_all(
             with transaction.atomic():
                 operation.run(actor, obj, {**values, **seen})
         except FleetdError as error:
+            note_refusal(request, error)
             refused.append((obj, error))
     return len(objects) - len(refused), refused
 

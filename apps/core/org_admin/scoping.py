@@ -16,6 +16,7 @@ from django.http import HttpRequest
 
 from apps.core.actors import Actor
 from apps.core.authz import Permission
+from apps.core.errors import FleetdError, PermissionDenied
 from apps.core.tenancy import OrgOwnedModel
 from apps.core.web import OrgRequest
 
@@ -31,6 +32,12 @@ SECRET_FIELDS = frozenset({"secret_hash", "password"})
 def actor_of(request: HttpRequest) -> Actor:
     """Who is using the admin; the site has put it on the request."""
     return cast(OrgRequest, request).actor
+
+
+def note_refusal(request: HttpRequest, error: FleetdError) -> None:
+    """Lets the audit trail hear of a right that was missing, though the page answers as usual."""
+    if isinstance(error, PermissionDenied):
+        cast(OrgRequest, request).refusal = error
 
 
 def rows_seen(site: AdminSite, model: type[Model], request: HttpRequest) -> QuerySet[Any]:
