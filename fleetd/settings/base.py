@@ -30,7 +30,7 @@ DEBUG = False
 WEB_LISTEN = env.address("FLEETD_WEB_LISTEN")
 GRPC_LISTEN = env.address("FLEETD_GRPC_LISTEN")
 AGENT_LISTEN = env.address("FLEETD_AGENT_LISTEN")
-EXTERNAL_URL = (env.find_text("FLEETD_EXTERNAL_URL") or f"http://{WEB_LISTEN}").rstrip("/")
+EXTERNAL_URL = (env.find_text("FLEETD_EXTERNAL_URL") or WEB_LISTEN.url).rstrip("/")
 _external = urlsplit(EXTERNAL_URL)
 IS_HTTPS = _external.scheme == "https"
 AGENT_EXTERNAL_ADDRESS = (

@@ -67,6 +67,13 @@ class Address:
         """Whether only this machine can connect."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
+    @property
+    def url(self) -> str:
+        """What a browser on this machine opens; a wildcard is no name to open."""
+        if self.host in {"0.0.0.0", "::"}:  # noqa: S104  compared, not listened on
+            return f"http://localhost:{self.port}"
+        return f"http://{self}"
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 

@@ -61,7 +61,7 @@ class Platform:
     def external_url(self) -> str:
         """Where people open the platform."""
         given = self.environment.find_text("FLEETD_EXTERNAL_URL")
-        return (given or f"http://{self.environment.address('FLEETD_WEB_LISTEN')}").rstrip("/")
+        return (given or self.environment.address("FLEETD_WEB_LISTEN").url).rstrip("/")
 
     async def run(self, extension: "Extension | None" = None) -> int:
         """Runs until it is told to stop; the exit code says how it went."""

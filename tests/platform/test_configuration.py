@@ -99,6 +99,8 @@ def test_a_value_that_cannot_be_read_is_named(name, value):
 @pytest.mark.parametrize(
     "secret",
     ["", "short", "a" * 64, "changeme-" + STRONG, "django-insecure-" + STRONG],
+    # xdist wants the same names in every process.
+    ids=["empty", "short", "one letter", "change me", "insecure"],
 )
 def test_weak_secrets_are_found(secret):
     assert weakness(secret)
