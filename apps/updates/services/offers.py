@@ -17,7 +17,7 @@ from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Component, Deployment, Rollout
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
 from apps.updates.services.links import make_link
-from apps.updates.services.moves import Move, count_moves
+from apps.updates.services.moves import Move, note_moves
 from apps.updates.services.reports import apply_reports
 from apps.updates.types import DeploymentOffered, Offer, OfferedComponent
 
@@ -110,20 +110,7 @@ def claim_deployments(actor: Actor, device_ids: Sequence[UUID], limit: int = 100
     claims = _claim(actor, device_ids, limit, clock.now()) if device_ids else []
     if not claims:
         return []
-    count_moves(
-        actor,
-        [
-            Move(
-                c.id,
-                c.rollout_id,
-                c.device_id,
-                c.phase_index,
-                DeploymentState.WAITING,
-                DeploymentState.OFFERED,
-            )
-            for c in claims
-        ],
-    )
+    note_moves(actor, [_move(claim) for claim in claims])
     per_rollout = Counter(claim.rollout_id for claim in claims)
     publish(actor, *(DeploymentOffered(rollout_id=r, count=n) for r, n in per_rollout.items()))
     return _offers(actor, claims)
@@ -162,6 +149,17 @@ def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -
                 return []
         cursor.execute(_CLAIM, parameters)
         return [_Claim(*row) for row in cursor.fetchall()]
+
+
+def _move(claim: _Claim) -> Move:
+    return Move(
+        claim.id,
+        claim.rollout_id,
+        claim.device_id,
+        claim.phase_index,
+        DeploymentState.WAITING,
+        DeploymentState.OFFERED,
+    )
 
 
 def _offers(actor: Actor, claims: Iterable[_Claim]) -> list[Offer]:
