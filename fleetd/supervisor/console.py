@@ -14,6 +14,7 @@ class Console:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
+        self.is_quiet = False
 
     @property
     def elapsed_seconds(self) -> float:
@@ -21,7 +22,9 @@ class Console:
         return time.monotonic() - self._started
 
     def line(self, text: str = "") -> None:
-        """One plain line."""
+        """One plain line; none while quiet."""
+        if self.is_quiet:
+            return
         with suppress(OSError, ValueError):
             print(text, flush=True)  # noqa: T201  this is the console
 

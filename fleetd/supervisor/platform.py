@@ -77,6 +77,7 @@ class Platform:
     async def run_one(self, command: list[str], environment: dict[str, str]) -> int:
         """Runs one command of a person with the embedded servers up, then stops them."""
         self._check_settings()
+        self.console.is_quiet = True
         lock = DataDirectoryLock(self.layout.lock)
         self._listen_for_signals()
         try:

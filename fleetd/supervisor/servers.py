@@ -12,7 +12,7 @@ from fleetd.supervisor.processes import Spec
 from fleetd.supervisor.runtime import RuntimeDirectory
 from fleetd.supervisor.valkey import ValkeyServer
 
-PASSWORD_BYTES = 32
+PASSWORD_BYTES = 48
 _ROLE_NAMES = {"owner": roles.OWNER, "app": roles.APP, "auditor": roles.AUDITOR}
 
 

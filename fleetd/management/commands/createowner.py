@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.accounts.selectors import has_users
 from apps.core.errors import FleetdError
 from apps.organizations.services.setup import create_organization
 
@@ -31,7 +32,11 @@ class Command(BaseCommand):
             password = generated = secrets.token_urlsafe(18)
         try:
             made = create_organization(
-                None, name=options["organization"], email=options["email"], password=password
+                None,
+                name=options["organization"],
+                email=options["email"],
+                password=password,
+                is_superuser=not has_users(),  # as the first visit would have made it
             )
         except FleetdError as error:
             raise CommandError(str(error)) from error
