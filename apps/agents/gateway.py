@@ -176,13 +176,18 @@ class Gateway:
         await self.storage.settle(self.options.drain_seconds / 2)
         await self._closings.settle(1.0)
         await asyncio.wait({asyncio.ensure_future(self.beats.settle())}, timeout=2.0)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._cancel_tasks()
         for group in (self.storage, self._openings, self._closings):
             await group.stop()
         await self.hints.close()
         await self.notices.close()
+
+    async def _cancel_tasks(self) -> None:
+        """More than once: the Valkey client loses a cancellation that comes while it connects."""
+        while tasks := set(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=0.2)
 
     async def recheck(self, organization_id: UUID) -> None:
         """Ends the streams of one organization whose certificates are refused by now."""

@@ -10,13 +10,12 @@ import structlog
 from apps.agents import backend
 from apps.agents.errors import HelloExpected, NotYourDeployment, ReportNotStored, WrongSequence
 from apps.agents.gateway import Gateway, Stored
-from apps.agents.identity import PeerCertificate, peer_certificate
+from apps.agents.identity import peer_certificate
 from apps.agents.messages import facts_of, is_sane, opening_of, report_of, timestamp
 from apps.agents.session import Session
 from apps.core import clock
 from apps.core.errors import FleetdError
 from apps.core.rpc import CALLER, current_call, orm
-from apps.enrollment.types import DeviceIdentity
 from apps.updates.types import ReportResult
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 
@@ -44,10 +43,16 @@ class AgentServicer:
         """The one stream that a device keeps open. It begins with Hello."""
         certificate = peer_certificate(ctx.peer_certificate_pem)
         identity = await self._gateway.admit(certificate)
-        session = self._session(identity, certificate)
-        hello = await self._hello(session, requests)
-        heartbeat_seconds = self._gateway.options.heartbeat_seconds
-        await self._gateway.open(session, opening_of(session, hello, heartbeat_seconds))
+        organization_id, device_id = identity.organization_id, identity.device_id
+        call = current_call()
+        CALLER.get().actor = backend.device_actor(organization_id, device_id, call)
+        first = await self._hello(requests)
+        options = self._gateway.options
+        # Made now and not before: the stream that said Hello last is the newest.
+        session = Session(organization_id, device_id, certificate, options, call.address)
+        self._count(session, first)
+        opening = opening_of(session, first.hello, options.heartbeat_seconds)
+        await self._gateway.open(session, opening)
         listening = asyncio.create_task(self._listen(session, requests))
         try:
             session.send(self._welcome(session))
@@ -73,14 +78,7 @@ class AgentServicer:
             certificate_chain_pem=issued.chain_pem, root_pem=issued.root_pem
         )
 
-    def _session(self, identity: DeviceIdentity, certificate: PeerCertificate) -> Session:
-        organization_id, device_id = identity.organization_id, identity.device_id
-        call = current_call()
-        CALLER.get().actor = backend.device_actor(organization_id, device_id, call)
-        options = self._gateway.options
-        return Session(organization_id, device_id, certificate, options, call.address)
-
-    async def _hello(self, session: Session, requests: Requests) -> pb.Hello:
+    async def _hello(self, requests: Requests) -> pb.ConnectRequest:
         try:
             async with asyncio.timeout(self._gateway.options.hello_seconds):
                 first = await anext(requests)
@@ -89,8 +87,7 @@ class AgentServicer:
         self._check(first)
         if first.WhichOneof("payload") != "hello":
             raise HelloExpected
-        self._count(session, first)
-        return first.hello
+        return first
 
     def _welcome(self, session: Session) -> pb.ConnectResponse:
         options = self._gateway.options
