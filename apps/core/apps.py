@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
 
 
 class CoreConfig(AppConfig):
@@ -10,7 +11,12 @@ class CoreConfig(AppConfig):
     name = "apps.core"
 
     def ready(self) -> None:
-        """Connects the guards to the end of `migrate`, after the last app's tables exist."""
+        """Connects the guards to the end of `migrate`, after the last app's tables exist.
+
+        Reads every app's permissions, so that what a role holds does not depend on what happens
+        to have been imported.
+        """
+        autodiscover_modules("permissions")
         post_migrate.connect(_install_guards, dispatch_uid="fleetd.install_guards")
 
 
