@@ -14,6 +14,9 @@ from fleetd.supervisor import commands
 from fleetd.supervisor.platform import Platform
 from fleetd.supervisor.processes import Spec
 
+# A step of a simulated installation: slow enough that the rollout can be watched for minutes.
+STEP_SECONDS = "12"
+
 
 class Demo:
     """The extension of the platform that `fleetd demo` runs."""
@@ -60,6 +63,7 @@ def simulator(platform: Platform, devices: int) -> Spec:
         layout,
         *("-m", "fleetctl.cli", "sim", "up", "--server", platform.external_url),
         *("--count", str(devices), "--state-dir", str(layout.root / "simulator")),
+        *("--step-seconds", STEP_SECONDS),
         FLEETD_ENROLLMENT_TOKEN=read_private(_token_file(layout)) or "",
     )
 
