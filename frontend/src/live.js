@@ -106,6 +106,7 @@ function paintFreshness() {
 }
 
 function everySecond() {
+  socket?.beat();
   if (document.hidden || signedOut) return;
   const limit = isPaused() ? POLL : SAFETY;
   for (const region of regions.values()) if (region.age() >= limit) region.touch();

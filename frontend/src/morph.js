@@ -54,6 +54,13 @@ function morphHeldList(from, to, options) {
   return waiting + news.size;
 }
 
+/** The next unnamed sibling of the same kind; texts pair only where they stand. */
+function likeness(cursor, next) {
+  let node = cursor;
+  while (node && next.nodeType === 1 && (keyOf(node) || node.nodeName !== next.nodeName)) node = node.nextSibling;
+  return node && !keyOf(node) && node.nodeName === next.nodeName ? node : null;
+}
+
 function morphChildren(from, to, options) {
   const keyed = new Map();
   for (const child of from.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);
@@ -61,8 +68,8 @@ function morphChildren(from, to, options) {
   let cursor = from.firstChild;
   for (const next of [...to.childNodes]) {
     const key = keyOf(next);
-    let match = key ? keyed.get(key) : null;
-    if (!key && cursor && !keyOf(cursor) && cursor.nodeName === next.nodeName) match = cursor;
+    let match = keyed.get(key);
+    if (!key) match = likeness(cursor, next);
     if (!match) {
       from.insertBefore(next, cursor);
       continue;

@@ -5,7 +5,7 @@ const SPACING = 1000;
 
 export class Region {
   constructor(element, on) {
-    Object.assign(this, { element, on, etag: "", fetchedAt: Date.now(), timer: 0, busy: false, again: false, gone: false });
+    Object.assign(this, { element, on, etag: "", fetchedAt: Date.now(), timer: 0, busy: false, again: false, gone: false, pill: null });
   }
 
   get topics() {
@@ -68,17 +68,21 @@ export class Region {
 
   // Rows that would have moved under the pointer wait behind a button.
   #offer(waiting) {
-    let pill = this.element.querySelector(":scope > .pill");
-    if (!waiting) return pill?.remove();
-    if (!pill) {
-      pill = document.createElement("button");
-      Object.assign(pill, { type: "button", className: "pill" });
-      pill.addEventListener("click", () => this.fetch({ force: true }));
-      this.element.prepend(pill);
+    if (!waiting) {
+      this.pill?.remove();
+      this.pill = null;
+      return;
+    }
+    if (!this.pill) {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", className: "pill" });
+      button.addEventListener("click", () => this.fetch({ force: true }));
+      this.pill = document.createElement("div");
+      this.pill.className = "pill-anchor"; // without height: a pill must not move the rows either
+      this.pill.append(button);
+      this.element.before(this.pill);
     }
     this.etag = ""; // what is shown is not what the tag names
-    const words = document.body.dataset;
-    pill.textContent = (words.changes || "%s").replace("%s", waiting);
-    return undefined;
+    this.pill.firstChild.textContent = (document.body.dataset.changes || "%s").replace("%s", waiting);
   }
 }

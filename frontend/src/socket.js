@@ -3,6 +3,8 @@
 
 export const FIRST_DELAY = 500;
 export const MAX_DELAY = 30000;
+export const QUIET = 15000; // after this much silence the server is asked whether it is there
+export const DEAD = 25000; // a network that went away says nothing, so silence has to
 
 const chance = () => crypto.getRandomValues(new Uint32Array(1))[0] / 2 ** 32;
 
@@ -14,7 +16,7 @@ export function backoff(attempt, random = chance) {
 
 export class LiveSocket {
   constructor(url, on, { Socket = globalThis.WebSocket, later = (act, ms) => setTimeout(act, ms) } = {}) {
-    Object.assign(this, { url, on, Socket, later, topics: new Map(), attempt: 0, socket: null, stopped: false });
+    Object.assign(this, { url, on, Socket, later, topics: new Map(), attempt: 0, socket: null, heardAt: 0, askedAt: 0 });
   }
 
   get isOpen() {
@@ -22,11 +24,12 @@ export class LiveSocket {
   }
 
   open() {
-    if (this.stopped || this.socket) return;
+    if (this.socket) return;
     const socket = new this.Socket(this.url);
     this.socket = socket;
     socket.onopen = () => {
       this.attempt = 0;
+      this.heardAt = Date.now();
       for (const topic of this.topics.keys()) this.#subscribe(topic);
       this.on.open();
     };
@@ -37,7 +40,7 @@ export class LiveSocket {
   #closed(code) {
     this.socket = null;
     this.on.close(code);
-    if (this.stopped || code === 4401) return; // signed out: coming back would not help
+    if (code === 4401) return; // signed out: coming back would not help
     this.later(() => this.open(), backoff(this.attempt));
     this.attempt += 1;
   }
@@ -65,8 +68,24 @@ export class LiveSocket {
     if (this.isOpen) this.socket.send(JSON.stringify(message));
   }
 
+  /** To be called every second: finds out about a connection that died without a word. */
+  beat(now = Date.now()) {
+    if (!this.isOpen) return;
+    const silent = now - this.heardAt;
+    if (silent > DEAD) {
+      const dead = this.socket;
+      dead.onclose = null; // closing a dead one can take minutes
+      dead.close();
+      this.#closed(4408);
+    } else if (silent > QUIET && this.askedAt < this.heardAt) {
+      this.askedAt = now;
+      this.#send({ op: "ping" });
+    }
+  }
+
   receive(message) {
     const { op, topic } = message;
+    this.heardAt = Date.now();
     if (!this.topics.has(topic)) return;
     if (op === "subscribed") this.#subscribed(topic, message.seq);
     else if (op === "resync") this.#resync(topic, message.seq);

@@ -9,6 +9,7 @@ class Wire {
   constructor() { Wire.all.push(this); }
   send(text) { this.sent.push(JSON.parse(text)); }
   connect() { this.readyState = 1; this.onopen(); }
+  close() { this.readyState = 2; }
   drop(code = 1006) { this.readyState = 3; this.onclose({ code }); }
 }
 
@@ -77,6 +78,19 @@ test("a connection closed because the session ended is not tried again", () => {
   Wire.all[0].connect();
   Wire.all[0].drop(4401);
   assert.equal(waiting.length, 0);
+});
+
+test("a connection that died without a word is asked, then given up", () => {
+  const { live, waiting, names } = start();
+  live.open();
+  Wire.all[0].connect();
+  const now = live.heardAt;
+  live.beat(now + 16000);
+  live.beat(now + 17000);
+  assert.deepEqual(Wire.all[0].sent, [{ op: "ping" }]);
+  live.beat(now + 26000);
+  assert.equal(waiting.length, 1);
+  assert.ok(names().some((name) => name.startsWith("close")));
 });
 
 test("waiting grows, is never nothing and has a limit", () => {
