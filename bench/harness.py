@@ -1,8 +1,8 @@
 """What every benchmark shares: measuring sides in turn, printing them, and keeping the result.
 
-Absolute figures move with the machine, so each benchmark measures all its sides in one run, in turn,
-and reports medians and ratios. A result is one JSON file in `bench/results/`, with the machine, the
-commit and the command.
+Absolute figures move with the machine, so each benchmark measures all its sides in one run, in
+turn, and reports medians and ratios. A result is one JSON file in `bench/results/`, with the
+machine, the commit and the command.
 """
 
 import json

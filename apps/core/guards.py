@@ -79,7 +79,8 @@ def _forget_foreign_keys(cursor: Any) -> None:
 
 
 def _quoted(name: str | None) -> str:
-    assert name
+    if not name:
+        raise ValueError("a table or column without a name")
     return connection.ops.quote_name(name)
 
 

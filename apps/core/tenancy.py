@@ -67,7 +67,7 @@ class OrgOwnedModel(models.Model):
         base_manager_name = "unscoped"
 
 
-class TenantForeignKey(models.ForeignKey):
+class TenantForeignKey(models.ForeignKey[Any, Any]):
     """A foreign key between tenant rows of the same organization.
 
     Django's one-column constraint is left out; `install_guards` adds the composite one over
@@ -85,7 +85,7 @@ class TenantForeignKey(models.ForeignKey):
         return name, path, args, kwargs
 
 
-class TenantOneToOneField(models.OneToOneField):
+class TenantOneToOneField(models.OneToOneField[Any, Any]):
     """`TenantForeignKey` with at most one row on this side."""
 
     def __init__(self, to: Any, on_delete: Any = models.PROTECT, **kwargs: Any) -> None:

@@ -39,7 +39,7 @@ def record(
         actor_kind=actor.kind.value,
         actor_id=actor.id,
         actor_label=_line(actor.label),
-        object_type=obj._meta.verbose_name.replace(" ", "_") if obj else "",
+        object_type=str(obj._meta.verbose_name).replace(" ", "_") if obj else "",
         object_id=str(obj.pk) if obj else "",
         object_label=_line(str(obj)) if obj else "",
         source=actor.call.source.value,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -19,8 +19,7 @@ BATCH = 200
 MAX_ATTEMPTS = 5
 KEPT = timedelta(days=30)
 
-E = TypeVar("E", bound=Event)
-Subscriber = Callable[[Actor, E], None]
+Subscriber = Callable[[Actor, Any], None]
 
 _SUBSCRIBERS: dict[str, list[Subscriber]] = defaultdict(list)
 

@@ -15,13 +15,9 @@ from apps.organizations.selectors import find_membership
 
 def update_organization(actor: Actor, organization_id: UUID, *, name: str) -> Organization:
     """Renames the actor's organization; its slug stays, because links and agents use it."""
-    organization = (
-        Organization.objects.select_for_update()
-        .filter(id=organization_id if organization_id == actor.organization_id else None)
-        .first()
-    )
-    if organization is None:
+    if organization_id != actor.organization_id:
         raise NotFound
+    organization = Organization.objects.select_for_update().get(id=organization_id)
     require(actor, UPDATE_ORGANIZATION)
     name = name.strip()
     if not name or len(name) > 100 or "\x00" in name:
@@ -29,9 +25,7 @@ def update_organization(actor: Actor, organization_id: UUID, *, name: str) -> Or
     if name != organization.name:
         before, organization.name = organization.name, name
         organization.save(update_fields=["name"])
-        record(
-            actor, UPDATE_ORGANIZATION.name, organization, changes={"name": [before, name]}
-        )
+        record(actor, UPDATE_ORGANIZATION.name, organization, changes={"name": [before, name]})
     return organization
 
 

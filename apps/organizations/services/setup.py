@@ -91,9 +91,7 @@ def create_organization(
     return NewOrganization(organization, owner)
 
 
-def create_user(
-    _actor: None, *, email: str, password: str, is_superuser: bool = False
-) -> User:
+def create_user(_actor: None, *, email: str, password: str, is_superuser: bool = False) -> User:
     """Makes a person's account. Owners and administrators may open the admin."""
     try:
         validate_email(email)
