@@ -106,7 +106,7 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     return stamp
 
 
-def enum_value(kind: Any, value: str) -> int:
+def enum_value(kind: Any, value: str) -> Any:
     """The number of our word `active` in a proto enum, as `LIFECYCLE_ACTIVE`; 0 for none."""
     return _numbers(kind).get(value, 0)
 

@@ -183,7 +183,7 @@ def _sign_in_response(request: OrgRequest) -> HttpResponse:
 
 
 def _wants_fragment(request: HttpRequest) -> bool:
-    htmx = getattr(request, "htmx", None)
+    htmx: Any = getattr(request, "htmx", None)
     is_htmx = bool(htmx) and not htmx.boosted and not htmx.history_restore_request
     return is_htmx or request.headers.get("X-Requested-With") == LIVE_MARK
 

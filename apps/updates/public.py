@@ -197,7 +197,7 @@ def get_deployment(actor: Actor, request: pb.GetDeploymentRequest) -> pb.GetDepl
     return pb.GetDeploymentResponse(deployment=deployment_message(deployment))
 
 
-def _new_component(component: pb.Component) -> NewComponent:
+def _new_component(component: Any) -> NewComponent:
     artifact_ids = ids_of([component.artifact_id], "components.artifact_id")
     return NewComponent(
         name=component.name,
@@ -209,7 +209,7 @@ def _new_component(component: pb.Component) -> NewComponent:
     )
 
 
-def _hook(component: pb.Component, name: Any) -> dict[str, Any]:
+def _hook(component: Any, name: str) -> dict[str, Any]:
     """A hook as the service wants it; without a time limit it has the default one."""
     hook = getattr(component, name)
     found: dict[str, Any] = {"command": list(hook.command)}

@@ -16,8 +16,8 @@ from apps.core.errors import FleetdError
 from apps.core.rest.problems import CONTENT_TYPE, TYPE_BASE
 from apps.core.rpc import orm
 from apps.organizations.selectors import actor_for_api_key
+from apps.web import callers
 from apps.web.middleware import BODY_SLACK, UPLOADS
-from apps.web.realtime import callers
 
 
 @dataclass(frozen=True, slots=True)

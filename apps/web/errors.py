@@ -43,7 +43,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return problem_response(request, INTERNAL)
     request_id = getattr(request, "request_id", "")
     try:
-        page = render_to_string("500.html", {"request_id": request_id})
+        page: str = render_to_string("500.html", {"request_id": request_id})
     except (TemplateDoesNotExist, ValueError):  # static files not collected yet
         page = f"Internal error, request {request_id}"
     return HttpResponse(page, status=HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -7,11 +7,11 @@ import math
 from collections.abc import Collection, Mapping
 from datetime import UTC
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import orjson
 import protovalidate
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -21,6 +21,11 @@ from apps.core.pagination import PageRequest
 M = TypeVar("M", bound=Message)
 
 JSON_SUFFIX = "_json"
+# The stubs know two unrelated classes for each kind of descriptor.
+MessageType: TypeAlias = Any
+EnumType: TypeAlias = Any
+Field: TypeAlias = Any
+
 _F = FieldDescriptor
 INTEGERS = {
     _F.TYPE_INT32: (-(2**31), 2**31 - 1),
@@ -49,40 +54,40 @@ def render_answer(message: Message) -> dict[str, Any]:
     return {**render(getattr(message, nested.name)), **rest}
 
 
-def inner_field(descriptor: Descriptor) -> FieldDescriptor | None:
+def inner_field(descriptor: MessageType) -> Field | None:
     """The one singular message field of an answer, None where there is none or several."""
     found = [f for f in descriptor.fields if is_message(f) and not f.is_repeated]
     return found[0] if len(found) == 1 else None
 
 
-def shown_name(field: FieldDescriptor) -> str:
+def shown_name(field: Field) -> str:
     """A field's name in JSON."""
     return str(field.name.removesuffix(JSON_SUFFIX)) if is_json(field) else str(field.name)
 
 
-def is_json(field: FieldDescriptor) -> bool:
+def is_json(field: Field) -> bool:
     """Whether the string holds JSON."""
     return field.type == _F.TYPE_STRING and field.name.endswith(JSON_SUFFIX)
 
 
-def is_message(field: FieldDescriptor) -> bool:
+def is_message(field: Field) -> bool:
     """Whether the field holds messages that are objects in JSON."""
     return field.type == _F.TYPE_MESSAGE and field.message_type.full_name != TIMESTAMP
 
 
-def is_map(field: FieldDescriptor) -> bool:
+def is_map(field: Field) -> bool:
     """Whether the field is a map."""
     return field.type == _F.TYPE_MESSAGE and bool(field.message_type.GetOptions().map_entry)
 
 
 @cache
-def words(enum: EnumDescriptor) -> dict[int, str]:
+def words(enum: EnumType) -> dict[int, str]:
     """The enum's numbers as words, without the unspecified one."""
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
     return {v.number: v.name.removeprefix(prefix).lower() for v in enum.values if v.number}
 
 
-def _value(message: Message, field: FieldDescriptor) -> Any:
+def _value(message: Message, field: Field) -> Any:
     value = getattr(message, field.name)
     if is_map(field):
         return dict(value)
@@ -93,7 +98,7 @@ def _value(message: Message, field: FieldDescriptor) -> Any:
     return _single(value, field)
 
 
-def _single(value: Any, field: FieldDescriptor) -> Any:
+def _single(value: Any, field: Field) -> Any:
     if field.type == _F.TYPE_MESSAGE:
         return _time(value) if field.message_type.full_name == TIMESTAMP else render(value)
     if field.type == _F.TYPE_ENUM:
@@ -167,7 +172,7 @@ def _element(element: Any) -> str:
     return f"{element.field_name}" if index is None else f"{element.field_name}.{index}"
 
 
-def _from_text(text: str, field: FieldDescriptor) -> Any:
+def _from_text(text: str, field: Field) -> Any:
     """A query value as JSON would hold it; what does not fit stays text and is refused later."""
     if field.type == _F.TYPE_BOOL:
         return {"true": True, "false": False}.get(text.lower(), text)
@@ -194,9 +199,7 @@ def fill(
             _set(message, field, value, where, errors)
 
 
-def _set(
-    message: Message, field: FieldDescriptor, value: Any, where: str, errors: list[FieldError]
-) -> None:
+def _set(message: Message, field: Field, value: Any, where: str, errors: list[FieldError]) -> None:
     if field.is_repeated:
         if not isinstance(value, list):
             errors.append(FieldError(where, "invalid_type", f"{where} is not a list."))
@@ -211,9 +214,7 @@ def _set(
             setattr(message, field.name, found)
 
 
-def _add(
-    message: Message, field: FieldDescriptor, item: Any, where: str, errors: list[FieldError]
-) -> None:
+def _add(message: Message, field: Field, item: Any, where: str, errors: list[FieldError]) -> None:
     items = getattr(message, field.name)
     if is_message(field):
         _fill_nested(items.add(), item, where, errors)
@@ -231,7 +232,7 @@ def _fill_nested(message: Message, value: Any, where: str, errors: list[FieldErr
     fill(message, value, errors, path=f"{where}.")
 
 
-def _scalar(value: Any, field: FieldDescriptor, where: str, errors: list[FieldError]) -> Any:
+def _scalar(value: Any, field: Field, where: str, errors: list[FieldError]) -> Any:
     """The value for the message, None with an entry in `errors` where it does not fit."""
     expected, found = _converted(value, field)
     if found is None:
@@ -239,7 +240,7 @@ def _scalar(value: Any, field: FieldDescriptor, where: str, errors: list[FieldEr
     return found
 
 
-def _converted(value: Any, field: FieldDescriptor) -> tuple[str, Any]:
+def _converted(value: Any, field: Field) -> tuple[str, Any]:
     """What the field expects, in words, and the value if it fits."""
     if field.type == _F.TYPE_STRING:
         return "text", value if isinstance(value, str) and "\x00" not in value else None

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -15,6 +15,9 @@ from apps.core.rest.messages import (
     FLOATS,
     INTEGERS,
     TIMESTAMP,
+    EnumType,
+    Field,
+    MessageType,
     inner_field,
     is_json,
     is_map,
@@ -118,7 +121,7 @@ def request_schema(request_class: type[Message]) -> dict[str, Any]:
     return object_schema(request_class.DESCRIPTOR, is_request=True)
 
 
-def reference(descriptor: Descriptor) -> dict[str, Any]:
+def reference(descriptor: MessageType) -> dict[str, Any]:
     """A link to the schema of a message."""
     return {"$ref": f"#/components/schemas/{descriptor.name}"}
 
@@ -132,7 +135,7 @@ def _query_parameters(operation: Operation[Any, Any]) -> list[OpenApiParameter]:
     return [*found, shown]
 
 
-def _parameter_schema(field: FieldDescriptor) -> dict[str, Any]:
+def _parameter_schema(field: Field) -> dict[str, Any]:
     if field.name == "page_size":
         return {
             "type": "integer",
@@ -146,7 +149,7 @@ def _parameter_schema(field: FieldDescriptor) -> dict[str, Any]:
 # --- Schemas of messages ---
 
 
-def object_schema(descriptor: Descriptor, *, is_request: bool = False) -> dict[str, Any]:
+def object_schema(descriptor: MessageType, *, is_request: bool = False) -> dict[str, Any]:
     """The schema of one message as JSON."""
     schema: dict[str, Any] = {
         "type": "object",
@@ -162,9 +165,9 @@ def object_schema(descriptor: Descriptor, *, is_request: bool = False) -> dict[s
     return {**schema, **({"required": required} if required else {})}
 
 
-def field_schema(field: FieldDescriptor, *, is_request: bool = False) -> dict[str, Any]:
+def field_schema(field: Field, *, is_request: bool = False) -> dict[str, Any]:
     """The schema of one field with its rules."""
-    rules = field.GetOptions().Extensions[validate_pb2.field]
+    rules = _rules(field)
     if is_map(field):
         return {"type": "object", "additionalProperties": {"type": "string"}}
     if not field.is_repeated:
@@ -188,7 +191,7 @@ def component_schemas(operations: list[Operation[Any, Any]]) -> dict[str, Any]:
     return found
 
 
-def _collect(descriptor: Descriptor, found: dict[str, Any]) -> None:
+def _collect(descriptor: MessageType, found: dict[str, Any]) -> None:
     if descriptor.name in found:
         return
     found[descriptor.name] = object_schema(descriptor)
@@ -197,7 +200,7 @@ def _collect(descriptor: Descriptor, found: dict[str, Any]) -> None:
             _collect(field.message_type, found)
 
 
-def _single_schema(field: FieldDescriptor, rules: Any, *, is_request: bool) -> dict[str, Any]:
+def _single_schema(field: Field, rules: Any, *, is_request: bool) -> dict[str, Any]:
     nullable = field.has_presence or field.type == _F.TYPE_ENUM
     if field.type == _F.TYPE_MESSAGE:
         return _message_schema(field, is_request=is_request)
@@ -209,7 +212,7 @@ def _single_schema(field: FieldDescriptor, rules: Any, *, is_request: bool) -> d
     return schema
 
 
-def _message_schema(field: FieldDescriptor, *, is_request: bool) -> dict[str, Any]:
+def _message_schema(field: Field, *, is_request: bool) -> dict[str, Any]:
     if field.message_type.full_name == TIMESTAMP:
         schema: dict[str, Any] = {"type": "string", "format": "date-time"}
         return schema if is_request else _or_null(schema)
@@ -220,7 +223,7 @@ def _message_schema(field: FieldDescriptor, *, is_request: bool) -> dict[str, An
     return {"oneOf": [reference(field.message_type), {"type": "null"}]}
 
 
-def _scalar_schema(field: FieldDescriptor, rules: Any) -> dict[str, Any]:
+def _scalar_schema(field: Field, rules: Any) -> dict[str, Any]:
     if field.type == _F.TYPE_BOOL:
         return {"type": "boolean"}
     if field.type == _F.TYPE_ENUM:
@@ -244,12 +247,17 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-def _words(enum: EnumDescriptor) -> list[str]:
+def _words(enum: EnumType) -> list[str]:
     return list(words(enum).values())
 
 
-def _is_required(field: FieldDescriptor) -> bool:
-    rules = field.GetOptions().Extensions[validate_pb2.field]
+def _rules(field: Field) -> Any:
+    """The field's rules of protovalidate."""
+    return field.GetOptions().Extensions[validate_pb2.field]
+
+
+def _is_required(field: Field) -> bool:
+    rules = _rules(field)
     return bool(rules.string.min_len or rules.repeated.min_items or list(rules.enum.not_in))
 
 

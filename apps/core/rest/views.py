@@ -31,7 +31,14 @@ from apps.core.errors import (
 )
 from apps.core.public import Operation
 from apps.core.rest.bodies import Refused, has_body, read_json_object
-from apps.core.rest.messages import inner_field, read, read_query, render_answer, shown_name
+from apps.core.rest.messages import (
+    MessageType,
+    inner_field,
+    read,
+    read_query,
+    render_answer,
+    shown_name,
+)
 from apps.core.rest.problems import INTERNAL, Problem, problem_of, problem_response
 from apps.core.rest.schema import JsonParser, JsonRenderer, described
 from apps.core.tenancy import tenant
@@ -84,15 +91,16 @@ class OrgAPIView(APIView):
         """There is one representation; an `Accept` that excludes it still gets it."""
         return JsonRenderer(), JsonRenderer.media_type
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Which methods the resource has."""
         return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"Allow": self._allow()})
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> Any:
         """The problem document for whatever went wrong."""
         problem = _problem_for(exc)
         if isinstance(exc, PermissionDenied):
-            self.request._request.refusal = exc  # the audit trail hears of it
+            plain: Any = self.request._request
+            plain.refusal = exc  # the audit trail hears of it
         if problem is INTERNAL:
             log.error("request_failed", path=self.request.path, exc_info=exc)
         response = problem_response(self.request, problem)
@@ -102,7 +110,7 @@ class OrgAPIView(APIView):
 
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    ) -> Any:
         """Adds what every answer has; answers 304 to a reader who has it already."""
         response.headers.setdefault("Cache-Control", "private, no-cache")
         if request.method == "GET" and response.status_code == HTTPStatus.OK:
@@ -224,7 +232,7 @@ def _refuse_query(request: HttpRequest) -> None:
 
 def _field_names(response_class: type[Message]) -> set[str]:
     """The names of the objects that an answer is about."""
-    descriptor = response_class.DESCRIPTOR
+    descriptor: MessageType = response_class.DESCRIPTOR
     items = descriptor.fields_by_name.get("items")
     inner = items or inner_field(descriptor)
     about = inner.message_type if inner is not None else descriptor
@@ -263,7 +271,7 @@ def _with_etag(request: Any, response: HttpResponseBase) -> HttpResponseBase:
 def _check_csrf(request: HttpRequest) -> None:
     check = CSRFCheck(lambda _: HttpResponse())
     check.process_request(request)
-    if check.process_view(request, lambda: None, (), {}):
+    if check.process_view(request, lambda: HttpResponse(), (), {}):
         raise Refused(CSRF_FAILED)
 
 

@@ -20,7 +20,7 @@ from apps.core.actors import Actor
 from apps.core.errors import FleetdError
 from apps.core.realtime import group_name, hints_since, last_sequence
 from apps.core.rpc import orm
-from apps.web.realtime import callers
+from apps.web import callers
 from apps.web.realtime.topics import MAX_LENGTH, may_hear
 
 log = structlog.get_logger(__name__)
