@@ -44,6 +44,7 @@ class Furnished:
         plain += ["/artifacts", "/artifacts/upload", "/releases", "/releases/new"]
         plain += [f"/releases/{self.release.id}", "/releases/new/component"]
         plain += ["/rollouts/new", "/rollouts/new/preview"]
+        plain += [f"/device-groups/{self.group.id}/candidates"]
         live = {**one, **many}
         return [*plain, *live, *(f"{url}?fragment={name}" for url, name in live.items())]
 

@@ -1,5 +1,6 @@
 """Device groups."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -8,7 +9,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from apps.core.ids import parse_uuid
-from apps.core.pagination import PageRequest
+from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.devices.selectors import (
     count_group_devices,
@@ -22,9 +23,9 @@ from apps.devices.services.groups import (
     delete_device_group,
     remove_devices_from_group,
 )
-from apps.devices.ui.rows import rows_of
+from apps.devices.ui.rows import DeviceRow, rows_of
 
-CANDIDATES = 250
+CANDIDATES = 50
 
 
 class GroupList(OrgView):
@@ -54,14 +55,22 @@ class GroupDetail(OrgView):
         group = get_device_group(request.actor, group_id)
         asked = PageRequest.of(None, request.GET.get("page_token"))
         page = rows_of(list_devices(request.actor, asked, group_id=group_id))
-        context = {"actor": request.actor, "group": group, "page": page, "in_group": True}
+        context: dict[str, Any] = {"actor": request.actor, "group": group, "page": page}
         if request.GET.get("fragment") == "list":
             return render(request, "devices/list_rows.html", context)
-        candidates = []
         if group.is_static:
-            everything = list_devices(request.actor, PageRequest(size=CANDIDATES))
-            candidates = [d for d in everything.items if d.lifecycle != "decommissioned"]
-        return render(request, "devices/group.html", {**context, "candidates": candidates})
+            context["candidates"] = _candidates(request)
+        return render(request, "devices/group.html", context)
+
+
+class GroupCandidates(OrgView):
+    """Devices to choose from, as the search in the dialog narrows them."""
+
+    def get(self, request: OrgRequest, group_id: UUID) -> HttpResponse:
+        """The choices alone."""
+        get_device_group(request.actor, group_id)
+        context = {"actor": request.actor, "candidates": _candidates(request)}
+        return render(request, "devices/group_candidates.html", context)
 
 
 class GroupDelete(OrgView):
@@ -96,6 +105,11 @@ class GroupRemove(OrgView):
             _("Taken out of the group."),
         )
         return go(request, "device-group", group_id)
+
+
+def _candidates(request: OrgRequest) -> Page[DeviceRow]:
+    search = request.GET.get("q", "").strip()
+    return rows_of(list_devices(request.actor, PageRequest(size=CANDIDATES), search=search))
 
 
 def _device_ids(request: OrgRequest) -> list[UUID]:

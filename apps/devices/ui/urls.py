@@ -30,6 +30,11 @@ urlpatterns = [
         groups.GroupDelete.as_view(),
         name="device-group-delete",
     ),
+    path(
+        "device-groups/<uuid:group_id>/candidates",
+        groups.GroupCandidates.as_view(),
+        name="device-group-candidates",
+    ),
     path("device-groups/<uuid:group_id>/add", groups.GroupAdd.as_view(), name="device-group-add"),
     path(
         "device-groups/<uuid:group_id>/remove",
