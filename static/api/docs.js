@@ -10,7 +10,7 @@ window.SwaggerUIBundle({
   dom_id: "#reference",
   url: document.getElementById("reference").dataset.document,
   deepLinking: true,
-  docExpansion: "none",
+  docExpansion: "list",
   filter: true,
   validatorUrl: null,
   requestInterceptor(request) {
