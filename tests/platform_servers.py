@@ -91,7 +91,8 @@ class TestPlatform:
 
     def create_worker_database(self) -> None:
         """A copy of the migrated database for this xdist worker."""
-        self.execute("postgres", f"CREATE DATABASE {DATABASE} TEMPLATE {MAIN_DATABASE}")
+        statement = f"CREATE DATABASE {DATABASE} TEMPLATE {MAIN_DATABASE} OWNER {roles.OWNER}"
+        self.execute("postgres", statement)
         self.execute(DATABASE, *roles.database_statements(DATABASE))
 
     def execute(self, database: str, *statements: str) -> None:
