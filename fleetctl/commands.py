@@ -141,6 +141,15 @@ def _add_devices(verbs: Any, common: argparse.ArgumentParser) -> None:
     filters = ("lifecycle", "connectivity", "tag", "group_id", "search")
     _add_list(verbs, common, "devices", DEVICES, *filters)
     _add_get(verbs, common, "devices")
+    examples = "fleetctl devices approve ID\nfleetctl devices list --lifecycle pending"
+    approve = _verb(verbs, common, "approve", "let a pending device in", examples, _approve_device)
+    approve.add_argument("id", metavar="ID")
+
+
+def _approve_device(options: argparse.Namespace) -> int:
+    device = connect(options).post(f"devices/{quoted(options.id)}:approve")
+    show_one(device, options.output)
+    return 0
 
 
 def _add_rollouts(verbs: Any, common: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +101,7 @@ def _enroll(options: argparse.Namespace, places: Places) -> int:
         try:
             client = EnrollmentClient(options.server, build_opener(configuration.ca_file))
             request = store.request_for(client.server)
-            work = enroll(client, request, about, on_pending=_say_pending)
+            work = enroll(client, request, about, on_pending=_say_pending())
             identity = asyncio.run(work)
         except EnrollmentFailed as failure:
             raise Problem(str(failure)) from failure
@@ -143,8 +143,18 @@ def _token(options: argparse.Namespace) -> str:
     return str(token)
 
 
-def _say_pending(seconds: int) -> None:
-    sys.stderr.write(f"waiting for approval; asking again in {seconds} s\n")
+def _say_pending() -> Callable[[int], None]:
+    said: list[int] = []
+
+    def say(seconds: int) -> None:
+        if not said:
+            sys.stderr.write(
+                "waiting until somebody approves this device in the platform, "
+                f"asking every {seconds} s\n"
+            )
+        said.append(seconds)
+
+    return say
 
 
 def _run(options: argparse.Namespace, places: Places) -> int:
