@@ -5,7 +5,7 @@ import os
 import sys
 
 # The only TLS 1.2 suite allowed needs an RSA certificate, which the gateway never has: what is left
-# is TLS 1.3 (ADR 0011). gRPC reads this when it is imported.
+# is TLS 1.3 (ADR 0013). gRPC reads this when it is imported.
 os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-RSA-AES256-GCM-SHA384"
 # Refused handshakes are everyday life of an open port.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -109,7 +109,7 @@ def agent_credentials(tls: GatewayTls) -> grpc.ServerCredentials:
     """Mutual TLS, with TLS 1.3 only.
 
     gRPC cannot be told a lowest version. `fleetd.rpc.__main__` allows one TLS 1.2 suite, which
-    needs an RSA certificate; ours is ECDSA, so no TLS 1.2 handshake can succeed (ADR 0011).
+    needs an RSA certificate; ours is ECDSA, so no TLS 1.2 handshake can succeed (ADR 0013).
     """
     if not isinstance(load_pem_private_key(tls.key_pem, None), ec.EllipticCurvePrivateKey):
         raise StartError("the gateway's certificate must have an ECDSA key")
