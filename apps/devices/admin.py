@@ -194,7 +194,7 @@ class DeviceAdmin(OrgModelAdmin):
         "last_seen",
         "life",
         "model",
-        "os_name",
+        "system",
         "agent_version",
         "tag_list",
     )
@@ -274,6 +274,11 @@ class DeviceAdmin(OrgModelAdmin):
     def life(self, device: Device) -> SafeString:
         """As a badge."""
         return badge("lifecycle", device.lifecycle)
+
+    @admin.display(description="system")
+    def system(self, device: Device) -> str:
+        """Name and version of the operating system."""
+        return f"{device.os_name} {device.os_version}".strip() or "–"
 
     @admin.display(description="tags")
     def tag_list(self, device: Device) -> SafeString:

@@ -320,7 +320,7 @@ class RolloutAdmin(OrgModelAdmin):
         "requires_approval",
         "deployment_timeout_seconds",
     )
-    hidden_fields = ("snapshot",)
+    hidden_fields = ("snapshot", "state")
     extra_fields = ("standing", "verdict", "progress")
     operations = ROLLOUT_OPERATIONS
 

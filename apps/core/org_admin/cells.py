@@ -33,8 +33,8 @@ def digest(value: bytes | memoryview | str) -> SafeString:
     return format_html('<code title="{}">{}</code>', text, text[:16])
 
 
-class JsonView:
-    """A JSON field of a page, indented: a read-only field for Django's admin."""
+class FieldView:
+    """A field of a page as we show it: a read-only field for Django's admin."""
 
     def __init__(self, name: str, label: str) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class JsonView:
         self.short_description = label
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, JsonView) and other.name == self.name
+        return isinstance(other, FieldView) and other.name == self.name
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -50,7 +50,25 @@ class JsonView:
     def __call__(self, obj: Model) -> SafeString | str:
         """The field's value of one row."""
         value = getattr(obj, self.name)
-        if not value:
-            return "–"
+        return self.show(value) if value else "–"
+
+    def show(self, value: Any) -> SafeString:
+        """A value that is there."""
+        raise NotImplementedError
+
+
+class MomentView(FieldView):
+    """A moment, to the second."""
+
+    def show(self, value: Any) -> SafeString:
+        """Exact and relative."""
+        return render_to_string("admin/cells/moment.html", {"moment": value})
+
+
+class JsonView(FieldView):
+    """JSON, indented."""
+
+    def show(self, value: Any) -> SafeString:
+        """As text that breaks where it must."""
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str)
         return format_html('<pre class="json">{}</pre>', text)

@@ -8,15 +8,16 @@ from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import quote
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
-from django.db.models import Field, JSONField, Model, QuerySet
+from django.db.models import DateTimeField, Field, JSONField, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from apps.core.errors import FleetdError
 from apps.core.ids import parse_uuid
-from apps.core.org_admin.cells import JsonView
+from apps.core.org_admin.cells import FieldView, JsonView, MomentView
 from apps.core.org_admin.forms import OrgForm
 from apps.core.org_admin.lists import LOOKUPS, BoundedPaginator, ScopedRelatedFilter
 from apps.core.org_admin.operations import Operation
@@ -173,9 +174,11 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
             return []
         return [f for f in self.get_fields(request, obj) if f not in self.change_fields]
 
-    def _shown(self, field: "Field[Any, Any]") -> str | JsonView:
+    def _shown(self, field: "Field[Any, Any]") -> str | FieldView:
         if isinstance(field, JSONField):
             return JsonView(field.name, str(field.verbose_name))
+        if isinstance(field, DateTimeField):
+            return MomentView(field.name, str(field.verbose_name))
         return field.name
 
     def render_change_form(
@@ -184,6 +187,8 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         """Adds the buttons of the operations that the caller may do."""
         obj = rest.get("obj")
         permitted = self._permitted(request) if obj else ()
+        if obj:
+            context["title"], context["subtitle"] = str(obj), self.opts.verbose_name
         context["operations"] = [o for o in permitted if o.applies(obj)]
         context["related_lists"] = self.related_lists(obj) if obj else []
         context["changelist_address"] = self._address("changelist")
@@ -302,6 +307,13 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         except ValidationError as error:
             raise BadRequest("unreadable key") from error
         return super().response_action(request, queryset)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """The list, called by what is in it."""
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def _permitted(self, request: HttpRequest) -> list[Operation]:
         return [o for o in self.operations if self.may(request, o.permission)]
