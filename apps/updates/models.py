@@ -285,15 +285,16 @@ class Deployment(OrgOwnedModel):
                 name="deployment_waiting",
                 condition=Q(state=DeploymentState.WAITING.value),
             ),
+            # Not by organization first: the planner would take it for the one above.
             models.Index(
-                fields=["organization", "deadline_at"],
+                fields=["deadline_at"],
                 name="deployment_deadline",
                 condition=Q(state__in=[s.value for s in ACTIVE_DEPLOYMENT_STATES]),
             ),
             models.Index(
                 fields=["organization", "rollout", "state", "id"], name="deployment_by_rollout"
             ),
-            models.Index(fields=["organization", "device", "id"], name="deployment_by_device"),
+            models.Index(fields=["organization", "device"], name="deployment_by_device"),
         ]
 
     def __str__(self) -> str:

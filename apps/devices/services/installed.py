@@ -11,17 +11,11 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.devices.permissions import REPORT_STATE
 
+# The ids are sorted, so `width_bucket` finds a device's place in the arrays by halving.
 _MERGE = """
-    UPDATE devices_device AS device SET installed = device.installed || new.installed
-    FROM (
-        SELECT locked.id, incoming.installed
-        FROM unnest(%(ids)s::uuid[], %(installed)s::jsonb[]) AS incoming (id, installed)
-        JOIN devices_device AS locked
-          ON locked.id = incoming.id AND locked.organization_id = %(organization_id)s
-        ORDER BY locked.id
-        FOR NO KEY UPDATE OF locked
-    ) AS new
-    WHERE device.id = new.id AND device.organization_id = %(organization_id)s
+    UPDATE devices_device SET installed = installed
+        || (%(installed)s::jsonb[])[width_bucket(id, %(ids)s::uuid[])]
+    WHERE organization_id = %(organization_id)s AND id = ANY(%(ids)s::uuid[])
 """
 
 
@@ -34,10 +28,11 @@ def record_installed(actor: Actor, installed: Mapping[UUID, Mapping[str, str]]) 
     require(actor, REPORT_STATE)
     if not installed:
         return
+    ids = sorted(installed)
     parameters: dict[str, Any] = {
         "organization_id": actor.organization_id,
-        "ids": list(installed),
-        "installed": [json.dumps(dict(versions)) for versions in installed.values()],
+        "ids": ids,
+        "installed": [json.dumps(dict(installed[id_])) for id_ in ids],
     }
     with connection.cursor() as cursor:
         cursor.execute(_MERGE, parameters)

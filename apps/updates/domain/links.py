@@ -15,7 +15,7 @@ def sign_link(
     the same text.
     """
     text = f"artifact-link/1\n{organization_id}\n{deployment_id}\n{sha256}\n{expires}"
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, text.encode(), hashlib.sha256).hex()
 
 
 def is_signed(signature: str, expected: str) -> bool:

@@ -5,7 +5,6 @@ import hmac
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
@@ -38,12 +37,12 @@ def make_link(actor: Actor, deployment_id: UUID, sha256: str) -> str:
     """An absolute link for one deployment and one file, good for an hour while it is active."""
     expires = int((clock.now() + LIFETIME).timestamp())
     organization_id = actor.organization_id
-    query = {
-        "organization": str(organization_id),
-        "expires": expires,
-        "signature": sign_link(_key(), organization_id, deployment_id, sha256, expires),
-    }
-    return f"{settings.EXTERNAL_URL}{PATH}/{deployment_id}/{sha256}?{urlencode(query)}"
+    signature = sign_link(_key(), organization_id, deployment_id, sha256, expires)
+    # Nothing in it needs quoting; a gateway makes many thousands of these a second.
+    return (
+        f"{settings.EXTERNAL_URL}{PATH}/{deployment_id}/{sha256}"
+        f"?organization={organization_id}&expires={expires}&signature={signature}"
+    )
 
 
 def check_link(actor: None, link: Link) -> None:

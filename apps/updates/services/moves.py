@@ -45,20 +45,20 @@ _COUNT = """
     FROM locked WHERE phase.id = locked.id
 """
 
-# States and their place in the order are the caller's; what is locked by others is waited for,
-# or passed over where `skip` says so.
+# What is locked by others is waited for, or passed over where `skip` says so.
+_CHOOSE = """
+    SELECT id, rollout_id, device_id, phase_index, state FROM updates_deployment
+    WHERE organization_id = %(organization_id)s AND state = ANY(%(states)s) AND {condition}
+    ORDER BY id {limit} FOR UPDATE {skip}
+"""
+
+# No join: with the ids at hand only an index on them comes into question, whatever the planner
+# believes about a table that has just been filled.
 _END = """
-    WITH chosen AS (
-        SELECT id, state FROM updates_deployment
-        WHERE organization_id = %(organization_id)s AND state = ANY(%(states)s) AND {condition}
-        ORDER BY id {limit} FOR UPDATE {skip}
-    )
-    UPDATE updates_deployment AS deployment SET
+    UPDATE updates_deployment SET
         state = %(target)s, reason_code = %(reason_code)s, message = %(message)s,
         state_changed_at = %(at)s, finished_at = %(at)s, lease_until = NULL
-    FROM chosen WHERE deployment.id = chosen.id
-    RETURNING deployment.id, deployment.rollout_id, deployment.device_id, deployment.phase_index,
-        chosen.state
+    WHERE organization_id = %(organization_id)s AND id = ANY(%(ids)s)
 """
 
 
@@ -112,11 +112,12 @@ def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> lis
         "limit": choice.limit,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_end_statement(choice), parameters)
+        cursor.execute(_choosing(choice), parameters)
         rows = cursor.fetchall()
+        if rows:
+            cursor.execute(_END, {**parameters, "ids": [row[0] for row in rows]})
     moves = [
-        Move(id_, rollout, device, phase, DeploymentState(before), end.state, end.reason_code)
-        for id_, rollout, device, phase, before in rows
+        Move(*ids, DeploymentState(before), end.state, end.reason_code) for *ids, before in rows
     ]
     note_moves(actor, moves)
     return moves
@@ -160,7 +161,7 @@ def count_moves(actor: Actor, moves: Iterable[Move]) -> None:
         cursor.execute(_COUNT, parameters)
 
 
-def _end_statement(choice: Choice) -> str:
+def _choosing(choice: Choice) -> str:
     conditions = ["true"]
     if choice.rollout_id is not None:
         conditions.append("rollout_id = %(rollout_id)s")
@@ -168,7 +169,7 @@ def _end_statement(choice: Choice) -> str:
         conditions.append("device_id = %(device_id)s")
     if choice.deadline_before is not None:
         conditions.append("deadline_at < %(deadline)s")
-    return _END.format(
+    return _CHOOSE.format(
         condition=" AND ".join(conditions),
         limit="LIMIT %(limit)s" if choice.limit else "",
         skip="SKIP LOCKED" if choice.limit else "",

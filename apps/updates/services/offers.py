@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,14 +25,42 @@ __all__ = ["apply_reports", "claim_deployments", "offer_for_device", "offers_for
 
 _ACTIVE = "('" + "', '".join(s.value for s in ACTIVE_DEPLOYMENT_STATES) + "')"
 
-# Rollouts that have something for one of the devices, without any lock: most of the time, nothing.
-_WANTED = """
-    SELECT DISTINCT rollout.id FROM updates_rollout AS rollout
-    JOIN updates_deployment AS deployment ON deployment.rollout_id = rollout.id
-        AND deployment.organization_id = rollout.organization_id
-    WHERE rollout.organization_id = %(organization_id)s AND rollout.state = 'running'
-        AND deployment.device_id = ANY(%(devices)s) AND deployment.state = 'waiting'
-        AND deployment.phase_index <= rollout.open_phase
+# Every probe of a table goes through LATERAL … LIMIT: one look into an index per device, whatever
+# the planner believes about a table that has just been filled and that nobody has analyzed yet.
+
+_RUNNING = """
+    SELECT id FROM updates_rollout
+    WHERE organization_id = %(organization_id)s AND state = 'running' LIMIT 1
+"""
+
+_NEXT = """
+    SELECT waiting.id, waiting.rollout_id, waiting.device_id, waiting.phase_index,
+        rollout.deployment_timeout_seconds AS seconds
+    FROM updates_deployment AS waiting
+    JOIN updates_rollout AS rollout ON rollout.id = waiting.rollout_id
+        AND rollout.organization_id = waiting.organization_id
+    WHERE waiting.organization_id = %(organization_id)s
+        AND waiting.device_id = free.device_id AND waiting.state = 'waiting'
+        AND rollout.state = 'running' AND waiting.phase_index <= rollout.open_phase
+"""
+
+_IDLE = f"""
+    FROM unnest(%(devices)s::uuid[]) AS free (device_id)
+    LEFT JOIN LATERAL (
+        SELECT true AS found FROM updates_deployment AS active
+        WHERE active.organization_id = %(organization_id)s
+            AND active.device_id = free.device_id AND active.state IN {_ACTIVE}
+        LIMIT 1
+    ) AS busy ON true
+"""  # noqa: S608 - the only part put in is a constant
+
+# Idle devices that have something to do, and in which rollout; without any lock, because most of
+# the time there is nothing.
+_WANTED = f"""
+    SELECT free.device_id, next.rollout_id {_IDLE}
+    CROSS JOIN LATERAL ({_NEXT} ORDER BY rollout.started_at, rollout.id LIMIT 1) AS next
+    WHERE busy.found IS NULL
+    LIMIT %(limit)s
 """
 
 # Shared with other claims; whoever pauses or cancels waits until the claim is stored, and no
@@ -46,46 +74,32 @@ _HOLD = """
 # One claim per device at a time: the device's row is held, and passed over while another claim
 # holds it. In a statement of its own, so that the next one sees what that other claim stored.
 _FREE = """
-    SELECT device.id FROM devices_device AS device
-    WHERE device.organization_id = %(organization_id)s AND device.id = ANY(%(devices)s)
-        AND device.lifecycle = 'active'
-        AND EXISTS (
-            SELECT FROM updates_deployment AS waiting
-            WHERE waiting.organization_id = device.organization_id
-                AND waiting.device_id = device.id AND waiting.state = 'waiting')
-    ORDER BY device.id FOR NO KEY UPDATE OF device SKIP LOCKED
+    SELECT device.id FROM unnest(%(devices)s::uuid[]) AS wanted (id)
+    CROSS JOIN LATERAL (
+        SELECT found.id FROM devices_device AS found
+        WHERE found.id = wanted.id AND found.organization_id = %(organization_id)s
+            AND found.lifecycle = 'active'
+        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS device
 """
 
-_CLAIM = f"""
-    WITH chosen AS (
-        SELECT next.* FROM unnest(%(devices)s::uuid[]) AS free (device_id)
-        CROSS JOIN LATERAL (
-            SELECT waiting.id, rollout.deployment_timeout_seconds AS seconds
-            FROM updates_deployment AS waiting
-            JOIN updates_rollout AS rollout ON rollout.id = waiting.rollout_id
-            WHERE waiting.organization_id = %(organization_id)s
-                AND waiting.device_id = free.device_id AND waiting.state = 'waiting'
-                AND rollout.organization_id = %(organization_id)s
-                AND rollout.id = ANY(%(rollouts)s)
-                AND waiting.phase_index <= rollout.open_phase
-            ORDER BY rollout.started_at, rollout.id
-            LIMIT 1
-            FOR UPDATE OF waiting SKIP LOCKED
-        ) AS next
-        WHERE NOT EXISTS (
-            SELECT FROM updates_deployment AS active
-            WHERE active.organization_id = %(organization_id)s
-                AND active.device_id = free.device_id AND active.state IN {_ACTIVE})
-        LIMIT %(limit)s
-    )
-    UPDATE updates_deployment AS deployment SET
+_CHOOSE = f"""
+    SELECT next.* {_IDLE}
+    CROSS JOIN LATERAL (
+        {_NEXT} AND rollout.id = ANY(%(rollouts)s)
+        ORDER BY rollout.started_at, rollout.id LIMIT 1
+        FOR UPDATE OF waiting SKIP LOCKED
+    ) AS next
+    WHERE busy.found IS NULL
+"""
+
+# No join: with the ids at hand only an index on them comes into question.
+_OFFER = """
+    UPDATE updates_deployment SET
         state = 'offered', offers = offers + 1, started_at = %(at)s, state_changed_at = %(at)s,
-        deadline_at = %(at)s + chosen.seconds * interval '1 second',
-        lease_until = %(at)s + chosen.seconds * interval '1 second'
-    FROM chosen WHERE deployment.id = chosen.id
-    RETURNING deployment.id, deployment.rollout_id, deployment.device_id, deployment.phase_index,
-        deployment.deadline_at
-"""  # noqa: S608 - the only part put in is a constant
+        deadline_at = %(deadline)s, lease_until = %(deadline)s
+    WHERE organization_id = %(organization_id)s AND id = ANY(%(ids)s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +149,30 @@ def offers_for_devices(actor: Actor, device_ids: Collection[UUID]) -> list[Offer
 
 
 def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -> list[_Claim]:
-    parameters: dict[str, Any] = {
-        "organization_id": actor.organization_id,
-        "devices": list(device_ids),
-        "limit": limit,
-        "at": at,
-    }
+    scope: dict[str, Any] = {"organization_id": actor.organization_id}
     with connection.cursor() as cursor:
-        for name, statement in (("rollouts", _WANTED), ("rollouts", _HOLD), ("devices", _FREE)):
-            cursor.execute(statement, parameters)
-            parameters[name] = [row[0] for row in cursor.fetchall()]
-            if not parameters[name]:
-                return []
-        cursor.execute(_CLAIM, parameters)
-        return [_Claim(*row) for row in cursor.fetchall()]
+        if not _fetch(cursor, _RUNNING, scope):
+            return []
+        wanted = _fetch(cursor, _WANTED, {**scope, "devices": list(device_ids), "limit": limit})
+        rollouts = [*{rollout_id for _, rollout_id in wanted}]
+        held = _fetch(cursor, _HOLD, {**scope, "rollouts": rollouts}) if wanted else []
+        if not held:
+            return []
+        devices = sorted(device_id for device_id, _ in wanted)
+        scope["rollouts"] = [row[0] for row in held]
+        scope["devices"] = [row[0] for row in _fetch(cursor, _FREE, {**scope, "devices": devices})]
+        chosen = _fetch(cursor, _CHOOSE, scope)
+        claims = [_Claim(*ids, at + timedelta(seconds=seconds)) for *ids, seconds in chosen]
+        for deadline in {claim.deadline for claim in claims}:
+            ids = [claim.id for claim in claims if claim.deadline == deadline]
+            cursor.execute(_OFFER, {**scope, "ids": ids, "at": at, "deadline": deadline})
+    return claims
+
+
+def _fetch(cursor: Any, statement: str, parameters: dict[str, Any]) -> list[Any]:
+    cursor.execute(statement, parameters)
+    rows: list[Any] = cursor.fetchall()
+    return rows
 
 
 def _move(claim: _Claim) -> Move:
