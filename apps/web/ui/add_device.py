@@ -144,6 +144,8 @@ def _waiting(request: OrgRequest, token_id: UUID) -> dict[str, Any]:
         "devices": progress.devices[:SHOWN],
         "watched": [device.id for device in progress.devices[:SHOWN]],
         "summary": words % {"n": joined} if joined else "",
+        "server": settings.EXTERNAL_URL,
+        "gateway": settings.AGENT_EXTERNAL_ADDRESS,
         "page_url": reverse("enrollment-token", args=[token_id]),
     }
 
