@@ -36,7 +36,7 @@ proto: setup-dev  ## generate code from proto/
 	@$(VENV)/bin/python scripts/generate_proto.py
 
 requirements: setup-dev  ## pin requirements/*.in with hashes
-	@for name in base dev; do \
+	@for name in setup base dev; do \
 	  $(VENV)/bin/uv pip compile -q --generate-hashes --python-version 3.11 \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done

@@ -21,7 +21,7 @@ find_python() {
 
 digest() { cksum "$@" | cksum | cut -d' ' -f1; }
 
-base_stamp="$root $(digest requirements/base.txt scripts/setup.sh scripts/install_commands.py)"
+base_stamp="$root $(digest requirements/base.txt requirements/setup.txt scripts/setup.sh scripts/install_commands.py)"
 dev_stamp="$base_stamp $(digest requirements/dev.txt)"
 have() { [ -x .venv/bin/python ] && [ "$(cat ".venv/.installed-$1" 2>/dev/null)" = "$2" ]; }
 
@@ -42,9 +42,11 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     "$python" -m venv .venv
 fi
 
-say "Installing requirements/$want.txt (about half a minute the first time)"
+say "Installing requirements/$want.txt (some seconds, more without a package cache)"
 rm -f .venv/.installed-base .venv/.installed-dev
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+    --require-hashes -r requirements/setup.txt
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps \
     --require-hashes -r "requirements/$want.txt"
 .venv/bin/python scripts/install_commands.py
 
