@@ -1,5 +1,6 @@
 """Connect and gRPC-Web on the web port: an ASGI application in front of Django."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from fleetd.rpc.interceptors import around
 from fleetd.rpc.limits import MAX_MESSAGE_BYTES
 from fleetd.rpc.registry import Door, Service, at_door
 
+# How long the whole body of a request may take to arrive.
+BODY_SECONDS = 30.0
 # A prefix may stand before the path of its own package, so that an ingress can route by it.
 PREFIXES = {"/public/v1/": "public.v1.", "/internal/agent/v1/": "internal.agent.v1."}
 
@@ -26,9 +29,9 @@ def with_rpc(fallback: Any, offered: Sequence[Service] | None = None) -> Any:
         if service is None:
             await fallback(scope, receive, send)
         elif not _is_readable(scope):
-            await _refuse(send)
+            await _refuse(send, 400, b"invalid_request", b"The headers are not ASCII text.")
         else:
-            await service({**scope, "path": path, "root_path": ""}, receive, send)
+            await _serve(service, {**scope, "path": path, "root_path": ""}, receive, send)
 
     return application
 
@@ -64,8 +67,38 @@ def _is_readable(scope: Any) -> bool:
     return True
 
 
-async def _refuse(send: Any) -> None:
-    body = b'{"code":"invalid_argument","message":"The headers are not ASCII text."}'
-    headers = [(b"content-type", b"application/json"), (b"fleetd-code", b"invalid_request")]
-    await send({"type": "http.response.start", "status": 400, "headers": headers})
+async def _serve(service: Any, scope: Any, receive: Any, send: Any) -> None:
+    """Answers one request; gives up a body that does not arrive in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BODY_SECONDS
+    is_complete, is_late, has_begun = False, False, False
+
+    async def in_time() -> Any:
+        nonlocal is_complete, is_late
+        if is_complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            is_late = is_complete = True
+            return {"type": "http.disconnect"}
+        is_complete = not message.get("more_body", False)
+        return message
+
+    async def unless_late(message: Any) -> None:
+        nonlocal has_begun
+        if not is_late:
+            await send(message)
+        elif not has_begun:
+            has_begun = True
+            await _refuse(send, 408, b"deadline_exceeded", b"The request took too long to arrive.")
+
+    await service(scope, in_time, unless_late)
+
+
+async def _refuse(send: Any, status: int, code: bytes, message: bytes) -> None:
+    body = b'{"code":"invalid_argument","message":"' + message + b'"}'
+    headers = [(b"content-type", b"application/json"), (b"fleetd-code", code)]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
