@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -210,6 +211,68 @@ def test_a_button_pressed_too_late_says_so_on_the_page(owner: Client, fleet: Fur
     owner.post(f"{address}/cancel")
     page = owner.post(f"{address}/pause", follow=True).content.decode()
     assert "Only a running rollout can be paused." in page
+
+
+def test_whoever_made_a_plan_is_not_offered_to_approve_it(
+    owner: Client, acme: Cast, fleet: Furnished
+) -> None:
+    address = f"/rollouts/{fleet.draft.id}"
+    owner.post(f"{address}/submit")
+    assert "Somebody else has to approve it" in text_of(owner, address)
+    other = Client()
+    other.force_login(factories.membership(acme.id, factories.user(), Role.ADMIN).user)
+    assert 'data-dialog-open="approve"' in text_of(other, address)
+    other.post(f"{address}/approve", {"plan_hash": fleet.draft.plan_hash})
+    assert "Scheduled" in text_of(owner, address)
+
+
+def test_an_artifact_in_use_stays_and_the_page_says_why(owner: Client, fleet: Furnished) -> None:
+    found = re.search(r'action="(/artifacts/[0-9a-f-]+/delete)"', text_of(owner, "/artifacts"))
+    assert found
+    assert "A release uses this artifact." in owner.post(found[1], follow=True).content.decode()
+
+
+def test_an_upload_whose_checksum_is_wrong_is_refused_in_words(owner: Client) -> None:
+    file = SimpleUploadedFile("tool.sh", b"#!/bin/sh\n")
+    wrong = owner.post("/artifacts/upload", {"file": file, "sha256": "0" * 64})
+    assert wrong.status_code == 400
+    assert "SHA-256 is not the one" in wrong.content.decode()
+    file.seek(0)
+    stored = owner.post("/artifacts/upload", {"file": file}, follow=True)
+    assert "tool.sh is stored" in stored.content.decode()
+
+
+def test_an_upload_form_from_elsewhere_is_refused(alice_member: Membership) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice_member.user)
+    file = SimpleUploadedFile("tool.sh", b"#!/bin/sh\n")
+    assert browser.post("/artifacts/upload", {"file": file}).status_code == 403
+
+
+def test_a_release_form_makes_a_release_or_says_what_is_wrong(
+    owner: Client, fleet: Furnished
+) -> None:
+    artifact = re.search(r'<option value="([0-9a-f-]{36})"', text_of(owner, "/releases/new"))
+    assert artifact
+    fields = {"name": "gateway", "version": "2.4.0", "component": "1", "name-1": "app"}
+    fields |= {"kind-1": "binary", "artifact-1": artifact[1], "target-1": "/opt/app"}
+    fields |= {"mode-1": "755", "verify-1": "/opt/app --test", "verify-timeout-1": "30"}
+    bad = owner.post("/releases/new", {**fields, "mode-1": "9z"})
+    assert bad.status_code == 400
+    assert 'value="gateway"' in bad.content.decode()
+    page = owner.post("/releases/new", fields, follow=True).content.decode()
+    assert "/opt/app --test" in page
+    assert "within 30 s" in page
+
+
+def test_a_rollout_form_counts_its_targets_as_it_is_filled_in(
+    owner: Client, fleet: Furnished
+) -> None:
+    preview = text_of(owner, "/rollouts/new/preview?tags=lab&strategy=own&percents=50,100")
+    assert '<div class="big-number">3</div>' in preview
+    assert "to 50 %" in preview
+    wrong = text_of(owner, "/rollouts/new/preview?strategy=own&percents=50,40")
+    assert "rise from one phase to the next" in wrong
 
 
 def test_decommissioning_asks_for_the_name(owner: Client, acme: Cast) -> None:

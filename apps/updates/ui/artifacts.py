@@ -1,6 +1,7 @@
 """Artifacts: the list and the upload."""
 
 from typing import Any, BinaryIO, cast
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,9 +13,9 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from apps.core.errors import FleetdError
 from apps.core.pagination import PageRequest
-from apps.core.web import OrgRequest, OrgView, failure_lines, go
+from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
 from apps.updates.selectors import list_artifacts
-from apps.updates.services.artifacts import store_artifact
+from apps.updates.services.artifacts import delete_artifact, store_artifact
 
 
 class ArtifactList(OrgView):
@@ -24,6 +25,20 @@ class ArtifactList(OrgView):
         """The page."""
         page = list_artifacts(request.actor, PageRequest.of(None, request.GET.get("page_token")))
         return render(request, "updates/artifacts.html", {"actor": request.actor, "page": page})
+
+
+class ArtifactDelete(OrgView):
+    """Removes an artifact that no release uses."""
+
+    def post(self, request: OrgRequest, artifact_id: UUID) -> HttpResponse:
+        """Deletes it, or says what uses it."""
+
+        def delete() -> bool:
+            delete_artifact(request.actor, artifact_id)
+            return True
+
+        attempt(request, delete, _("The artifact is gone."))
+        return go(request, "artifacts")
 
 
 # Django's check of forms reads the whole body: only somebody who is signed in may make it do that.

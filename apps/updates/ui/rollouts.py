@@ -179,6 +179,7 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "tone": tone,
         "verdict_icon": icon,
         "target_text": target_text(rollout.target),
+        "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
         "can_start": is_ready or rollout.state == "scheduled",
         "can_cancel": can_rollout_become(RolloutState(rollout.state), RolloutState.CANCELLED),
         "failures": _failures(request, rollout_id),

@@ -9,6 +9,11 @@ _ROLLOUT = "rollouts/<uuid:rollout_id>"
 urlpatterns = [
     path("artifacts", artifacts.ArtifactList.as_view(), name="artifacts"),
     path("artifacts/upload", artifacts.ArtifactUpload.as_view(), name="artifact-upload"),
+    path(
+        "artifacts/<uuid:artifact_id>/delete",
+        artifacts.ArtifactDelete.as_view(),
+        name="artifact-delete",
+    ),
     path("releases", releases.ReleaseList.as_view(), name="releases"),
     path("releases/new", releases.ReleaseNew.as_view(), name="release-new"),
     path("releases/new/component", releases.ComponentRow.as_view(), name="release-component"),
