@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 STREAMS = Gauge("fleetd_agent_streams", "Devices that are connected here")
 
 MAX_PER_SECOND_BACK = 200
+# What is stored: a report, or a device's inventory.
+Content = Report | tuple[UUID, Facts]
 
 
 class Backend(Protocol):
@@ -54,7 +56,9 @@ class Backend(Protocol):
     def flush_beats(self, organization_id: UUID, beats: list[Beat]) -> None:
         """Stores the newest state of many devices."""
 
-    def store(self, organization_id: UUID, messages: "list[Stored]") -> "list[ReportResult | None]":
+    def store(
+        self, organization_id: UUID, messages: list[Content]
+    ) -> Sequence[ReportResult | None]:
         """Stores reports and inventories."""
 
     def claim(self, organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:
@@ -72,7 +76,7 @@ class Stored:
 
     __slots__ = ("content", "session")
 
-    def __init__(self, session: Session, content: Report | tuple[UUID, Facts]) -> None:
+    def __init__(self, session: Session, content: Content) -> None:
         self.session = session
         self.content = content
 
@@ -224,7 +228,9 @@ class Gateway:
             due = pb.RenewalDue(not_after=timestamp(session.certificate.not_after))
             session.send(pb.ConnectResponse(renewal_due=due))
 
-    def _store(self, organization_id: UUID, messages: list[Stored]) -> list[ReportResult | None]:
+    def _store(
+        self, organization_id: UUID, messages: list[Stored]
+    ) -> Sequence[ReportResult | None]:
         return self.backend.store(organization_id, [m.content for m in messages])
 
     def _group_commit(self, write: Any, *, wanted: bool = False) -> GroupCommit[Any, Any]:

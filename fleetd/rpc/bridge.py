@@ -85,7 +85,7 @@ def add_service(
 
 def _handler(
     method: MethodDescriptor, servicer: object, interceptors: Sequence[Any]
-) -> grpc.RpcMethodHandler:
+) -> grpc.RpcMethodHandler[Any, Any]:
     info = _method_info(method)
     around = [i for i in interceptors if isinstance(i, MetadataInterceptor)]
     function = getattr(servicer, snake(method.name))
@@ -93,12 +93,12 @@ def _handler(
         serve: Handler = partial(_serve_bidi, info, function, around)
         return grpc.stream_stream_rpc_method_handler(serve)
     if method.server_streaming:
-        for i in reversed([i for i in interceptors if isinstance(i, ServerStreamInterceptor)]):
-            function = partial(i.intercept_server_stream, function)
+        for stream in [i for i in interceptors if isinstance(i, ServerStreamInterceptor)][::-1]:
+            function = partial(stream.intercept_server_stream, function)
         serve = partial(_serve_stream, info, function, around)
         return grpc.unary_stream_rpc_method_handler(serve)
-    for i in reversed([i for i in interceptors if isinstance(i, UnaryInterceptor)]):
-        function = partial(i.intercept_unary, function)
+    for unary in [i for i in interceptors if isinstance(i, UnaryInterceptor)][::-1]:
+        function = partial(unary.intercept_unary, function)
     return grpc.unary_unary_rpc_method_handler(partial(_serve_unary, info, function, around))
 
 
@@ -183,7 +183,7 @@ async def _abort(context: Any, ctx: GrpcContext, failure: Failure) -> None:
 
 async def _messages(info: MethodInfo[Any, Any], context: Any) -> AsyncIterator[Message]:
     """What the client sends, until it half-closes."""
-    end = grpc.aio.EOF
+    end = grpc.aio.EOF  # type: ignore[attr-defined]
     while (data := await context.read()) is not end:
         yield _read(info, data)
 

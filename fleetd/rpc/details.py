@@ -112,8 +112,8 @@ def _declared() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     any_file = descriptor_pb2.FileDescriptorProto()
     any_pb2.DESCRIPTOR.CopyToProto(any_file)
-    pool.Add(any_file)  # type: ignore[no-untyped-call]
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(any_file)
+    pool.Add(file)
     return pool
 
 

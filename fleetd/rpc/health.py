@@ -86,7 +86,7 @@ async def _examine_one(check: Callable[[], Awaitable[None]]) -> str:
     return ""
 
 
-def _status(is_serving: bool) -> pb.ServingStatus:
+def _status(is_serving: bool) -> pb.ServingStatus.ValueType:
     return pb.SERVING_STATUS_SERVING if is_serving else pb.SERVING_STATUS_NOT_SERVING
 
 

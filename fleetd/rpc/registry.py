@@ -46,7 +46,7 @@ class Service:
     doors: frozenset[Door]
     credentials: Credentials
     source: Source = Source.RPC
-    application: type[ConnectASGIApplication[Any]] | None = None
+    application: Callable[..., ConnectASGIApplication[Any]] | None = None
 
     @property
     def name(self) -> str:

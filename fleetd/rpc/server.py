@@ -15,8 +15,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
+from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 
 from apps.agents import backend
 from apps.agents.gateway import Gateway
@@ -75,7 +75,7 @@ async def start(options: Options, *, platform: Any = backend) -> Servers:
         gateway=Gateway(platform, options),
         agent=grpc.aio.server(options=SERVER_OPTIONS),
         public=grpc.aio.server(options=SERVER_OPTIONS),
-        health=health_aio.HealthServicer(),
+        health=grpc_health.aio.HealthServicer(),  # type: ignore[attr-defined]
     )
     servicer = AgentServicer(servers.gateway, validation.check)
     interceptors = around(Door.AGENT.value, Source.AGENT, Credentials.CERTIFICATE)
