@@ -29,7 +29,7 @@ from tests.agent.support import FileServer
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "fld_enr_test"
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 30.0
 PEM = serialization.Encoding.PEM
 
 

@@ -54,7 +54,7 @@ def run_script(script: str, home: Path, **environment: str) -> subprocess.Comple
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -37,7 +37,7 @@ def run_matrix(folder: Path, files: FileServer, scenario: str) -> list[dict[str,
         env={**os.environ, "PYTHONPATH": str(ROOT / "agent")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]

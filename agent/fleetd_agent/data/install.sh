@@ -87,12 +87,14 @@ PYTHON
 }
 
 install_agent() {
-    [ -x "$prefix/bin/python" ] || would "$PYTHON" -m venv "$prefix"
+    if [ -x "$prefix/bin/fleetd-agent" ]; then
+        # The version may be the same and the content newer: pip would keep the old one.
+        would "$prefix/bin/python" -m pip uninstall --quiet --yes fleetd-agent
+    else
+        would "$PYTHON" -m venv "$prefix"
+    fi
     would "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
         "$temporary/$AGENT_FILE" || fail "pip could not install the agent: see its message above"
-    # The version may be the same and the content newer.
-    would "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --force-reinstall --no-deps "$temporary/$AGENT_FILE"
     if [ -n "$is_service" ]; then
         would ln -sfn "$agent" /usr/local/bin/fleetd-agent
     fi
