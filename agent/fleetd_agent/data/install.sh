@@ -87,14 +87,16 @@ PYTHON
 }
 
 install_agent() {
-    if [ -x "$prefix/bin/fleetd-agent" ]; then
-        # The version may be the same and the content newer: pip would keep the old one.
-        would "$prefix/bin/python" -m pip uninstall --quiet --yes fleetd-agent
-    else
-        would "$PYTHON" -m venv "$prefix"
-    fi
+    is_there=
+    [ ! -x "$agent" ] || is_there=yes
+    [ -n "$is_there" ] || would "$PYTHON" -m venv "$prefix"
     would "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
         "$temporary/$AGENT_FILE" || fail "pip could not install the agent: see its message above"
+    if [ -n "$is_there" ]; then
+        # The version may be the same and the content newer: pip keeps the old one unless forced.
+        would "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --force-reinstall --no-deps "$temporary/$AGENT_FILE"
+    fi
     if [ -n "$is_service" ]; then
         would ln -sfn "$agent" /usr/local/bin/fleetd-agent
     fi
