@@ -143,7 +143,10 @@ def _parameter_schema(field: Field) -> dict[str, Any]:
             "default": DEFAULT_PAGE_SIZE,
             "description": f"At most {MAX_PAGE_SIZE}; more is read as that.",
         }
-    return field_schema(field)
+    schema = field_schema(field, is_request=True)
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], ""]}  # empty: not asked for
+    return schema
 
 
 # --- Schemas of messages ---
@@ -154,7 +157,8 @@ def object_schema(descriptor: MessageType, *, is_request: bool = False) -> dict[
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {
-            shown_name(f): field_schema(f, is_request=is_request) for f in descriptor.fields
+            shown_name(f): _optional(f) if is_request else field_schema(f)
+            for f in descriptor.fields
         },
     }
     if is_request:
@@ -163,6 +167,12 @@ def object_schema(descriptor: MessageType, *, is_request: bool = False) -> dict[
     else:
         required = [shown_name(f) for f in descriptor.fields]
     return {**schema, **({"required": required} if required else {})}
+
+
+def _optional(field: Field) -> dict[str, Any]:
+    """A field of a body: where it is not required, null means the same as leaving it out."""
+    schema = field_schema(field, is_request=True)
+    return schema if _is_required(field) else _or_null(schema)
 
 
 def field_schema(field: Field, *, is_request: bool = False) -> dict[str, Any]:
@@ -208,7 +218,7 @@ def _single_schema(field: Field, rules: Any, *, is_request: bool) -> dict[str, A
         return {"description": "Any JSON."}
     schema = _scalar_schema(field, rules)
     if nullable and not is_request and not field.is_repeated:
-        schema = {"oneOf": [schema, {"type": "null"}]} if "enum" in schema else _or_null(schema)
+        schema = _or_null(schema)
     return schema
 
 
@@ -244,7 +254,8 @@ def _scalar_schema(field: Field, rules: Any) -> dict[str, Any]:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "type": [schema["type"], "null"]}
+    words = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, **words, "type": [schema["type"], "null"]}
 
 
 def _words(enum: EnumType) -> list[str]:

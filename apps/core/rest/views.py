@@ -11,6 +11,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
 from django.http.request import RawPostDataException
 from django.urls import URLPattern, path, register_converter
 from google.protobuf.message import Message
@@ -47,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 CSRF_FAILED = Problem(403, "csrf_failed", "Send the CSRF token in X-CSRFToken, or an API key.")
 _DRF_CODES = {405: "method_not_allowed", 415: "unsupported_media_type", 404: "not_found"}
+UNREADABLE = (SuspiciousOperation, BadRequest, RawPostDataException, MultiPartParserError)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -287,7 +289,7 @@ def _problem_for(error: Exception) -> Problem:
         return problem_of(NotFound())
     if isinstance(error, DjangoPermissionDenied):
         return CSRF_FAILED
-    if isinstance(error, SuspiciousOperation | BadRequest | RawPostDataException):
+    if isinstance(error, UNREADABLE):
         return problem_of(InvalidRequest())
     if isinstance(error, DataError):
         log.warning("value_refused_by_database", error=str(error))
