@@ -316,6 +316,7 @@ class DeviceStateAdmin(OrgModelAdmin):
     view_permission = VIEW_DEVICES
     list_display = ("device", "connectivity", "seen", "ip_address", "cpu_ratio", "memory_ratio")
     list_filter = ("connectivity",)
+    linked_by = ("device",)
     list_select_related = ("device",)
     search_fields = ("device__name", "=ip_address")
     ordering = ("pk",)

@@ -118,7 +118,7 @@ class ComponentInline(OrgInline):
     autocomplete_fields = ("artifact",)
     ordering = ("position",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """A release that is made already shows the mode in octal digits."""
         names = self.fields or ()
         return ["mode" if obj and name == "file_mode" else name for name in names]

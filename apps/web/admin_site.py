@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.apps import apps
@@ -111,7 +111,7 @@ class FleetdAdminSite(AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Adds whose admin this is."""
         actor = actor_of(request)
-        mine = [m.organization for m in list_memberships_of(request.user.pk)]
+        mine = [m.organization for m in list_memberships_of(cast(UUID, actor.user_id))]
         return {
             **super().each_context(request),
             "actor": actor,

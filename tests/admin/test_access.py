@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from django.shortcuts import resolve_url
 from django.test import Client
+from django.urls import reverse
 
 from apps.core.authz import Role
 from apps.organizations.models import Membership
@@ -73,6 +74,28 @@ def test_superusers_work_in_an_organization_of_theirs(
     assert "globex" not in page
     assert browser.get(f"/admin/devices/device/{globex.device.id}/change/").status_code == 404
     assert browser.get("/admin/core/installedguard/").status_code == 200
+
+
+def test_somebody_in_two_organizations_switches_within_the_admin(
+    sign_in: SignIn, alice_member: Membership, acme: Cast, globex: Cast
+) -> None:
+    factories.membership(globex.id, alice_member.user, Role.VIEWER)
+    browser = sign_in(alice_member)
+    assert "acme-one" in browser.get("/admin/devices/device/").content.decode()
+    values = {"organization": str(globex.id), "next": "/admin/"}
+    assert browser.post(reverse("organization-switch"), values)["Location"] == "/admin/"
+    page = browser.get("/admin/devices/device/").content.decode()
+    assert "globex-one" in page
+    assert "acme-one" not in page
+    assert 'value="approve_device"' not in page  # a viewer there
+
+
+def test_switching_leads_to_no_other_site(
+    sign_in: SignIn, alice_member: Membership, acme: Cast
+) -> None:
+    values = {"organization": str(acme.id), "next": "https://evil.test/"}
+    response = sign_in(alice_member).post(reverse("organization-switch"), values)
+    assert response["Location"] == "/"
 
 
 def test_only_superusers_see_everybody(

@@ -81,6 +81,8 @@ def test_lists_show_own_rows_only(
         response = browser.get(_address(model, "changelist"))
         assert response.status_code == 200, model
         assert is_clean(response) == [], model
+        popup = browser.get(_address(model, "changelist"), {"_popup": "1"})
+        assert is_clean(popup) == [], model
         if issubclass(model, OrgOwnedModel):
             assert str(acme_rows.made[model].pk) in response.content.decode(), model
 

@@ -10,8 +10,10 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.core import clock
 from apps.core.tenancy import tenant
-from apps.devices.models import Device, DeviceState
+from apps.devices.models import Device, DeviceGroup, DeviceState
+from apps.web.admin_site import FleetdAdminSite
 from tests import factories
+from tests.admin.rows import Rows
 from tests.factories import Cast
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +91,23 @@ def test_no_more_than_the_limit_is_counted(
     assert len(counts) == 1
     assert "LIMIT 2" in counts[0]
     assert "the first 1 devices" in page.content.decode()
+
+
+def test_links_to_related_lists_lead_to_the_rows_of_the_object(
+    site: FleetdAdminSite, browser: Client, acme_rows: Rows
+) -> None:
+    followed = 0
+    for model, row in acme_rows.made.items():
+        page = browser.get(
+            f"/admin/{model._meta.app_label}/{model._meta.model_name}/{row.pk}/change/"
+        )
+        for name, address in page.context["related_lists"]:
+            followed += 1
+            found = browser.get(address)
+            assert found.status_code == 200, (model, name)
+            expected = 0 if model is DeviceGroup else 1  # it follows a tag that no device has
+            assert found.context["cl"].result_count == expected, (model, name)
+    assert followed >= 9
 
 
 def test_an_empty_list_says_so(browser: Client, acme: Cast) -> None:

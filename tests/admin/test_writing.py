@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from apps.accounts.models import ApiKey
@@ -128,6 +129,27 @@ def test_a_button_leads_back_to_its_page_and_nowhere_else(browser: Client, acme:
     assert response["Location"] == page
     response = _act(browser, DEVICES, "approve_device", waiting.id, next="https://evil.test/")
     assert response["Location"] == DEVICES
+
+
+def test_an_action_without_the_right_to_it_is_refused_and_audited(
+    sign_in: Callable[[Membership], Client], bob_member: Membership, acme: Cast
+) -> None:
+    browser = sign_in(bob_member)
+    values = {"confirmed": "1", "reason": "because"}
+    response = _act(browser, DEVICES, "quarantine_device", acme.device.id, **values)
+    assert response.status_code == 403
+    assert "devices.quarantine_device" in response.content.decode()
+    assert _device(acme).lifecycle == "active"
+    entry = _fresh(AuditEntry, acme.id, action="devices.quarantine_device")
+    assert (entry.result, entry.source) == ("denied", "admin")
+
+
+def test_an_action_on_what_is_not_there_says_so(browser: Client, globex: Cast) -> None:
+    values = {"action": "approve_device", "_selected_action": str(globex.device.id)}
+    page = browser.post(DEVICES, values, follow=True)
+    assert [str(message) for message in page.context["messages"]] == [
+        "What was chosen is not here."
+    ]
 
 
 def test_renaming_and_tagging_a_device(
@@ -336,6 +358,7 @@ def test_a_rollout_is_planned_started_paused_resumed_and_cancelled(
         ("updates.resume_rollout", "admin"),
         ("updates.cancel_rollout", "admin"),
     ]
+    assert not LogEntry.objects.exists()  # knows no organization: the audit trail is the history
     page = browser.get(f"{lists}{rollout.pk}/history/").content.decode()
     assert "Cancelled rollout" in page
 

@@ -38,11 +38,15 @@ def _check_filters(model_admin: OrgModelAdmin) -> list[CheckMessage]:
         if isinstance(name, str) and "__" in name:
             text = f"filters by {name}: choices of another table are not scoped"
             found.append(_error(model_admin, LEAKY, text))
-        is_open = isinstance(kind, type) and issubclass(kind, RelatedFieldListFilter)
-        if is_open and not issubclass(kind, ScopedRelatedFilter):
+        if kind is not None and _lists_everything(kind):
             text = f"filters by {name} with {kind.__name__}; use ScopedRelatedFilter"
             found.append(_error(model_admin, LEAKY, text))
     return found
+
+
+def _lists_everything(kind: type[Any]) -> bool:
+    """Whether a filter offers the rows of another table without asking whose they are."""
+    return issubclass(kind, RelatedFieldListFilter) and not issubclass(kind, ScopedRelatedFilter)
 
 
 def _error(model_admin: Any, code: str, text: str) -> CheckMessage:

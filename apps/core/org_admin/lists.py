@@ -50,7 +50,7 @@ class ScopedRelatedFilter(RelatedFieldListFilter):
 
     def field_choices(
         self, field: Any, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, str]]:
+    ) -> Any:
         """Keys and names for the side bar."""
         rows = rows_seen(model_admin.admin_site, field.related_model, request)
         return [(row.pk, str(row)) for row in rows[:FILTER_CHOICES]]

@@ -15,6 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from apps.core.authz import require
 from apps.core.errors import FleetdError
 from apps.core.ids import parse_uuid
 from apps.core.org_admin.cells import FieldView, JsonView, MomentView
@@ -181,11 +182,9 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
             return MomentView(field.name, str(field.verbose_name))
         return field.name
 
-    def render_change_form(
-        self, request: Any, context: Any, add: bool = False, change: bool = False, **rest: Any
-    ) -> Any:
+    def render_change_form(self, request: Any, context: Any, *rest: Any, **options: Any) -> Any:
         """Adds the buttons of the operations that the caller may do."""
-        obj = rest.get("obj")
+        obj = options.get("obj")
         permitted = self._permitted(request) if obj else ()
         if obj:
             context["title"], context["subtitle"] = str(obj), self.opts.verbose_name
@@ -194,7 +193,7 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         context["changelist_address"] = self._address("changelist")
         context["show_save_and_add_another"] = False
         context["show_save_and_continue"] = False
-        return super().render_change_form(request, context, add=add, change=change, **rest)
+        return super().render_change_form(request, context, *rest, **options)
 
     def related_lists(self, obj: Any) -> list[tuple[str, str]]:
         """Names and addresses of lists that belong to the object."""
@@ -299,19 +298,23 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
             return {}
         return {o.name: (_action_of(o), o.name, o.label) for o in self._permitted(request)}
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: Any, queryset: Any, *rest: Any, **options: Any) -> Any:
         """Does the action, once the chosen keys are readable."""
         try:
             for key in request.POST.getlist("_selected_action"):
-                self.opts.pk.to_python(key)  # type: ignore[union-attr]
+                self.opts.pk.to_python(key)
         except ValidationError as error:
             raise BadRequest("unreadable key") from error
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *rest, **options)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """The list, called by what is in it."""
+        """The list, called by what is in it. An action without the right to it is refused."""
+        sent = request.POST.getlist("action")
+        for operation in self.operations:
+            if operation.name in sent:
+                require(actor_of(request), operation.permission)
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -332,7 +335,7 @@ class OrgInline(OrgScope, _TabularInline):
         rows = super().get_queryset(request)
         return rows if self.has_view_or_change_permission(request) else rows.none()
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """All, unless one can be added here."""
         return () if self.has_add_permission(request, obj) else self.get_fields(request, obj)
 

@@ -67,6 +67,9 @@ class Operation:
     ) -> HttpResponse | None:
         """As Django's admin calls an action of a list."""
         objects = list(queryset[: MAX_OBJECTS + 1])
+        if not objects:
+            messages.error(request, _("What was chosen is not here."))
+            return None
         if len(objects) > MAX_OBJECTS:
             text = _("At most %(n)s at once. Choose fewer, or narrow the list.")
             messages.error(request, text % {"n": MAX_OBJECTS})

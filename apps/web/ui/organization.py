@@ -1,6 +1,7 @@
 """Which organization a person looks at."""
 
 from django.http import HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.core.errors import NotFound
 from apps.core.web import ORGANIZATION_KEY, OrgRequest, OrgView, go
@@ -19,4 +20,6 @@ class Switch(OrgView):
         if wanted not in mine:
             raise NotFound
         request.session[ORGANIZATION_KEY] = wanted
-        return go(request, "dashboard")
+        back = request.POST.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
+        return go(request, back if is_ours else "dashboard")
