@@ -85,7 +85,7 @@ def add_service(
 
 def _handler(
     method: MethodDescriptor, servicer: object, interceptors: Sequence[Any]
-) -> grpc.RpcMethodHandler[Any, Any]:
+) -> "grpc.RpcMethodHandler[Any, Any]":
     info = _method_info(method)
     around = [i for i in interceptors if isinstance(i, MetadataInterceptor)]
     function = getattr(servicer, snake(method.name))
