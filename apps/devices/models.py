@@ -76,6 +76,7 @@ class DeviceState(OrgOwnedModel):
     )
     # Which stream of which gateway the device is on: the newest stream wins.
     session_id = models.UUIDField(null=True)
+    # Since when it can be reached: its stream's beginning, or its return from silence.
     connected_at = models.DateTimeField(null=True)
     disconnected_at = models.DateTimeField(null=True)
     disconnect_reason = models.CharField(max_length=200, blank=True)

@@ -191,6 +191,8 @@ def test_a_late_heartbeat_brings_a_device_back(acme: Cast) -> None:
     with at(200, start):
         live.sweep_offline(system_actor(acme.id))
         assert [m.after for m in beat(acme.device, session)] == ["online"]
+        state = state_of(acme.device)
+        assert (state.connected_at, state.disconnect_reason) == (clock.now(), "")
     assert_totals(acme.id)
 
 

@@ -79,6 +79,9 @@ RETURNING s.device_id, s.previous_connectivity, s.connectivity
 _BEATS = """
 UPDATE devices_device_state s SET
   previous_connectivity = s.connectivity, connectivity = i.connectivity,
+  connected_at = CASE s.connectivity WHEN 'offline' THEN %(now)b ELSE s.connected_at END,
+  disconnected_at = CASE s.connectivity WHEN 'offline' THEN NULL ELSE s.disconnected_at END,
+  disconnect_reason = CASE s.connectivity WHEN 'offline' THEN '' ELSE s.disconnect_reason END,
   last_seen_at = %(now)b,
   offline_at = %(now)b
     + greatest(%(missed)b * s.heartbeat_seconds, %(min_grace)b) * interval '1 second',
