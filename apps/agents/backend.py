@@ -59,16 +59,14 @@ def store(
 ) -> Sequence[ReportResult | None]:
     """Stores reports and inventories; answers the results of the reports."""
     actor = _platform(organization_id)
+    # Inventories first, by device: whoever locks more than one row does it in one order
+    # (devices, then deployments and phases), or two batches would wait for each other.
+    inventories = [m for m in messages if not isinstance(m, Report)]
+    for device_id, facts in sorted(inventories, key=lambda inventory: inventory[0]):
+        record_inventory(actor, device_id, facts)
     reports = [m for m in messages if isinstance(m, Report)]
     results = iter(offers.apply_reports(actor, reports) if reports else [])
-    answers: list[ReportResult | None] = []
-    for message in messages:
-        if isinstance(message, Report):
-            answers.append(next(results))
-        else:
-            record_inventory(actor, *message)
-            answers.append(None)
-    return answers
+    return [next(results) if isinstance(m, Report) else None for m in messages]
 
 
 def claim(organization_id: UUID, device_ids: list[UUID]) -> list[Offer]:

@@ -16,10 +16,18 @@ def advance(actor: Actor, rollout_id: str) -> None:
     advance_rollout(actor, UUID(rollout_id))
 
 
+@org_task("updates.expire_deployments", every_seconds=5)
+def expire(actor: Actor) -> None:
+    """Gives up on devices past their deadline.
+
+    In a transaction of its own: it locks deployments, and rollouts are locked before those.
+    """
+    expire_deployments(actor)
+
+
 @org_task("updates.sweep_rollouts", every_seconds=5)
 def sweep(actor: Actor) -> None:
-    """Gives up on devices past their deadline, and finds what no wake-up told."""
-    expire_deployments(actor)
+    """Finds what no wake-up told."""
     for rollout_id in list_live_rollout_ids(actor):
         advance_rollout(actor, rollout_id)
 

@@ -22,6 +22,7 @@ from tests.updates.conftest import Fleet, make_release, make_rollout
 def test_rollouts_are_swept_every_five_seconds() -> None:
     intervals = {sweep.name: sweep.every_seconds for sweep in sweeps()}
     assert intervals["updates.sweep_rollouts"] == 5
+    assert intervals["updates.expire_deployments"] == 5
 
 
 def test_the_sweep_finds_what_no_wake_up_told(fleet: Fleet, alice: Actor) -> None:
@@ -37,6 +38,7 @@ def test_the_sweep_gives_up_on_silent_devices_and_halts(fleet: Fleet, alice: Act
     Deployment.objects.for_org(fleet.organization_id).update(
         deadline_at=clock.now() - timedelta(seconds=1)
     )
+    tasks.expire(str(fleet.organization_id))
     tasks.sweep(str(fleet.organization_id))
     assert get_rollout(alice, rollout.id).state == "halted"
 

@@ -117,7 +117,8 @@ def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> lis
         if rows:
             cursor.execute(_END, {**parameters, "ids": [row[0] for row in rows]})
     moves = [
-        Move(*ids, DeploymentState(before), end.state, end.reason_code) for *ids, before in rows
+        Move(id_, rollout, device, phase, DeploymentState(before), end.state, end.reason_code)
+        for id_, rollout, device, phase, before in rows
     ]
     note_moves(actor, moves)
     return moves

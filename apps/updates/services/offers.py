@@ -162,7 +162,10 @@ def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -
         scope["rollouts"] = [row[0] for row in held]
         scope["devices"] = [row[0] for row in _fetch(cursor, _FREE, {**scope, "devices": devices})]
         chosen = _fetch(cursor, _CHOOSE, scope)
-        claims = [_Claim(*ids, at + timedelta(seconds=seconds)) for *ids, seconds in chosen]
+        claims = [
+            _Claim(id_, rollout_id, device_id, phase, at + timedelta(seconds=seconds))
+            for id_, rollout_id, device_id, phase, seconds in chosen
+        ]
         for deadline in {claim.deadline for claim in claims}:
             ids = [claim.id for claim in claims if claim.deadline == deadline]
             cursor.execute(_OFFER, {**scope, "ids": ids, "at": at, "deadline": deadline})

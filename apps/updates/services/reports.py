@@ -105,8 +105,8 @@ def apply_reports(actor: Actor, reports: Sequence[Report]) -> list[ReportResult]
     results = [_apply(rows.get(report.deployment_id), report, at) for report in reports]
     changed = [row for row in rows.values() if row.is_changed]
     _store(actor, changed)
-    note_moves(actor, [_move(row) for row in changed if row.state != row.was])
     _note_installed(actor, changed)
+    note_moves(actor, [_move(row) for row in changed if row.state != row.was])
     _announce(actor, changed)
     _audit_strangers(actor, results)
     return results

@@ -25,8 +25,9 @@ ROLLOUT_FIELDS = [
 def lock_rollout(actor: Actor, rollout_id: UUID, permission: Permission) -> Rollout:
     """The rollout, locked until the transaction ends, for an actor who may change it so.
 
-    Whoever locks more than the rollout locks in this order: rollout, devices, deployments, phases,
-    the audit trail.
+    Whoever locks more than the rollout locks in this order, or two of them would wait for each
+    other: rollout, devices, deployments, phases, the audit trail. Claims pass over devices and
+    deployments that are locked, so reports may lock deployments before devices.
     """
     rows = Rollout.objects.for_org(actor.organization_id).select_related("release")
     rollout: Rollout | None = (
