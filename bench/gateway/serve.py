@@ -1,7 +1,8 @@
 """One gateway process of a benchmark: `python -m bench.gateway.serve <mode> <port> <counts>`.
 
 Modes: `product` is the product; `nothing` reads and checks heartbeats and forgets them; `update`
-writes each with one ORM UPDATE. All three share TLS, streams and message handling.
+writes each with one ORM UPDATE. All three share TLS, streams and message handling. `bare` is
+grpc.aio with the same TLS and a handler that does nothing but read.
 """
 
 import asyncio
@@ -37,6 +38,8 @@ async def _serve(mode: str, counts: str) -> None:
     from apps.agents.options import Options
     from fleetd.rpc import server
 
+    if mode == "bare":
+        await _serve_bare(counts)
     options = Options(messages_per_second=UNLIMITED, message_burst=UNLIMITED, admissions=UNLIMITED)
     if mode == "update":
         server.AgentServicer = _per_beat()  # type: ignore[misc]
@@ -49,6 +52,39 @@ async def _serve(mode: str, counts: str) -> None:
         streams = len(servers.gateway.sessions)
         now, spent = time.monotonic(), time.process_time()
         os.pwrite(file, COUNTS.pack(now, beats.received, streams, spent), 0)
+        await asyncio.sleep(0.05)
+
+
+async def _serve_bare(counts: str) -> None:
+    """grpc.aio by itself: what a stream costs before any line of ours."""
+    import grpc
+    from django.conf import settings
+
+    from apps.enrollment.services.authority import load_gateway_tls
+    from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
+    from fleetd.rpc import server
+
+    welcome = pb.ConnectResponse(welcome=pb.Welcome()).SerializeToString()
+    streams = 0
+
+    async def connect(_: object, context: Any) -> None:
+        nonlocal streams
+        await context.read()
+        await context.write(welcome)
+        streams += 1
+        while await context.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]
+            pass
+
+    bare = grpc.aio.server(options=server.SERVER_OPTIONS)
+    handlers = {"Connect": grpc.stream_stream_rpc_method_handler(connect)}
+    name = "internal.agent.v1.AgentService"
+    bare.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+    credentials = server.agent_credentials(load_gateway_tls())
+    bare.add_secure_port(str(settings.AGENT_LISTEN), credentials)
+    await bare.start()
+    file = os.open(counts, os.O_RDWR | os.O_CREAT)
+    while True:
+        os.pwrite(file, COUNTS.pack(time.monotonic(), 0, streams, time.process_time()), 0)
         await asyncio.sleep(0.05)
 
 
