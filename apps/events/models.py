@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform
 
 from apps.core.tenancy import OrgOwnedModel
 
@@ -30,6 +31,14 @@ class OutboxEvent(OrgOwnedModel):
                 condition=Q(delivered_at=None, parked_at=None),
             ),
             models.Index(fields=["organization", "created_at"], name="outbox_by_age"),
+            # A device's own history, among those of all others.
+            models.Index(
+                F("organization"),
+                KeyTextTransform("device_id", "payload"),
+                F("id"),
+                name="outbox_by_device",
+                condition=Q(payload__has_key="device_id"),
+            ),
         ]
 
     def __str__(self) -> str:

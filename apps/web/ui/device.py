@@ -22,12 +22,15 @@ from apps.devices.domain.connectivity import (
     explain,
 )
 from apps.devices.selectors import get_device, get_device_group, group_ids_of
+from apps.devices.types import DeviceOffline, DeviceOnline
 from apps.enrollment.selectors import list_certificates
+from apps.events.selectors import list_device_events
 from apps.updates.selectors import list_deployments
 from apps.web import vocabulary
 
 DEPLOYMENTS = 10
 ENTRIES = 30
+ONLINE, OFFLINE = DeviceOnline.type, DeviceOffline.type
 
 FACTS: tuple[tuple[str, str | Promise], ...] = (
     ("hostname", gettext_lazy("Host name")),
@@ -119,22 +122,22 @@ def _groups(actor: Actor, device_id: UUID) -> list[Any]:
 
 def _timeline(actor: Actor, device: Any, deployments: list[Any]) -> list[Moment]:
     """Connections, deployments and what people did, newest first."""
-    moments = [*_connections(device.state), *_deployment_moments(deployments)]
+    events = list_device_events(actor, device.id, types=(ONLINE, OFFLINE), limit=ENTRIES)
+    moments = [*map(_connection, events), *_deployment_moments(deployments)]
     if actor.has_perm("audit.view_entries"):
         page = list_entries(actor, PageRequest(size=ENTRIES), object_id=str(device.id))
         moments += [_audited(entry) for entry in page.items]
     return sorted(moments, key=lambda moment: moment.time, reverse=True)
 
 
-def _connections(state: Any) -> list[Moment]:
-    moments = []
-    if state.connected_at:
-        text = _("Connected")
-        moments.append(Moment("up", state.connected_at, "ok", "plug-connected", text))
-    if state.disconnected_at:
-        text, why = _("Connection lost"), state.disconnect_reason
-        moments.append(Moment("down", state.disconnected_at, "bad", "wifi-off", text, why))
-    return moments
+def _connection(event: Any) -> Moment:
+    """The device came, or went."""
+    key, at = f"event-{event.id}", event.created_at
+    if event.type == OFFLINE:
+        return Moment(key, at, "bad", "wifi-off", _("Offline"), event.payload.get("reason", ""))
+    if event.payload.get("connectivity") == "degraded":
+        return Moment(key, at, "warn", "alert-triangle", _("Connected, degraded"))
+    return Moment(key, at, "ok", "plug-connected", _("Online"))
 
 
 def _deployment_moments(deployments: list[Any]) -> list[Moment]:
