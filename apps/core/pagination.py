@@ -66,15 +66,22 @@ def paginate(rows: QuerySet[M], request: PageRequest, *, order_by: Sequence[str]
 
 
 def _after(model: type[Model], order_by: Sequence[str], values: list[Any]) -> Q:
-    """Rows that come after the one with these values: (a, b) > (x, y), spelled out."""
+    """Rows that come after the one with these values: (a, b) > (x, y), spelled out.
+
+    PostgreSQL finds no starting point in an index from the alternatives alone, and would read a
+    deep page from the list's beginning: the bound on the first field says where to start.
+    """
     condition = Q()
     equal = Q()
-    for name, value in zip(order_by, _typed(model, order_by, values), strict=True):
+    typed = _typed(model, order_by, values)
+    for name, value in zip(order_by, typed, strict=True):
         field = name.lstrip("-")
         beyond = Q(**{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})
         condition |= equal & beyond
         equal &= Q(**{field: value})
-    return condition
+    first = order_by[0]
+    bound = Q(**{f"{first.lstrip('-')}__{'lte' if first.startswith('-') else 'gte'}": typed[0]})
+    return bound & condition
 
 
 def _typed(model: type[Model], order_by: Sequence[str], values: list[Any]) -> list[Any]:
