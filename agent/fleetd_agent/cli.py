@@ -86,7 +86,10 @@ def _enroll(options: argparse.Namespace, places: Places) -> int:
         raise Problem("which platform? give --server URL")
     token = _token(options)
     configuration = read_configuration()
+    _warn_of_plain_http(options.server)
     places.create()
+    if places.is_running():
+        raise Problem("an agent is running with this state: stop it first, then enroll")
     with places.hold():
         store = IdentityStore(places.state)
         _refuse_second_identity(store.load(), is_forced=options.force)
@@ -113,6 +116,14 @@ def _enroll(options: argparse.Namespace, places: Places) -> int:
         "now start it: fleetd-agent run\n"
     )
     return OK
+
+
+def _warn_of_plain_http(server: str) -> None:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(server)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        sys.stderr.write("warning: plain HTTP: whoever listens on the way can use the token\n")
 
 
 def _refuse_second_identity(identity: "Identity | None", *, is_forced: bool) -> None:

@@ -7,7 +7,7 @@ one atomic write changes them together: a report can never be lost between two f
 import json
 import logging
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,6 +17,7 @@ from fleetd_agent.messages import TERMINAL_STEPS, Offer, Outcome, Report
 logger = logging.getLogger(__name__)
 
 FINISHED_KEPT = 64
+FINISHED_LOG_CHARACTERS = 500
 OUTBOX_LIMIT = 1000
 RESERVE_BYTES = 128 * 1024
 
@@ -98,7 +99,8 @@ class State:
 
     def finish(self, report: Report) -> None:
         """Remembers how a deployment ended, so that a repeated offer gets the same answer."""
-        self.finished[report.deployment_id] = report
+        kept = replace(report, log_tail=report.log_tail[-FINISHED_LOG_CHARACTERS:])
+        self.finished[report.deployment_id] = kept
         while len(self.finished) > FINISHED_KEPT:
             del self.finished[next(iter(self.finished))]
 

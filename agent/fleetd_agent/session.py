@@ -133,6 +133,9 @@ class Session:
             self.end(Ended("stream ended"))
         except TimeoutError:
             self.end(Ended("no welcome in time"))
+        except Exception as error:  # a session without one of its parts would hang for ever
+            logger.exception("session broke")
+            self.end(Ended(f"broke: {type(error).__name__}"))
 
     # What comes
 

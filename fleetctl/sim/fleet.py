@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ PARALLEL_ENROLLMENTS = 8
 STOP_SECONDS = 5.0
 ENROLLING = "enrolling"
 REFUSED = "refused"
+BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,13 @@ class Device:
 
     async def run(self) -> None:
         """Enrolls where that is still to be done, then works until stopped."""
+        try:
+            await self._run()
+        except Exception:  # one broken device must not go unnoticed among many
+            self.phase = BROKEN
+            logger.exception("simulated device broke", extra={"device": self._number})
+
+    async def _run(self) -> None:
         identity = self._store.load_identity() or await self._enroll()
         if identity is None:
             return
@@ -102,7 +111,11 @@ class Device:
             client = EnrollmentClient(self._fleet.plan.server, self._fleet.opener)
         try:
             identity = await enroll(
-                client, self._store.request(), about, on_pending=lambda seconds: None
+                client,
+                self._store.request(),
+                about,
+                on_pending=lambda seconds: None,
+                attempts=sys.maxsize,
             )
         except EnrollmentFailed as failure:
             self.phase = REFUSED

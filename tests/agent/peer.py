@@ -160,7 +160,7 @@ class Peer:
         if self.refusal or message.token != TOKEN:
             refused = (401, {"code": "unauthenticated", "message": "token not valid"})
             status, content = self.refusal or refused
-            self._answer(request, status, json.dumps(content).encode(), "application/json")
+            self.answer(request, status, json.dumps(content).encode(), "application/json")
             return
         answer = pb.EnrollResponse(device_id=self.device_id, organization_id="org-1")
         if self.pending_answers:
@@ -170,9 +170,9 @@ class Peer:
             answer.status = pb.ENROLLMENT_STATUS_ACCEPTED
             answer.certificate_chain_pem = self._leaf(message.csr_pem, self.leaf_age_days)
             answer.root_pem, answer.agent_address = self.authority.pem, self.address
-        self._answer(request, 200, answer.SerializeToString(), "application/proto")
+        self.answer(request, 200, answer.SerializeToString(), "application/proto")
 
-    def _answer(self, request: BaseHTTPRequestHandler, status: int, body: bytes, kind: str) -> None:
+    def answer(self, request: BaseHTTPRequestHandler, status: int, body: bytes, kind: str) -> None:
         request.send_response(status)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(body)))

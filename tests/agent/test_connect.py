@@ -145,3 +145,27 @@ async def test_uninstall_tells_the_platform_and_keeps_the_key_unless_purged(
     code, out, _ = await device.command("uninstall", "--purge")
     assert code == 0
     assert not device.state.exists()
+
+
+async def test_an_offer_that_breaks_the_agent_does_not_leave_it_deaf(
+    peer: Peer, device: Device
+) -> None:
+    device.adopt(peer.identity(device.server))
+    async with device.running():
+        stream = await peer.stream()
+        broken = pb.DeploymentOffer(deployment_id="x")
+        broken.deadline.seconds = 1 << 60  # a year that no calendar has
+        await stream.send(pb.ConnectResponse(deployment_offer=broken))
+        stream = await peer.stream(2)
+        await until(lambda: stream.of("heartbeat"))
+
+
+async def test_a_random_answer_of_the_web_port_is_not_taken_for_an_identity(
+    peer: Peer, device: Device
+) -> None:
+    for body in (b"", b"<html>", b"\xff" * 100, b"\x18\x01"):
+        peer.files.post = lambda request, _, body=body: peer.answer(request, 200, body, "x/y")
+        code, _, err = await device.command("enroll", "--server", device.server, "--token", "t")
+        assert code == 1
+        assert "Traceback" not in err
+        assert not (device.state / "identity.json").exists()
