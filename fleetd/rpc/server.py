@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import start_http_server
 
 from apps.agents import backend
 from apps.agents.gateway import Gateway
@@ -61,6 +62,7 @@ async def run() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    _serve_metrics()
     servers = await start(Options(heartbeat_seconds=settings.HEARTBEAT_SECONDS))
     log.info("gateway_started", agent_port=servers.agent_port, grpc_port=servers.grpc_port)
     await stopping.wait()
@@ -149,6 +151,17 @@ def _bound(address: str, bind: Any) -> int:
     except RuntimeError as error:
         raise StartError(f"cannot listen on {address}") from error
     return port
+
+
+def _serve_metrics() -> None:
+    """This process's own counters, where the operator wants them."""
+    address = settings.GATEWAY_METRICS_LISTEN
+    if address is None:
+        return
+    try:
+        start_http_server(address.port, address.host)
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}") from error
 
 
 async def _keep_health(health: Any) -> None:

@@ -36,6 +36,11 @@ IS_HTTPS = _external.scheme == "https"
 AGENT_EXTERNAL_ADDRESS = (
     env.find_text("FLEETD_AGENT_EXTERNAL_ADDRESS") or f"{_external.hostname}:{AGENT_LISTEN.port}"
 )
+GATEWAY_METRICS_LISTEN = (
+    env.address("FLEETD_GATEWAY_METRICS_LISTEN")
+    if env.find_text("FLEETD_GATEWAY_METRICS_LISTEN")
+    else None
+)
 HEARTBEAT_SECONDS = env.integer("FLEETD_HEARTBEAT_SECONDS")
 TRUSTED_PROXIES = env.integer("FLEETD_TRUSTED_PROXIES")
 ALLOWED_HOSTS = [

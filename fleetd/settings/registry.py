@@ -56,6 +56,12 @@ SETTINGS: tuple[Setting, ...] = (
         "gRPC for agents with mutual TLS",
     ),
     Setting(
+        "FLEETD_GATEWAY_METRICS_LISTEN",
+        Kind.ADDRESS,
+        None,
+        "Where a gateway process serves its own `/metrics`, over plain HTTP; not served when unset",
+    ),
+    Setting(
         "FLEETD_EXTERNAL_URL",
         Kind.URL,
         None,

@@ -170,13 +170,14 @@ def free_port() -> int:
 class Process:
     """A gateway as a process of its own, on the test databases."""
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, **variables: str) -> None:
         self.port = port or free_port()
         environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "fleetd.settings.test",
             "FLEETD_AGENT_LISTEN": f"127.0.0.1:{self.port}",
             "FLEETD_GRPC_LISTEN": f"127.0.0.1:{free_port()}",
+            **variables,
         }
         self.child = subprocess.Popen([sys.executable, "-m", "fleetd.rpc"], env=environment)
         self._wait()

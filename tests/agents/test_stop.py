@@ -2,6 +2,8 @@
 
 import time
 
+import httpx
+
 from apps.core.actors import Actor
 from apps.core.rpc import orm
 from apps.devices.models import DeviceState
@@ -9,7 +11,7 @@ from apps.updates.models import Deployment
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 from fleetd.rpc import server
 from fleetd.rpc.server import Servers
-from tests.agents.harness import Machine, Process, line
+from tests.agents.harness import Machine, Process, free_port, line
 from tests.agents.work import report, roll_out
 
 
@@ -37,8 +39,13 @@ async def test_devices_are_told_to_reconnect_and_what_they_said_is_stored(
     assert (await orm(alice, lambda: rows.get(id=offer.deployment_id))).report_sequence == 1
 
 
-def test_a_gateway_process_stops_soon_after_it_is_asked_to(first: Machine) -> None:
-    process = Process()
+def test_a_gateway_process_shows_its_counters_and_stops_soon_after_it_is_asked_to(
+    first: Machine,
+) -> None:
+    metrics = f"127.0.0.1:{free_port()}"
+    process = Process(FLEETD_GATEWAY_METRICS_LISTEN=metrics)
+    shown = httpx.get(f"http://{metrics}/metrics").text
+    assert "fleetd_agent_streams 0.0" in shown
     began = time.monotonic()
     assert process.stop() == 0
     assert time.monotonic() - began < 8
