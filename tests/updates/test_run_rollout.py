@@ -59,6 +59,16 @@ def test_starting_makes_deployments_in_the_order_of_the_hash(fleet: Fleet) -> No
     assert counts_of_phases(rollout) == counts_of_rows(rollout)
 
 
+def test_an_older_postgresql_makes_the_same_kind_of_ids(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.updates.services.targets._HAS_UUID7", 10**9)
+    rollout = fleet.start()
+    ids = Deployment.objects.for_org(fleet.organization_id).values_list("id", flat=True)
+    assert {id_.version for id_ in ids} == {7}
+    assert all(0 <= (id_.int >> 80) - (rollout.id.int >> 80) < 60_000 for id_ in ids)
+
+
 def test_starting_locks_the_release_and_opens_the_first_phase(fleet: Fleet, alice: Actor) -> None:
     rollout = fleet.start(percents=(50, 100))
     assert (rollout.state, rollout.open_phase) == ("running", 0)

@@ -1,6 +1,6 @@
 """From a target to deployments."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
@@ -15,16 +15,17 @@ from apps.updates.types import Target
 
 MAX_DEVICES, MAX_TAGS, MAX_GROUPS = 1000, 64, 64
 
-# A UUIDv7 made by PostgreSQL, which has no function for it before version 18: 48 bits of
-# milliseconds over a random UUIDv4, whose version is changed from 4 to 7.
+# Before version 18 PostgreSQL has no function for a UUIDv7: this is 48 bits of milliseconds over a
+# random UUIDv4, whose version is changed from 4 to 7.
+_HAS_UUID7 = 180_000
 _UUID7 = """encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(
     int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
     FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid"""
 
 # Places are counted from 0 in the order of `domain.plan.order_key`; a phase holds the places
 # before its end, `domain.plan.phase_ends`, in the same integer arithmetic.
-_INSERT = f"""
-    WITH target (device_id) AS ({{devices}}),
+_INSERT = """
+    WITH target (device_id) AS ({devices}),
     placed AS (
         SELECT device_id, row_number() OVER (
             ORDER BY sha256((device_id::text || %s)::bytea)) - 1 AS place
@@ -38,11 +39,11 @@ _INSERT = f"""
         id, organization_id, rollout_id, device_id, phase_index, position, state,
         progress_percent, report_sequence, reason_code, message, log_tail, offers,
         created_at, state_changed_at)
-    SELECT {_UUID7}, %s, %s, device_id, width_bucket(place, ends.list), place, 'waiting',
+    SELECT {new_id}, %s, %s, device_id, width_bucket(place, ends.list), place, 'waiting',
         0, 0, '', '', '', 0, %s, %s
     FROM placed, ends
     ORDER BY place
-"""  # noqa: S608 - the parts are constants and the ORM's own SQL; values are parameters
+"""
 
 
 def checked_target(actor: Actor, target: Target) -> dict[str, list[str]]:
@@ -88,7 +89,10 @@ def _insert(actor: Actor, rollout: Rollout, devices: Any, percents: list[int]) -
     at = clock.now()
     own: list[Any] = [str(rollout.id), percents, actor.organization_id, rollout.id, at, at]
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT.format(devices=sql), [*parameters, *own])
+        version = cast(Any, connection).pg_version
+        new_id = "uuidv7()" if version >= _HAS_UUID7 else _UUID7
+        # What is put in is our own SQL and the ORM's; values are parameters.
+        cursor.execute(_INSERT.format(devices=sql, new_id=new_id), [*parameters, *own])
         return int(cursor.rowcount)
 
 
