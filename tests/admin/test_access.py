@@ -56,6 +56,14 @@ def test_accounts_that_are_not_staff_are_refused(sign_in: SignIn, acme: Cast) ->
     assert browser.get("/admin/devices/device/").status_code == 403
 
 
+def test_the_start_page_leads_to_the_pages_that_a_person_may_see(
+    browser: Client, acme: Cast
+) -> None:
+    text = browser.get("/admin/").content.decode()
+    assert 'href="/admin/devices/device/"' in text
+    assert 'href="/admin/updates/rollout/"' in text
+
+
 def test_people_without_an_organization_are_refused(sign_in: SignIn, acme: Cast) -> None:
     member = factories.membership(acme.id, factories.user("gone@acme.test"), Role.OWNER)
     browser = sign_in(member)

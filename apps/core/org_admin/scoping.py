@@ -102,6 +102,10 @@ class OrgScope(_Base):
         kwargs["queryset"] = self.get_field_queryset(kwargs.get("using"), db_field, request)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Whether the model is listed in the navigation: for those who may see its rows."""
+        return self.has_view_permission(request)
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether the caller may see this."""
         return self.may(request, self.view_permission, obj)
