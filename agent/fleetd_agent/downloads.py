@@ -122,6 +122,8 @@ class Transfer:
     def _attempt(self) -> None:
         if self.sink.size() >= self.component.size_bytes > 0:
             return
+        if not self.component.url.startswith(("http://", "https://")):
+            raise StepFailed("offer_refused", f"{self.component.name} has no web address")
         request = urllib.request.Request(self.component.url, headers=HEADERS)  # noqa: S310
         if self.sink.size() and self.sink.etag().startswith('"'):  # weak tags prove nothing
             request.add_header("Range", f"bytes={self.sink.size()}-")
