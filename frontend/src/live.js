@@ -91,6 +91,7 @@ function onOpen() {
 function showSignedOut() {
   signedOut = true;
   for (const banner of all("[data-signed-out]")) banner.hidden = false;
+  paintFreshness();
 }
 
 function paintFreshness() {
