@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 8.0
 HEALTH_SECONDS = 5.0
+UNHEALTHY_AFTER = 3
 
 
 class StartError(Exception):
@@ -165,9 +166,16 @@ def _serve_metrics() -> None:
 
 
 async def _keep_health(health: Any) -> None:
-    """Keeps grpc.health.v1 true: serving while PostgreSQL can be reached."""
+    """Keeps grpc.health.v1 true: serving while PostgreSQL can be reached.
+
+    One failed look is not enough: while thousands of devices come back, a look may have to wait
+    longer than it may take, and a load balancer that turned away then would make it worse.
+    """
+    status = health_pb2.HealthCheckResponse
+    failures = 0
     while True:
         _, is_serving = await examine()
-        status = health_pb2.HealthCheckResponse
-        await health.set("", status.SERVING if is_serving else status.NOT_SERVING)
+        failures = 0 if is_serving else failures + 1
+        is_away = failures >= UNHEALTHY_AFTER
+        await health.set("", status.NOT_SERVING if is_away else status.SERVING)
         await asyncio.sleep(HEALTH_SECONDS)
