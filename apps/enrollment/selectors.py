@@ -21,6 +21,10 @@ from apps.enrollment.permissions import RENEW_CERTIFICATE, VIEW_ENROLLMENT_TOKEN
 
 DEVICE_RIGHTS = frozenset({REPORT_STATE.name, RENEW_CERTIFICATE.name})
 SHOWN_ENROLLMENTS = 20
+DECIDING_FIELDS = (
+    *("organization_id", "device_id", "serial", "not_after", "revoked_at", "used_at"),
+    "device__lifecycle",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +118,12 @@ def live_at(now: datetime) -> Q:
     return Q(not_after__gt=now) & (Q(revoked_at=None) | Q(revoked_at__gt=now))
 
 
-def find_certificate(organization_id: UUID, serial: str) -> Certificate | None:
-    """The certificate with this serial number and its device, whatever became of it."""
-    rows = Certificate.objects.for_org(organization_id).select_related("device")
-    found: Certificate | None = rows.filter(serial=serial).first()
-    return found
+def list_certificates_by_serial(
+    organization_id: UUID, serials: Collection[str]
+) -> list[Certificate]:
+    """What decides whether these certificates may be used, with their devices' lifecycle."""
+    rows = Certificate.objects.for_org(organization_id).filter(serial__in=serials)
+    return list(rows.select_related("device").only(*DECIDING_FIELDS))
 
 
 def find_live_certificate(

@@ -32,6 +32,7 @@ NO_ACTOR = {
     "apps/devices/services/live.py:close_sessions": "many devices at once, known by certificate",
     "apps/enrollment/services/authority.py": "files of the installation, before anybody is there",
     "apps/enrollment/services/certificates.py:authenticate_device": "finds out who is calling",
+    "apps/enrollment/services/certificates.py:authenticate_devices": "finds out who is calling",
     "apps/enrollment/services/enroll.py:enroll_device": "the token is the credential",
     "apps/enrollment/services/tokens.py:note_installer_fetch": "nobody has a credential yet",
 }

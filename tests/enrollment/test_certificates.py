@@ -86,6 +86,28 @@ def test_nothing_but_what_was_issued_is_believed(
         certificates.authenticate_device(spiffe_id, serial)
 
 
+def test_many_are_recognized_at_once_with_one_query(
+    acme: Cast,
+    globex: Cast,
+    enrolled: Enrolled,
+    new_token: Callable[..., Any],
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    other = enroll_device(CALL, Machine("other").request(new_token().secret))
+    peers = [shown(chain) for chain in (enrolled[1].chain_pem, other.chain_pem)]
+    asked = [(p.spiffe_id, p.serial) for p in peers]
+    asked.append((peers[0].spiffe_id, peers[1].serial))
+    with tenant(acme.id):
+        certificates.authenticate_devices(acme.id, asked)
+        with django_assert_num_queries(1):
+            answers = certificates.authenticate_devices(acme.id, asked)
+    found = [getattr(a, "device_id", None) or a.code for a in answers]  # type: ignore[union-attr]
+    assert found == [enrolled[1].device_id, other.device_id, "certificate_unknown"]
+    with tenant(globex.id):
+        answers = certificates.authenticate_devices(globex.id, asked)
+    assert {a.code for a in answers} == {"certificate_unknown"}  # type: ignore[union-attr]
+
+
 def test_a_certificate_ends(enrolled: Enrolled) -> None:
     with travel(timedelta(days=31)), pytest.raises(CertificateExpired):
         authenticate(enrolled[1].chain_pem)
