@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
@@ -100,7 +101,8 @@ class EnrollmentTokenAdmin(OrgModelAdmin):
 
     def response_add(self, request: Any, obj: Any, post_url_continue: Any = None) -> HttpResponse:
         """Shows the secret, once."""
-        return self.secret_page(request, obj, "Devices enroll with it: fleetd-agent enroll --token")
+        command = f"fleetd-agent enroll --server {settings.EXTERNAL_URL} --token …"
+        return self.secret_page(request, obj, f"Devices enroll with it: {command}")
 
     def related_lists(self, obj: Any) -> list[tuple[str, str]]:
         """Who tried to join with it."""
