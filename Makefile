@@ -21,7 +21,7 @@ setup-dev:
 	@scripts/setup.sh dev
 
 test: setup-dev  ## the whole test suite on its own PostgreSQL and Valkey
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -n 2 $(PYTEST_ARGS)
 
 check: setup-dev  ## format, lint, types, import contracts, proto, migrations, templates
 	@$(VENV)/bin/python scripts/check.py

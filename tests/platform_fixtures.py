@@ -61,7 +61,7 @@ def owner_connection(owner_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetdUp]:
-    """The whole platform, run by `fleetd up`. Tests that use it carry `xdist_group("platform")`."""
+    """The whole platform, run by `fleetd up`. Tests that use it lie in tests/platform/."""
     running = FleetdUp(tmp_path_factory.mktemp("platform") / "var").start()
     yield running
     running.stop()

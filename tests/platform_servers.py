@@ -32,6 +32,7 @@ from fleetd.supervisor.runtime import RuntimeDirectory
 from fleetd.supervisor.valkey import ValkeyServer
 
 SHARED_VARIABLE = "TEST_PLATFORM_DIR"
+WHOLE_PLATFORM = ("tests/platform/",)
 KEPT_TABLES = frozenset({"django_migrations"})
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 DATABASE = f"fleetd_{WORKER}"
@@ -153,6 +154,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
         with config.stash[blocking_manager_key].unblock():
             migrate_main_database()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keeps tests of the whole platform in one process, which starts it once; spreads the others.
+
+    xdist's own `loadgroup` has no effect with this version of pytest.
+    """
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((f for f in WHOLE_PLATFORM if nodeid.startswith(f)), nodeid)
+
+    return Scheduling(config, log)
 
 
 def migrate_main_database() -> None:

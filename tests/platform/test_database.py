@@ -27,6 +27,13 @@ def test_the_application_role_cannot_create_or_truncate_tables(app_url):
                 app.execute(statement)
 
 
+def test_the_owner_connects_to_this_process_own_database(owner_connection):
+    rows = owner_connection.execute(
+        "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    ).fetchall()
+    assert rows == [("fleetd_owner",)]
+
+
 def test_the_auditor_only_reads(app_url):
     from tests.platform_servers import roles, test_platform
 

@@ -10,8 +10,6 @@ from tests.platform.runner import FleetdUp
 from tests.platform.test_supervision import answers
 from tests.platform_servers import SUPERUSER, WORKER, test_platform
 
-pytestmark = pytest.mark.xdist_group("platform")
-
 
 @pytest.fixture
 def external(django_db_setup, redis_url, tmp_path):

@@ -18,8 +18,6 @@ from fleetd.settings.layout import read_private
 from fleetd.supervisor import roles
 from tests.platform.runner import ROOT, FleetdUp, still_alive, wait_for
 
-pytestmark = pytest.mark.xdist_group("platform")
-
 CHILDREN = {
     "web": ("uvicorn", "fleetd.asgi:application"),
     "gateway": ("-m fleetd.rpc",),
@@ -206,7 +204,7 @@ def interpreter_for(user: pwd.struct_passwd) -> str | None:
     return None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory whose first start is over, so that later ones are quick."""
     data = tmp_path_factory.mktemp("prepared") / "var"
