@@ -32,5 +32,6 @@ urlpatterns = [
     path("", include("apps.devices.ui.urls")),
     path("", include("apps.enrollment.ui.urls")),
     path("", include("apps.updates.ui.urls")),
+    path("", include("apps.accounts.ui.urls")),
     path("", include("apps.audit.ui.urls")),
 ]

@@ -1,0 +1,88 @@
+"""One's own API keys: make, see once, revoke."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.accounts.selectors import list_api_keys
+from apps.accounts.services.api_keys import NewApiKey, create_api_key, revoke_api_key
+from apps.core import clock
+from apps.core.errors import FleetdError, invalid
+from apps.core.pagination import PageRequest
+from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
+
+LIFETIMES = [
+    (7, gettext_lazy("7 days")),
+    (30, gettext_lazy("30 days")),
+    (90, gettext_lazy("90 days")),
+    (365, gettext_lazy("1 year")),
+]
+DEFAULT_DAYS = 90
+
+
+class ApiKeyList(OrgView):
+    """The caller's keys, newest first, and the form that makes one."""
+
+    def get(self, request: OrgRequest) -> HttpResponse:
+        """The page."""
+        return _page(request)
+
+    def post(self, request: OrgRequest) -> HttpResponse:
+        """Makes a key and shows its secret, this once."""
+        try:
+            made = create_api_key(
+                request.actor, name=request.POST.get("name", ""), lifetime=_lifetime(request)
+            )
+        except FleetdError as error:
+            return _page(request, errors=failure_lines(error))
+        return _page(request, made=made)
+
+
+class ApiKeyRevoke(OrgView):
+    """Ends a key."""
+
+    def post(self, request: OrgRequest, api_key_id: UUID) -> HttpResponse:
+        """Revokes."""
+        done = _("The key is revoked. Programs that use it are refused from now on.")
+        attempt(request, lambda: revoke_api_key(request.actor, api_key_id), done)
+        return go(request, "api-keys")
+
+
+def state_of(key: Any, now: datetime) -> str:
+    """Whether a key works, in one word."""
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at <= now else "usable"
+
+
+def _page(
+    request: OrgRequest, *, made: NewApiKey | None = None, errors: list[str] | None = None
+) -> HttpResponse:
+    page = list_api_keys(request.actor, PageRequest.of(None, request.GET.get("page_token")))
+    now = clock.now()
+    context = {
+        "actor": request.actor,
+        "page": page,
+        "rows": [{"key": key, "state": state_of(key, now)} for key in page.items],
+        "made": made,
+        "errors": errors or [],
+        "name": request.POST.get("name", "") if errors else "",
+        "lifetimes": LIFETIMES,
+        "default_days": DEFAULT_DAYS,
+    }
+    response = render(request, "accounts/api_keys.html", context)
+    if made:
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+def _lifetime(request: OrgRequest) -> timedelta:
+    chosen = request.POST.get("days", str(DEFAULT_DAYS))
+    if chosen not in {str(days) for days, _word in LIFETIMES}:
+        raise invalid("days", "invalid_lifetime", _("Choose how long the key lasts."))
+    return timedelta(days=int(chosen))
