@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from apps.agents.identity import PeerCertificate
 from apps.core.actors import Actor, Source, system_actor
+from apps.core.errors import FleetdError
 from apps.devices.services import live
 from apps.devices.services.devices import record_inventory
 from apps.devices.types import Beat, Closing, Facts, Opening
@@ -27,9 +28,12 @@ __all__ = ["NOT_FOUND", "device_actor"]
 NOT_FOUND = Outcome.NOT_FOUND.value
 
 
-def authenticate(certificate: PeerCertificate) -> DeviceIdentity:
-    """The device that a certificate names. Opens the organization itself."""
-    return certificates.authenticate_device(certificate.spiffe_id, certificate.serial)
+def authenticate(
+    organization_id: UUID, presented: list[PeerCertificate]
+) -> list[DeviceIdentity | FleetdError]:
+    """The devices that certificates name, or why one is refused."""
+    pairs = [(certificate.spiffe_id, certificate.serial) for certificate in presented]
+    return certificates.authenticate_devices(organization_id, pairs)
 
 
 def refused_serials(organization_id: UUID, serials: list[str]) -> set[str]:

@@ -21,10 +21,11 @@ from apps.agents.offers import Offers
 from apps.agents.options import Options
 from apps.agents.session import Session, Sessions
 from apps.core import clock
-from apps.core.errors import Unavailable
+from apps.core.errors import FleetdError, Unavailable
 from apps.core.rpc import DATABASE_AWAY, orm
 from apps.devices.types import Beat, Closing, Facts, Opening
-from apps.enrollment.errors import CertificateExpired, CertificateRevoked
+from apps.enrollment.domain.ca import Identity
+from apps.enrollment.errors import CertificateExpired, CertificateRevoked, CertificateUnknown
 from apps.enrollment.types import DeviceIdentity
 from apps.updates.types import Offer, Report, ReportResult, Withdrawal
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
@@ -41,8 +42,10 @@ Content = Report | tuple[UUID, Facts]
 class Backend(Protocol):
     """What a gateway asks of the platform; `apps.agents.backend` is the one there is."""
 
-    def authenticate(self, certificate: PeerCertificate) -> DeviceIdentity:
-        """The device that a certificate names."""
+    def authenticate(
+        self, organization_id: UUID, presented: list[PeerCertificate]
+    ) -> list[DeviceIdentity | FleetdError]:
+        """The devices that certificates name, or why one is refused."""
 
     def refused_serials(self, organization_id: UUID, serials: list[str]) -> set[str]:
         """Which of these certificates may not be used any more."""
@@ -93,6 +96,7 @@ class Gateway:
         self.offers = Offers(self.sessions, backend, options)
         self.notices = Notices(self._notice, self._look_at_everything)
         self.storage = self._group_commit(self._store, wanted=True)
+        self._admissions = self._group_commit(backend.authenticate)
         self._openings = self._group_commit(backend.open_sessions)
         self._closings: GroupCommit[Closing, None] = GroupCommit(
             backend.close_sessions,
@@ -121,11 +125,18 @@ class Gateway:
             raise GatewayStopping(retry_after_seconds=self._spread())
         if self._admitting >= self.options.admissions:
             raise GatewayFull(retry_after_seconds=self._spread())
+        named = Identity.parse(certificate.spiffe_id)
+        if named is None:
+            raise CertificateUnknown
         self._admitting += 1
         try:
-            return await orm(None, self.backend.authenticate, certificate)
+            asked = await self._admissions.put(named.organization_id, certificate)
+            answer: DeviceIdentity | FleetdError = await asked
         finally:
             self._admitting -= 1
+        if isinstance(answer, FleetdError):
+            raise answer
+        return answer
 
     async def open(self, session: Session, opening: Opening) -> None:
         """Takes a stream in: it replaces an older one of the same device, here and elsewhere."""
@@ -181,7 +192,7 @@ class Gateway:
         await self._closings.settle(1.0)
         await asyncio.wait({asyncio.ensure_future(self.beats.settle())}, timeout=2.0)
         await self._cancel_tasks()
-        for group in (self.storage, self._openings, self._closings):
+        for group in (self.storage, self._admissions, self._openings, self._closings):
             await group.stop()
         await self.hints.close()
         await self.notices.close()

@@ -115,15 +115,17 @@ class Offers:
         size = self._options.claim_devices
         for chunk in _chunks(self._returning.pop(organization_id, ()), size):
             self._deliver(await self._ask(self._desk.active_offers, organization_id, chunk))
-        idle = [
-            session.device_id
-            for session in self._sessions.of(organization_id)
-            if session.is_ready and (device_ids is None or session.device_id in device_ids)
-        ]
-        for chunk in _chunks(idle, size):
+        for chunk in _chunks(self._ready(organization_id, device_ids), size):
             self._deliver(await self._ask(self._desk.claim, organization_id, chunk))
         if device_ids is None:
             await self.withdraw(organization_id)
+
+    def _ready(self, organization_id: UUID, device_ids: set[UUID] | None) -> list[UUID]:
+        """Those of these devices, or of all, that have been welcomed here."""
+        if device_ids is None:
+            return [s.device_id for s in self._sessions.of(organization_id) if s.is_ready]
+        found = (self._sessions.get(device_id) for device_id in device_ids)
+        return [session.device_id for session in found if session is not None and session.is_ready]
 
     async def _ask(
         self,
