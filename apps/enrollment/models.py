@@ -72,6 +72,12 @@ class Enrollment(OrgOwnedModel):
         ]
         indexes: ClassVar = [
             models.Index(fields=["organization", "token", "id"], name="enrollment_by_token"),
+            models.Index(fields=["organization", "token", "updated_at"], name="enrollment_by_time"),
+            models.Index(
+                fields=["organization", "token", "hardware_id"],
+                name="enrollment_refused",
+                condition=Q(device=None),
+            ),
         ]
 
     def __str__(self) -> str:
