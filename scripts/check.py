@@ -14,7 +14,7 @@ PYTHON = sys.executable
 
 # The slowest first, so that the others run beside them.
 CHECKS: dict[str, list[str]] = {
-    "types": [f"{BIN}/mypy", "apps", "fleetd", "agent/fleetd_agent", "scripts"],
+    "types": [f"{BIN}/mypy", "apps", "fleetd", "agent/fleetd_agent", "fleetctl", "scripts"],
     "migrations": [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"],
     "system checks": [PYTHON, "manage.py", "check", "--fail-level", "WARNING"],
     "generated code": [PYTHON, "scripts/generate_proto.py", "--check"],
