@@ -235,6 +235,16 @@ def test_who_may_do_what(charlie: Actor, bob: Actor, erin: Actor, fleet: Fleet) 
     assert cancel_rollout(erin, rollout.id).state == "cancelled"
 
 
+def test_a_key_that_may_only_pause_can_pause(fleet: Fleet, alice: Actor) -> None:
+    rollout = fleet.start()
+    key = alice.narrowed(frozenset({"updates.pause_rollout"}))
+    assert pause_rollout(key, rollout.id).state == "paused"
+    with pytest.raises(PermissionDenied):
+        cancel_rollout(key, rollout.id)
+    with pytest.raises(PermissionDenied):
+        get_rollout(key, rollout.id)
+
+
 def test_a_decommissioned_device_is_skipped_and_does_not_count(fleet: Fleet, alice: Actor) -> None:
     rollout = fleet.start()
     offers = fleet.claim()

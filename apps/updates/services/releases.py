@@ -21,7 +21,7 @@ from apps.updates.domain.components import (
 from apps.updates.errors import ReleaseVersionTaken
 from apps.updates.models import Artifact, Component, ComponentKind, Release
 from apps.updates.permissions import CREATE_RELEASE
-from apps.updates.selectors import get_release
+from apps.updates.selectors import reread_release
 from apps.updates.types import NewComponent
 
 MAX_COMPONENTS = 32
@@ -54,7 +54,7 @@ def create_release(
         raise ReleaseVersionTaken(data={"name": name, "version": version}) from error
     Component.objects.for_org(actor.organization_id).bulk_create(rows)
     record(actor, CREATE_RELEASE.name, release, changes=_described(release, rows))
-    return get_release(actor, release.id)
+    return reread_release(actor, release.id)
 
 
 def _component(release: Release, place: int, new: NewComponent) -> Component:

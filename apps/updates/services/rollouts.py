@@ -46,7 +46,7 @@ from apps.updates.permissions import (
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
 )
-from apps.updates.selectors import count_target_devices, get_rollout
+from apps.updates.selectors import count_target_devices, reread_rollout
 from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deployments
 from apps.updates.services.rollout_log import append_events, lock_rollout
 from apps.updates.services.targets import checked_target, create_deployments
@@ -97,7 +97,7 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
             created_by_id=actor.user_id,
         )
         _create(actor, rollout, _percents(phase_percents))
-        created = get_rollout(actor, rollout.id)
+        created = reread_rollout(actor, rollout.id)
         if validate_only:
             transaction.set_rollback(True)
     return created
@@ -110,7 +110,7 @@ def submit_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """
     rollout = lock_rollout(actor, rollout_id, SUBMIT_ROLLOUT)
     if rollout.state in (RolloutState.PENDING_APPROVAL, RolloutState.SCHEDULED):
-        return get_rollout(actor, rollout.id)
+        return reread_rollout(actor, rollout.id)
     if rollout.state != RolloutState.DRAFT:
         raise RolloutNotDraft(data={"state": rollout.state})
     event = _event(engine.SUBMITTED, requires_approval=rollout.requires_approval)
@@ -125,7 +125,7 @@ def approve_rollout(actor: Actor, rollout_id: UUID, *, plan_hash: str) -> Rollou
     """
     rollout = lock_rollout(actor, rollout_id, APPROVE_ROLLOUT)
     if rollout.state == RolloutState.SCHEDULED and rollout.approved_hash == plan_hash != "":
-        return get_rollout(actor, rollout.id)
+        return reread_rollout(actor, rollout.id)
     if rollout.state != RolloutState.PENDING_APPROVAL:
         raise RolloutNotPendingApproval(data={"state": rollout.state})
     if actor.user_id is None:
@@ -149,7 +149,7 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """
     rollout = lock_rollout(actor, rollout_id, START_ROLLOUT)
     if rollout.state == RolloutState.RUNNING:
-        return get_rollout(actor, rollout.id)
+        return reread_rollout(actor, rollout.id)
     _guard_start(actor, rollout)
     total = create_deployments(actor, rollout)
     if not total:
@@ -168,7 +168,7 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         PhaseOpened(rollout_id=rollout.id, index=0),
     )
     notify_gateways("deployments", organization_id=actor.organization_id)
-    return get_rollout(actor, rollout.id)
+    return reread_rollout(actor, rollout.id)
 
 
 def pause_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
@@ -178,7 +178,7 @@ def pause_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """
     rollout = lock_rollout(actor, rollout_id, PAUSE_ROLLOUT)
     if rollout.state == RolloutState.PAUSED:
-        return get_rollout(actor, rollout.id)
+        return reread_rollout(actor, rollout.id)
     if rollout.state != RolloutState.RUNNING:
         raise RolloutNotRunning(data={"state": rollout.state})
     event = _event(engine.PAUSED)
@@ -192,7 +192,7 @@ def resume_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """
     rollout = lock_rollout(actor, rollout_id, RESUME_ROLLOUT)
     if rollout.state == RolloutState.RUNNING:
-        return get_rollout(actor, rollout.id)
+        return reread_rollout(actor, rollout.id)
     if rollout.state != RolloutState.PAUSED:
         raise RolloutNotPaused(data={"state": rollout.state})
     wake(ADVANCE_TASK, actor, rollout_id=str(rollout.id))
@@ -209,7 +209,7 @@ def cancel_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """
     rollout = lock_rollout(actor, rollout_id, CANCEL_ROLLOUT)
     if rollout.state == RolloutState.CANCELLED:
-        return get_rollout(actor, rollout.id)
+        return reread_rollout(actor, rollout.id)
     if not can_rollout_become(RolloutState(rollout.state), RolloutState.CANCELLED):
         raise RolloutFinished(data={"state": rollout.state})
     event = _event(engine.CANCELLED)
@@ -220,7 +220,7 @@ def cancel_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     record(actor, CANCEL_ROLLOUT.name, rollout, changes={"deployments": len(moves)})
     publish(actor, RolloutCancelled(rollout_id=rollout.id))
     notify_gateways("withdrawals", organization_id=actor.organization_id)
-    return get_rollout(actor, rollout.id)
+    return reread_rollout(actor, rollout.id)
 
 
 def _change(
@@ -238,7 +238,7 @@ def _change(
         changes["plan_hash"] = event.data["plan_hash"]
     record(actor, permission.name, rollout, changes=changes)
     publish(actor, announced)
-    return get_rollout(actor, rollout.id)
+    return reread_rollout(actor, rollout.id)
 
 
 def _event(type_: str, **data: Any) -> LogEvent:
