@@ -56,7 +56,7 @@ class FleetdUp:
             "PYTHONPATH": f"{ROOT}:{ROOT / 'agent'}",
             **changes,
         }
-        self.command = [sys.executable, "-m", "fleetd.cli", command]
+        self.command = [sys.executable, "-m", "fleetd.cli", *command.split()]
         self.output_path = data.parent / f"{data.name}-console"
         self.process: subprocess.Popen[bytes] | None = None
 
