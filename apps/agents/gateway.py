@@ -16,7 +16,7 @@ from apps.agents.group_commit import GroupCommit
 from apps.agents.hints import Hints
 from apps.agents.identity import PeerCertificate
 from apps.agents.messages import timestamp
-from apps.agents.notices import Notice, Notices, uuids_in
+from apps.agents.notices import Notice, Notices, uuid_pairs_in
 from apps.agents.offers import Offers
 from apps.agents.options import Options
 from apps.agents.session import Session, Sessions
@@ -104,6 +104,8 @@ class Gateway:
             size=options.commit_messages,
             waiting=options.waiting_messages,
         )
+        # Streams that other gateways have not been told of: device and session.
+        self._opened: dict[UUID, dict[UUID, UUID]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._admitting = 0
         self._is_stopping = False
@@ -116,6 +118,7 @@ class Gateway:
             self.hints.run(),
             self.notices.run(),
             self._watch(),
+            self._announce(),
         ):
             self.spawn(work)
 
@@ -149,14 +152,8 @@ class Gateway:
         STREAMS.set(len(self.sessions))
         if replaced is not None:
             replaced.end(StreamReplaced(retry_after_seconds=self._spread()))
-        self.spawn(
-            self.notices.publish(
-                "session",
-                session.organization_id,
-                device_id=session.device_id,
-                session_id=session.session_id,
-            )
-        )
+        opened = self._opened.setdefault(session.organization_id, {})
+        opened[session.device_id] = session.session_id
 
     async def leave(self, session: Session) -> None:
         """Forgets a stream that is over."""
@@ -260,15 +257,24 @@ class Gateway:
             self.spawn(self.offers.withdraw(organization_id))
         elif kind == "revoked":
             self.spawn(self._recheck_calmly(organization_id))
-        elif kind == "session":
-            self._replaced_elsewhere(notice)
+        elif kind == "sessions":
+            for device_id, session_id in uuid_pairs_in(notice, "sessions"):
+                self._replaced_elsewhere(device_id, session_id)
 
-    def _replaced_elsewhere(self, notice: Notice) -> None:
-        for device_id in uuids_in(notice, "device_id"):
-            session = self.sessions.get(device_id)
-            for session_id in uuids_in(notice, "session_id"):
-                if session is not None and session.session_id < session_id:
-                    session.end(StreamReplaced(retry_after_seconds=self._spread()))
+    def _replaced_elsewhere(self, device_id: UUID, session_id: UUID) -> None:
+        """A device has opened a stream somewhere: an older one here is over."""
+        session = self.sessions.get(device_id)
+        if session is not None and session.session_id < session_id:
+            session.end(StreamReplaced(retry_after_seconds=self._spread()))
+
+    async def _announce(self) -> None:
+        """Tells the other gateways which devices have come here, all at once."""
+        while True:
+            await asyncio.sleep(self.options.announce_seconds)
+            opened, self._opened = self._opened, {}
+            for organization_id, sessions in opened.items():
+                pairs = list(sessions.items())
+                await self.notices.publish("sessions", organization_id, sessions=pairs)
 
     def _look_at_everything(self) -> None:
         self.offers.wake_all()

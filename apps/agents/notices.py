@@ -69,12 +69,19 @@ class Notices:
         except (ValueError, TypeError, KeyError):
             log.warning("notice_not_understood")
             return
-        if organization_id is not None:
+        if organization_id is None:
+            return
+        try:
             self._handle(kind, organization_id, notice)
+        except Exception as error:  # a notice is never worth the listener's life
+            log.error("notice_failed", kind=kind, exc_info=error)
 
 
-def uuids_in(notice: Notice, name: str) -> set[UUID]:
-    """The ids under `name`, without what is none."""
-    value = notice.get(name)
-    items = value if isinstance(value, list) else [value]
-    return {found for item in items if (found := parse_uuid(item)) is not None}
+def uuid_pairs_in(notice: Notice, name: str) -> list[tuple[UUID, UUID]]:
+    """The pairs of ids under `name`, without what is none."""
+    found = []
+    for item in notice.get(name) or ():
+        ids = [parse_uuid(part) for part in item] if isinstance(item, list) else []
+        if len(ids) == 2 and ids[0] is not None and ids[1] is not None:
+            found.append((ids[0], ids[1]))
+    return found

@@ -12,6 +12,7 @@ class Options:
     hello_seconds: float = 10.0
     flush_seconds: float = 0.25
     flush_rows: int = 5000
+    announce_seconds: float = 0.05
     hint_seconds: float = 1.0
     hint_devices: int = 200
     # Messages that one device may send on average, and at once; then it is read more slowly.

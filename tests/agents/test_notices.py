@@ -29,8 +29,13 @@ async def test_an_older_stream_elsewhere_is_left_alone(gateway: Servers, first: 
     async with line(gateway.agent_port, first) as stream:
         await stream.hello()
         organization_id = first.device.organization_id
-        notice = {"device_id": str(first.id), "session_id": str(before)}
-        gateway.gateway._notice("session", organization_id, notice)
+        pairs = [[str(first.id), str(before)], "rubbish", ["x"], [str(first.id), None], 7]
+        gateway.gateway._notice("sessions", organization_id, {"sessions": pairs})
+        gateway.gateway._notice("sessions", organization_id, {})
+        for text in (b"", b"[]", b"{", b'{"kind":"sessions","organization_id":"x"}'):
+            gateway.gateway.notices._take(text)
+        odd = b'{"kind":"sessions","organization_id":"%s","sessions":7}'
+        gateway.gateway.notices._take(odd % str(organization_id).encode())
         session = gateway.gateway.sessions.get(first.id)
         assert session is not None
         assert not session.is_ended
