@@ -176,7 +176,7 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "actor": actor,
         "rollout": rollout,
         "phases": rollout.phases.all(),
-        "tone": tone,
+        "verdict_tone": tone,
         "verdict_icon": icon,
         "target_text": target_text(rollout.target),
         "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
