@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from apps.accounts.domain import secrets
 from apps.accounts.errors import InvalidApiKey
 from apps.accounts.models import ApiKey, User
+from apps.accounts.permissions import CREATE_API_KEY
 from apps.accounts.selectors import list_api_keys
 from apps.accounts.services.api_keys import create_api_key, note_api_key_use, revoke_api_key
 from apps.audit.models import AuditEntry
@@ -50,6 +51,14 @@ def test_scopes_cut_a_keys_rights_and_never_add(erin: Actor, bob: Actor) -> None
         VIEW_DEVICES.name
     }
     assert actor_for_api_key(made(bob, scopes=wide), CALL).permissions == {VIEW_DEVICES.name}
+
+
+def test_a_narrow_key_cannot_make_itself_a_wider_one(erin: Actor) -> None:
+    narrow = actor_for_api_key(made(erin, scopes=[CREATE_API_KEY.name]), CALL)
+    assert actor_for_api_key(made(narrow), CALL).permissions == {CREATE_API_KEY.name}
+    with pytest.raises(PermissionDenied):
+        made(narrow, scopes=[CREATE_API_KEY.name, VIEW_DEVICES.name])
+    assert actor_for_api_key(made(erin), CALL).permissions == erin.permissions
 
 
 def test_the_secret_is_stored_nowhere(acme: Cast, erin: Actor) -> None:

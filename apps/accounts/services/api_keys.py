@@ -10,7 +10,7 @@ from apps.accounts.models import ApiKey
 from apps.accounts.permissions import CREATE_API_KEY, REVOKE_API_KEY
 from apps.audit.services.entries import record
 from apps.core import clock
-from apps.core.actors import Actor
+from apps.core.actors import Actor, ActorKind
 from apps.core.authz import declared, require
 from apps.core.errors import NotFound, PermissionDenied, invalid
 
@@ -32,14 +32,16 @@ def create_api_key(
 ) -> NewApiKey:
     """Makes a key for the caller. It acts as its maker, within `scopes` (all when empty).
 
-    Not idempotent: each call makes another key. The secret is in the answer and never again.
-    Raises `InvalidRequest` for unknown scopes and for lifetimes over a year.
+    Not idempotent: each call makes another key. The secret is in the answer and never again. A key
+    that has scopes makes keys with those scopes or fewer. Raises `InvalidRequest` for unknown
+    scopes and for lifetimes over a year, `PermissionDenied` for scopes beyond the caller's own.
     """
     require(actor, CREATE_API_KEY)
     if actor.user_id is None:
         raise PermissionDenied("Only a person can have API keys.")
     lifetime = lifetime or DEFAULT_LIFETIME
     _check(name, scopes, lifetime)
+    scopes = _within_own_scopes(actor, scopes)
     secret = secrets.new_secret(secrets.API_KEY)
     at = clock.now()
     key = ApiKey(
@@ -77,6 +79,16 @@ def note_api_key_use(actor: Actor) -> None:
     ApiKey.objects.for_org(actor.organization_id).filter(id=actor.id).exclude(
         last_used_at__gt=at - USE_NOTED_EVERY
     ).update(last_used_at=at)
+
+
+def _within_own_scopes(actor: Actor, scopes: Sequence[str]) -> Sequence[str]:
+    """A narrow key must not make itself a wide one: what it makes has its scopes at most."""
+    if actor.kind is not ActorKind.API_KEY:
+        return scopes
+    own: list[str] = ApiKey.objects.for_org(actor.organization_id).get(id=actor.id).scopes
+    if own and not set(scopes) <= set(own):
+        raise PermissionDenied("A key cannot make a key that may do more than itself.")
+    return scopes or own
 
 
 def _check(name: str, scopes: Sequence[str], lifetime: timedelta) -> None:
