@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleetd.settings.env import SettingError
 from fleetd.settings.registry import environment
 from fleetd.supervisor.claims import is_running
 from fleetd.supervisor.commands import ROOT, child_environment
@@ -30,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         sys.stderr.write(f"fleetd: {error}\n")
         return error.exit_code
+    except SettingError as error:
+        sys.stderr.write(f"fleetd: {error}\n")
+        return 1
+    except PermissionError as error:
+        sys.stderr.write(f"fleetd: {error.filename}: {error.strerror}\n")
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -264,7 +264,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
 # --- Static files ---
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = LAYOUT.static
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 STORAGES = {

@@ -33,6 +33,11 @@ class DataLayout:
         return self.root / "artifacts"
 
     @property
+    def static(self) -> Path:
+        """Collected static files, made again when the code changes."""
+        return self.root / "static"
+
+    @property
     def postgres(self) -> Path:
         """Data directory of the embedded PostgreSQL."""
         return self.root / "postgres"

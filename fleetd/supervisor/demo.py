@@ -12,7 +12,7 @@ from typing import Any
 from fleetd.settings.layout import DataLayout, read_private, write_private
 from fleetd.supervisor import commands
 from fleetd.supervisor.platform import Platform
-from fleetd.supervisor.processes import Spec
+from fleetd.supervisor.processes import Spec, StartError
 
 # A step of a simulated installation: slow enough that the rollout can be watched for minutes.
 STEP_SECONDS = "12"
@@ -44,7 +44,11 @@ class Demo:
     async def begin(self, platform: Platform) -> None:
         """Starts the simulated fleet, then the rollout."""
         await platform.start_service(simulator(platform, self.devices), lambda: True)
-        rollout = await self._seed(platform, "--rollout", str(self.devices))
+        try:
+            rollout = await self._seed(platform, "--rollout", str(self.devices))
+        except StartError as error:
+            platform.console.event("rollout", f"not started: {error}")
+            return
         page = f"{platform.external_url}/rollouts/{rollout['rollout_id']}"
         platform.console.event("rollout", f"{rollout['state']}: {page}")
 

@@ -27,7 +27,7 @@ def _note(layout: DataLayout) -> Path:
 
 def is_prepared(layout: DataLayout, fingerprint: str) -> bool:
     """Whether the same code prepared this data directory and came to its end."""
-    return read_private(_note(layout)) == fingerprint
+    return layout.static.is_dir() and read_private(_note(layout)) == fingerprint
 
 
 def remember_prepared(layout: DataLayout, fingerprint: str) -> None:

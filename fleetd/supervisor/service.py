@@ -86,7 +86,13 @@ class Service:
             await self._exited.wait()
             self._report_end()
             await asyncio.sleep(self._next_pause())
-            self._spawn()
+            try:
+                self._spawn()
+            except OSError as error:
+                # No memory, no process left: the machine may recover, so the watch goes on.
+                self.console.event(self.spec.name, f"cannot be started: {error.strerror}")
+                self._exited.set()
+                continue
             if await self._ready():
                 self.console.event(self.spec.name, "is back")
 
@@ -94,6 +100,8 @@ class Service:
         process = self._process
         if process is None:
             return
+        # Forgotten at once: later its id may be somebody else's.
+        self._process = None
         self._end_group(process)
         self.console.event(self.spec.name, f"stopped unexpectedly ({_cause(process.returncode)})")
         self.console.quote(last_lines(self.spec.log, 5))
