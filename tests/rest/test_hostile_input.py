@@ -23,7 +23,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 CALM = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     database=None,
     derandomize=True,

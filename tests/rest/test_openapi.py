@@ -30,7 +30,7 @@ from tests.isolation.world import routes
 schema = schemathesis.openapi.from_dict(build_document())
 schema.app = get_wsgi_application()
 # A few in the ordinary suite; more where somebody asks for them.
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "3"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
