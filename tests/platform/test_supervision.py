@@ -52,6 +52,13 @@ class TestOneRunningPlatform:
         for path in files:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
+    def test_two_installations_share_no_secret(self, platform, prepared):
+        ours = {path.name: path.read_text() for path in platform.layout.secrets.iterdir()}
+        theirs = {path.name: path.read_text() for path in (prepared / "secrets").iterdir()}
+        assert ours.keys() == theirs.keys()
+        assert not set(ours.values()) & set(theirs.values())
+        assert len(set(ours.values())) == len(ours)
+
     def test_no_secret_is_shown_in_the_list_of_processes(self, platform):
         secrets = [read_private(path) for path in platform.layout.secrets.iterdir()]
         lines = "\n".join(" ".join(p.cmdline()) for p in platform.processes())
@@ -131,8 +138,10 @@ class TestStopping:
         again = FleetdUp(prepared).start()
         assert again.stop() == 0
 
-    def test_a_signal_during_the_start_stops_too(self, tmp_path):
-        running = FleetdUp(tmp_path / "var")
+    def test_a_signal_during_the_start_stops_too_also_far_down_in_the_tree(self, tmp_path):
+        # A Unix socket below this directory would have a name longer than the kernel allows.
+        running = FleetdUp(tmp_path / ("a-long-name-" * 12) / "var")
+        running.layout.root.mkdir(parents=True)
         running.launch()
         wait_for(lambda: "postgres" in running.output, 30, "the database has started")
         processes = running.processes()
