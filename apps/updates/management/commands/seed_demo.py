@@ -113,20 +113,23 @@ def _roll_out(devices: int) -> dict[str, Any]:
     actor = _administrator()
     if actor is None:
         raise CommandError("Call seed_demo without --rollout first.")
-    joined = _wait_for_devices(actor, devices)
     with tenant(actor.organization_id):
         existing = [r for r in list_rollouts(actor, PageRequest(1000)).items if r.name == ROLLOUT]
-        if existing:
-            answer = {"rollout_id": str(existing[0].id), "state": existing[0].state}
-            return {**answer, "devices": joined, "is_new": False}
+    if existing:
+        return {**_described(existing[0]), "is_new": False}
+    joined = _wait_for_devices(actor, devices)
+    with tenant(actor.organization_id):
         releases = list_releases(actor, PageRequest(1000)).items
         release = next(r for r in releases if (r.name, r.version) == (RELEASE, "1.0.0"))
         rollout = create_rollout(
             actor, name=ROLLOUT, release_id=release.id, target=TARGET, phase_percents=PHASES
         )
         rollout = start_rollout(actor, rollout.id)
-    answer = {"rollout_id": str(rollout.id), "state": rollout.state}
-    return {**answer, "devices": joined, "is_new": True}
+    return {**_described(rollout), "devices": joined, "is_new": True}
+
+
+def _described(rollout: Any) -> dict[str, Any]:
+    return {"rollout_id": str(rollout.id), "state": rollout.state}
 
 
 def _wait_for_devices(actor: Actor, wanted: int) -> int:
