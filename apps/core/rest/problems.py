@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from apps.core.errors import STATUS, FieldError, FleetdError, Kind
 
 CONTENT_TYPE = "application/problem+json"
-TYPE_BASE = "/api/v1/docs#error-"
+TYPE_BASE = "urn:fleetd:error:"
 TITLES = {
     400: "The request is not valid",
     401: "Sign in first",
