@@ -17,6 +17,7 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound, invalid
 from apps.core.pagination import Page, PageRequest, paginate
+from apps.devices.domain import tags as tag_rules
 from apps.devices.domain.states import CONNECTED, ENROLLED, Connectivity, Lifecycle
 from apps.devices.models import Device, DeviceCount, DeviceGroup, DeviceState, GroupMember
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
@@ -53,7 +54,7 @@ def list_devices(
 ) -> Page[Device]:
     """Devices by name, with their state, narrowed by whatever is given.
 
-    Raises `InvalidRequest` for a lifecycle or connectivity that does not exist, `NotFound` for a
+    Raises `InvalidRequest` for a lifecycle, connectivity or tag that cannot be, `NotFound` for a
     group of another organization.
     """
     require(actor, VIEW_DEVICES)
@@ -64,7 +65,7 @@ def list_devices(
         wanted = _one_of(Connectivity, "connectivity", connectivity)
         rows = rows.filter(_is(Connectivity(wanted), clock.now()))
     if tag:
-        rows = rows.filter(tags__contains=[tag])
+        rows = rows.filter(tags__contains=tag_rules.checked([tag], field="tag"))
     if group_id is not None:
         rows = rows.filter(_in_groups(actor, [_group(actor, group_id)]))
     if search:
@@ -188,7 +189,7 @@ def resolve_target(
     """The active devices that are named, have one of the tags, or are in one of the groups.
 
     With nothing given: every active device. Raises `NotFound` where a named device or group is
-    missing or of another organization.
+    missing or of another organization, `InvalidRequest` for what cannot be a tag.
     """
     require(actor, VIEW_DEVICES)
     rows: QuerySet[Device] = Device.objects.for_org(actor.organization_id)
@@ -201,7 +202,7 @@ def resolve_target(
     if device_ids:
         wanted |= Q(id__in=list(device_ids))
     if tags:
-        wanted |= Q(tags__overlap=list(tags))
+        wanted |= Q(tags__overlap=tag_rules.checked(tags, field="tags"))
     if groups:
         wanted |= _in_groups(actor, groups)
     return rows.filter(wanted, lifecycle=Lifecycle.ACTIVE)

@@ -63,7 +63,7 @@ def test_filters_narrow(acme: Cast, bob: Actor) -> None:
     factories.device(acme.id, "tagged", tags=["a", "b"])
     factories.device(acme.id, "waiting", lifecycle=Lifecycle.PENDING)
     factories.device(acme.id, "here", state=factories.online())
-    assert names(bob, tag="a") == ["tagged"]
+    assert names(bob, tag="A") == ["tagged"]
     assert names(bob, lifecycle="pending") == ["waiting"]
     assert names(bob, connectivity="online") == ["here"]
     assert names(bob, connectivity="offline") == []
@@ -87,7 +87,8 @@ def test_search_finds_part_of_what_names_a_device(acme: Cast, bob: Actor, field:
 
 
 @pytest.mark.parametrize(
-    "filters", [{"lifecycle": "gone"}, {"connectivity": "maybe"}, {"search": "\x00"}]
+    "filters",
+    [{"lifecycle": "gone"}, {"connectivity": "maybe"}, {"search": "\x00"}, {"tag": "\x00"}],
 )
 def test_values_that_do_not_exist_are_refused(bob: Actor, filters: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
