@@ -10,6 +10,7 @@ import select
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.gateway.http2 import Stream, client_context
@@ -20,12 +21,15 @@ def main() -> None:
     port, seconds, count = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     folder, files = Path(sys.argv[4]), [Path(name) for name in sys.argv[5:]]
     began = time.monotonic()
-    streams = _open(port, folder, files, count)
     poll = select.epoll()
-    by_number = {}
-    for stream in streams:
+    by_number: dict[int, Stream] = {}
+    streams = []
+    for stream in _open(port, folder, files, count):
+        streams.append(stream)
         by_number[stream.socket.fileno()] = stream
         poll.register(stream.socket, select.EPOLLIN)
+        # The gateway's pings are answered meanwhile, or it takes the first streams for dead.
+        _read(poll, by_number, 0.0)
     while not all(stream.responses or stream.is_over for stream in streams):
         _read(poll, by_number, 0.1)
     opened = {"opened": len(streams), "seconds": time.monotonic() - began}
@@ -37,9 +41,8 @@ def main() -> None:
         _hold(poll, by_number)
 
 
-def _open(port: int, folder: Path, files: list[Path], count: int) -> list[Stream]:
+def _open(port: int, folder: Path, files: list[Path], count: int) -> Iterator[Stream]:
     chains = [chain for file in files for chain in json.loads(file.read_text())][:count]
-    streams = []
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain_file:
         for chain in chains:
             chain_file.seek(0)
@@ -51,8 +54,7 @@ def _open(port: int, folder: Path, files: list[Path], count: int) -> list[Stream
             )
             stream = Stream(context, port)
             stream.open()
-            streams.append(stream)
-    return streams
+            yield stream
 
 
 def _beat(
