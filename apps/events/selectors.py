@@ -33,10 +33,3 @@ def list_device_events(
     )
     about = rows.annotate(about=KeyTextTransform("device_id", "payload"))
     return list(about.filter(about=str(device_id)).order_by("-id")[:limit])
-
-
-def find_last_event_id(actor: Actor) -> UUID | None:
-    """The id of the newest event, where a stream that wants only what comes begins."""
-    rows = OutboxEvent.objects.for_org(actor.organization_id).order_by("-id")
-    found: UUID | None = rows.values_list("id", flat=True).first()
-    return found
