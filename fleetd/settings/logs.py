@@ -3,6 +3,10 @@
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+
+# Tracebacks without local variables: those hold passwords, keys and whole requests.
+JSON_EXCEPTION = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -32,10 +36,10 @@ def configure_structlog() -> None:
 def logging_config(level: str, form: str) -> dict[str, Any]:
     """Django's LOGGING for a level and a form (`json` or `console`)."""
     final: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if form == "console"
         # JSON escapes control characters, so a value cannot forge a second line.
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [JSON_EXCEPTION, structlog.processors.JSONRenderer()]
     )
     return {
         "version": 1,
