@@ -109,6 +109,6 @@ def _decode(token: str, order_by: Sequence[str]) -> list[Any]:
         raise InvalidPageToken from error
     if order != list(order_by) or not isinstance(values, list) or len(values) != len(order):
         raise InvalidPageToken
-    if any("\x00" in v for v in values if isinstance(v, str)):
+    if not all(isinstance(v, str | int) and "\x00" not in str(v) for v in values):
         raise InvalidPageToken
     return values

@@ -53,6 +53,8 @@ def test_pages_join_to_the_whole_list(acme: Cast, order_by: list[str], size: int
         token_of([["name", "id"], ["a\x00", "018f3f2e-0000-7000-8000-000000000001"]]),
         token_of([["id", "name"], ["a", "b"]]),
         token_of([["name", "id"], [{}, []]]),
+        token_of([["name", "id"], ["a", None]]),
+        token_of([["name", "id"], [{"a": 1}, "018f3f2e-0000-7000-8000-000000000001"]]),
     ],
 )
 def test_a_token_from_elsewhere_is_refused(acme: Cast, token: str) -> None:
