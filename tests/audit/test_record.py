@@ -1,15 +1,18 @@
 """The audit trail: one chain per organization that nobody can rewrite."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
+from celery import current_app
 from django.db import DatabaseError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.audit import tasks
 from apps.audit.domain.chain import GENESIS, canonical, entry_hash, first_break
 from apps.audit.models import AuditEntry, AuditHead
 from apps.audit.selectors import find_broken_entry, get_entry, list_entries
@@ -80,6 +83,26 @@ def test_a_roll_back_leaves_no_entry_and_no_gap(acme: Cast, erin: Actor) -> None
     rows = AuditEntry.objects.for_org(acme.id).order_by("sequence")
     assert list(rows.values_list("sequence", "action")) == [(1, "a.first"), (2, "a.second")]
     assert find_broken_entry(acme.id) is None
+
+
+def test_readers_are_told_after_commit_once_for_many_entries(
+    acme: Cast,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    sent: list[str] = []
+    hints: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, **_: sent.append(name))
+    monkeypatch.setattr(tasks, "send_hint", lambda *hint: hints.append(hint))
+    with django_capture_on_commit_callbacks(execute=True), tenant(acme.id):
+        record(system_actor(acme.id), "a.first")
+        record(system_actor(acme.id), "a.second")
+        assert sent == []
+    assert sent == ["audit.announce_entries"]
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.announce(str(acme.id))
+    assert hints == [(acme.id, f"org.{acme.id}.audit", "audit.entries.added", {})]
 
 
 @pytest.mark.django_db(transaction=True)

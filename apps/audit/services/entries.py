@@ -10,7 +10,9 @@ from apps.audit.domain.chain import GENESIS, entry_hash
 from apps.audit.models import AuditEntry, AuditHead
 from apps.core import clock
 from apps.core.actors import Actor
+from apps.core.tasks import wake
 
+ANNOUNCE_TASK = "audit.announce_entries"
 MASK = "***"
 SECRET_WORDS = ("password", "secret", "token", "private_key", "api_key")
 
@@ -52,6 +54,7 @@ def record(
     entry.save(force_insert=True)
     head.sequence, head.hash = entry.sequence, entry.hash
     head.save(update_fields=["sequence", "hash"])
+    wake(ANNOUNCE_TASK, actor)
     return entry
 
 
