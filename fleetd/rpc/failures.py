@@ -13,6 +13,8 @@ from fleetd.rpc import details
 log = structlog.get_logger(__name__)
 
 UNREADABLE = "The request cannot be read: it is no such message."
+# How the library's texts begin where the client broke the protocol; gRPC calls that internal.
+PROTOCOL_ERROR = "protocol error:"
 TOO_LARGE = "The request is too large."
 # What the protocol libraries themselves raise before a servicer runs. Their texts quote library
 # exceptions, so clients get ours instead.
@@ -48,6 +50,10 @@ def failure_of(error: BaseException, request_id: str) -> Failure:
     if isinstance(error, ConnectError) and error.code in _LIBRARY:
         reason, message = _LIBRARY[error.code]
         return _failure(error.code, reason, message, {"request_id": request_id})
+    if isinstance(error, ConnectError) and error.message.startswith(PROTOCOL_ERROR):
+        return _failure(
+            Code.INVALID_ARGUMENT, InvalidRequest.code, UNREADABLE, {"request_id": request_id}
+        )
     log.error("rpc_failed", exc_info=error)
     message = f"Internal error. Quote the request id {request_id} when you report it."
     return _failure(Code.INTERNAL, "internal_error", message, {"request_id": request_id})

@@ -30,6 +30,8 @@ def with_rpc(fallback: Any, offered: Sequence[Service] | None = None) -> Any:
             await fallback(scope, receive, send)
         elif not _is_readable(scope):
             await _refuse(send, 400, b"invalid_request", b"The headers are not ASCII text.")
+        elif _is_native_grpc(scope):
+            await _refuse(send, 415, b"unsupported_media_type", b"gRPC has a port of its own.")
         else:
             await _serve(service, {**scope, "path": path, "root_path": ""}, receive, send)
 
@@ -65,6 +67,14 @@ def _is_readable(scope: Any) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_native_grpc(scope: Any) -> bool:
+    """Whether the answer needs HTTP/2 trailers, which this port does not have."""
+    kind = dict(scope["headers"]).get(b"content-type", b"").lower()
+    return bool(
+        kind.startswith(b"application/grpc") and not kind.startswith(b"application/grpc-web")
+    )
 
 
 async def _serve(service: Any, scope: Any, receive: Any, send: Any) -> None:

@@ -129,6 +129,21 @@ async def test_a_broken_envelope_is_not_our_failure(
     assert b"grpc-status: 2\r" not in got.content
 
 
+async def test_compression_that_nobody_agreed_on_is_not_our_failure(doors: Doors) -> None:
+    packed = gzip.compress(b"{}")
+    body = b"\x01" + struct.pack(">I", len(packed)) + packed
+    headers = {"content-type": "application/grpc-web+proto"}
+    got = await doors.web.post(f"/{ENROLL}", content=body, headers=headers)
+    assert "grpc-status: 13" not in got.text + str(got.headers)
+    assert "grpc-status: 3" in got.text or got.headers.get("grpc-status") == "3"
+
+
+async def test_native_grpc_on_the_web_port_is_sent_away(doors: Doors) -> None:
+    for kind in ("application/grpc", "application/grpc+proto", "Application/gRPC"):
+        got = await doors.web.post(f"/{LIST}", content=b"", headers={"content-type": kind})
+        assert got.status_code == 415
+
+
 async def test_headers_and_queries_that_are_no_text_are_refused(doors: Doors) -> None:
     got = await doors.web.post(f"/{ENROLL}", content=b"{}", headers=[(b"x-odd", b"\xff\xfe")])
     assert got.status_code == 400
