@@ -28,11 +28,20 @@ GATEWAY_CHANNEL = "fleetd:gateway"
 KEPT_HINTS = 200
 KEPT_SECONDS = 600
 
-# Takes the next number of a topic and keeps the hint, in one step.
+# Takes the next number of a topic and keeps the hint, in one step. A topic's first number is the
+# time in milliseconds: when Valkey has lost the last one, the next is larger all the same, and a
+# reader notices the gap instead of taking new hints for old ones.
 _APPEND = """
-local seq = redis.call('INCR', KEYS[1])
+local seq
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  seq = redis.call('INCR', KEYS[1])
+else
+  local now = redis.call('TIME')
+  seq = now[1] * 1000 + math.floor(now[2] / 1000)
+  redis.call('SET', KEYS[1], string.format('%.0f', seq))
+end
 redis.call('EXPIRE', KEYS[1], 86400)
-redis.call('RPUSH', KEYS[2], seq .. ' ' .. ARGV[1])
+redis.call('RPUSH', KEYS[2], string.format('%.0f', seq) .. ' ' .. ARGV[1])
 redis.call('LTRIM', KEYS[2], -tonumber(ARGV[2]), -1)
 redis.call('EXPIRE', KEYS[2], tonumber(ARGV[3]))
 return seq
