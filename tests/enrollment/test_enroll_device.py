@@ -21,6 +21,7 @@ from apps.core.tenancy import tenant
 from apps.devices.models import Device, GroupMember
 from apps.devices.services.devices import approve_device, decommission_device
 from apps.enrollment.models import Certificate, Enrollment, EnrollmentToken
+from apps.enrollment.services import enroll
 from apps.enrollment.services.authority import load_authority
 from apps.enrollment.services.certificates import revoke_certificates
 from apps.enrollment.services.enroll import enroll_device
@@ -219,6 +220,22 @@ def test_a_request_signed_by_another_key_is_refused(new_token: NewToken) -> None
     body = base64.encodebytes(bytes(der)).decode()
     text = f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
     assert refused(new_token().secret, Machine(), csr_pem=text) == "csr_invalid"
+
+
+def test_a_token_that_has_ended_cannot_fill_the_database(
+    acme: Cast, erin: Actor, new_token: NewToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enroll, "KEPT_REFUSALS", 3)
+    token = new_token()
+    with tenant(acme.id):
+        revoke_enrollment_token(erin, token.token.id)
+    before = len(rows(acme, OutboxEvent))
+    for number in range(8):
+        machine = Machine(f"hardware-{number}")
+        assert refused(token.secret, machine) == "enrollment_token_revoked"
+        assert refused(token.secret, machine) == "enrollment_token_revoked"
+    assert len(rows(acme, Enrollment)) == 3
+    assert len(rows(acme, OutboxEvent)) == before + 3
 
 
 def test_repeated_refusals_of_one_machine_are_one_row(acme: Cast, new_token: NewToken) -> None:

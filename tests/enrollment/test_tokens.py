@@ -115,6 +115,7 @@ def test_progress_shows_the_installer_the_refusal_and_the_device(
     with tenant(acme.id):
         made = create_enrollment_token(erin, name="line 1")
     assert note_installer_fetch(None, made.token.id, address="192.0.2.9")
+    assert not note_installer_fetch(None, made.token.id, address="192.0.2.66")  # at once again
     with tenant(acme.id):
         waiting = get_enrollment_progress(bob, made.token.id)
     assert waiting.installer_fetched_at is not None

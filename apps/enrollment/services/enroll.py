@@ -41,6 +41,9 @@ ACCEPTED, PENDING = "accepted", "pending"
 RETRY_AFTER_SECONDS = 10
 MAX_FAILURES = 20
 WINDOW = timedelta(minutes=1)
+# Whoever keeps the secret of a token, even of one that has ended, must not fill the database.
+KEPT_REFUSALS = 100
+REFUSAL_NOTED_EVERY = timedelta(seconds=5)
 SAME_HARDWARE = "another device has this hardware identity"
 
 
@@ -216,16 +219,24 @@ def _accept(attempt: Attempt, known: Enrollment) -> None:
 def _keep_refusal(
     actor: Actor, token: EnrollmentToken, request: EnrollmentRequest, error: FleetdError
 ) -> None:
-    """Keeps one row per token, machine and reason, however often the machine tries."""
+    """Keeps one row per token, machine and reason, however often the machine tries.
+
+    A token keeps a bounded number of them, and hears of each every few seconds at most.
+    """
     row = _row(actor, token, request)
     row.outcome = error.code
-    rows = Enrollment.objects.for_org(actor.organization_id)
-    same = rows.filter(
-        token_id=token.id, device=None, outcome=row.outcome, hardware_id=row.hardware_id
+    refusals = Enrollment.objects.for_org(actor.organization_id).filter(
+        token_id=token.id, device=None
     )
-    if not same.update(updated_at=row.updated_at, address=row.address):
+    same = refusals.filter(outcome=row.outcome, hardware_id=row.hardware_id)
+    known = same.first()
+    if known is not None:
+        due = same.filter(updated_at__lte=row.updated_at - REFUSAL_NOTED_EVERY)
+        if due.update(updated_at=row.updated_at, address=row.address):
+            _tell(actor, known)
+    elif refusals.count() < KEPT_REFUSALS:
         row.save(force_insert=True)
-    _tell(actor, same.first() or row)
+        _tell(actor, row)
 
 
 def _row(actor: Actor, token: EnrollmentToken, request: EnrollmentRequest) -> Enrollment:

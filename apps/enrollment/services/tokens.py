@@ -28,6 +28,7 @@ DEFAULT_LIFETIME = timedelta(hours=24)
 MAX_LIFETIME = timedelta(days=366)
 MAX_USES = 1_000_000
 MAX_NAME_LENGTH = 100
+FETCH_NOTED_EVERY = timedelta(seconds=5)  # anybody may fetch, and each note is an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +102,17 @@ def revoke_enrollment_token(actor: Actor, token_id: UUID) -> EnrollmentToken:
 def note_installer_fetch(_actor: None, token_id: UUID, *, address: str | None) -> bool:
     """Remembers that somebody fetched the installer for this token, and from where.
 
-    Whoever runs the shown command has no other credential yet. False for an unknown token. Not
-    audited: nothing is granted by it.
+    Whoever runs the shown command has no other credential yet. False for an unknown token
+    and right after another fetch. Not audited: nothing is granted by it.
     """
     organization_id = find_token_organization(token_id)
     if organization_id is None:
         return False
     with tenant(organization_id):
+        at = clock.now()
         rows = EnrollmentToken.objects.for_org(organization_id).filter(id=token_id, revoked_at=None)
-        noted: int = rows.update(
-            installer_fetched_at=clock.now(), installer_address=(address or "")[:45]
-        )
+        rows = rows.exclude(installer_fetched_at__gt=at - FETCH_NOTED_EVERY)
+        noted: int = rows.update(installer_fetched_at=at, installer_address=(address or "")[:45])
         if noted:
             actor = system_actor(organization_id, source=Source.AGENT)
             publish(actor, InstallerFetched(token_id=token_id, address=address or ""))
