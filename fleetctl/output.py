@@ -59,6 +59,11 @@ def ago(text: str, now: datetime | None = None) -> str:
 
 
 def _text(path: str, value: Any) -> str:
+    """A value in words; what devices say must not steer the terminal."""
+    return "".join(c if c.isprintable() else " " for c in _words(path, value))
+
+
+def _words(path: str, value: Any) -> str:
     if value is None or value in ("", [], {}):
         return DASH
     if path.endswith("_at") and isinstance(value, str):
@@ -71,7 +76,7 @@ def _text(path: str, value: Any) -> str:
         return ", ".join(str(item) for item in value)
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else " " for c in str(value))
+    return str(value)
 
 
 def _width(text: str) -> int:
