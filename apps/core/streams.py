@@ -48,8 +48,10 @@ async def _listening(organization_id: UUID, topic: str) -> AsyncIterator[asyncio
     try:
         yield heard
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # The channel layer may swallow a cancellation that comes while it subscribes: ask again.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.2)
 
 
 async def _listen(group: str, heard: asyncio.Event) -> None:
