@@ -23,7 +23,7 @@ from fleetd.pb.public.v1 import fleet_pb2 as pb
 
 OVERLAP = timedelta(seconds=5)
 """Ids are given before commit: an event may appear behind one that was seen already. Each read
-goes back by this much, and what was sent is not sent again."""
+goes back by this much, and what it knows from the last read is not told again."""
 BATCH = 500
 
 
@@ -45,9 +45,8 @@ class Reader:
 
     actor: Actor
     device_id: UUID | None
-    begins_at: datetime
-    read_until: UUID
-    sent: dict[UUID, datetime] = field(default_factory=dict)
+    window_start: UUID
+    known: set[UUID] = field(default_factory=set)
     sequence: int = 0
 
     @classmethod
@@ -57,8 +56,9 @@ class Reader:
         wanted = id_of(device_id) if device_id else None
         if wanted is not None:
             get_device(actor, wanted)
-        now = clock.now()
-        return cls(actor, wanted, now, first_id_at(now))
+        reader = cls(actor, wanted, first_id_at(clock.now() - OVERLAP))
+        reader._new_rows()  # what is there already is not told
+        return reader
 
     @property
     def topic(self) -> str:
@@ -78,18 +78,18 @@ class Reader:
         return [self._response(row, messages) for row in rows]
 
     def _new_rows(self) -> list[Any]:
-        now = clock.now()
-        after, rows = self.read_until, []
+        """Rows of the window that the last read did not see; then moves the window on."""
+        rows, after = [], self.window_start
         while True:
             found = list_events_after(self.actor, after, types=_types(), limit=BATCH)
-            rows += [row for row in found if row.id not in self.sent and self._is_wanted(row)]
+            rows += found
             if len(found) < BATCH:
                 break
             after = found[-1].id
-        self.sent.update((row.id, now) for row in rows)
-        self.sent = {i: at for i, at in self.sent.items() if now - at < 4 * OVERLAP}
-        self.read_until = max(self.read_until, first_id_at(max(self.begins_at, now - OVERLAP)))
-        return rows
+        new = [row for row in rows if row.id not in self.known and self._is_wanted(row)]
+        self.known = {row.id for row in rows}
+        self.window_start = max(self.window_start, first_id_at(clock.now() - OVERLAP))
+        return new
 
     def _is_wanted(self, row: Any) -> bool:
         return self.device_id is None or _device_id(row) == self.device_id
