@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from fleetd_agent import package
 
@@ -36,12 +36,13 @@ def install_script(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def agent_package(request: HttpRequest, name: str) -> HttpResponseBase:
+def agent_package(request: HttpRequest, name: str) -> HttpResponse:
     """`/install/<file>`: the agent as a wheel, the one that the installer names."""
     path, digest = _agent()
     if name != path.name:
         raise Http404
-    response = FileResponse(path.open("rb"), content_type="application/zip")
+    # A few hundred kilobytes: a FileResponse would be read whole under ASGI, with a warning.
+    response = HttpResponse(path.read_bytes(), content_type="application/zip")
     response["ETag"] = f'"{digest}"'
     response["Cache-Control"] = "no-cache"
     return response
