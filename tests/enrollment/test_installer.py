@@ -45,7 +45,7 @@ def test_the_agent_is_the_file_that_the_script_names(client: Client, alice: Acto
     name = re.search(r"^AGENT_FILE='?([^'\n]+)", text, re.MULTILINE)[1]  # type: ignore[index]
     digest = re.search(r"^AGENT_SHA256='?([0-9a-f]{64})", text, re.MULTILINE)[1]  # type: ignore[index]
     response = client.get(f"/install/{name}")
-    content = response.content  # type: ignore[attr-defined]
+    content = response.content
     assert hashlib.sha256(content).hexdigest() == digest
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     assert "fleetd_agent/cli.py" in names
