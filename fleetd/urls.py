@@ -29,6 +29,7 @@ urlpatterns = [
     re_path(r"^api/", UnknownResource.as_view()),
     path("", include("apps.updates.api.downloads")),
     path("", include("apps.web.ui.urls")),
+    path("", include("apps.organizations.ui.urls")),
     path("", include("apps.devices.ui.urls")),
     path("", include("apps.enrollment.ui.urls")),
     path("", include("apps.updates.ui.urls")),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.actors import Actor
 from apps.devices.selectors import count_devices
 from apps.organizations.selectors import list_memberships_of
+from apps.web.settings_area import settings_sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ PLACES: tuple[tuple[str | Promise, tuple[Place, ...]], ...] = (
         _("Record"),
         (Place("audit-entries", "shield-check", _("Audit trail"), "u", "audit.view_entries"),),
     ),
+    (
+        _("Organization"),
+        (Place("settings", "settings", _("Settings"), "s", "organizations.view_organization"),),
+    ),
 )
 
 
@@ -90,6 +95,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "organization": current,
         "organizations": organizations,
         "navigation": _navigation(request, actor),
+        "settings": SimpleLazyObject(lambda: settings_sections(actor)),
         "switch_url": reverse("organization-switch"),
         "sign_out_url": reverse("account_logout"),
     }

@@ -9,4 +9,6 @@ export const ICONS = [
   "plug-connected", "plus", "refresh", "rocket", "search", "server", "settings", "shield-check",
   "stack-2", "sun", "sun-moon", "tag", "terminal-2", "trash", "upload", "user", "users",
   "versions", "wifi-off", "x", "arrow-back-up", "archive", "circle", "list-check", "home",
+  "building-plus", "device-mobile", "fingerprint", "gauge", "link", "login", "mail", "password", "qrcode", "robot",
+  "selector", "send", "shield", "user-cog", "user-minus", "user-plus", "user-question", "users-group", "world",
 ];

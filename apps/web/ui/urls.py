@@ -4,7 +4,7 @@ from allauth.account.views import login, logout
 from django.urls import path
 from django.views.generic import RedirectView
 
-from apps.web.ui import add_device, dashboard, device, organization, setup
+from apps.web.ui import add_device, dashboard, device, organization, settings, setup
 
 _sign_in = RedirectView.as_view(pattern_name="account_login")
 
@@ -27,5 +27,6 @@ urlpatterns = [
     ),
     path("devices/<uuid:device_id>", device.DevicePage.as_view(), name="device"),
     path("setup", setup.Setup.as_view(), name="setup"),
+    path("settings", settings.Settings.as_view(), name="settings"),
     path("organization/switch", organization.Switch.as_view(), name="organization-switch"),
 ]

@@ -1,0 +1,1 @@
+"""The web UI of organizations, members and invitations."""

@@ -1,0 +1,9 @@
+"""Addresses of the settings of an organization and of its people."""
+
+from django.urls import path
+
+from apps.organizations.ui import general
+
+urlpatterns = [
+    path("settings/organization", general.General.as_view(), name="settings-organization"),
+]
