@@ -1,8 +1,11 @@
 """Who is acting: the first argument of every service."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+
+from apps.core.rights import NOWHERE, Grant, Place, Reach, decide
 
 
 class ActorKind(StrEnum):
@@ -36,11 +39,25 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """How and when a person proved who they are.
+
+    `methods` are the words `password`, `totp`, `recovery_code`, `passkey`, `email_code`.
+    `last_seen_at` is when the session was used before this call; None for the first one.
+    """
+
+    at: datetime
+    methods: frozenset[str]
+    last_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Somebody who acts in one organization, with the permissions held at this moment.
 
     `id` is the user, API key or device; None for the system itself. `user_id` is the person
-    behind it, where there is one. Actors are values: they are built by doors for one call.
+    behind it, where there is one. `permissions` hold in the whole organization, `grants` in some
+    of its device groups only. Actors are values: they are built by doors for one call.
     """
 
     kind: ActorKind
@@ -51,14 +68,38 @@ class Actor:
     user_id: UUID | None = None
     role: str = ""
     permissions: frozenset[str] = frozenset()
+    grants: tuple[Grant, ...] = ()
 
     def has_perm(self, name: str) -> bool:
-        """Whether the actor may do what `name` stands for in its organization."""
+        """Whether the actor may do what `name` stands for in its whole organization."""
         return self.kind is ActorKind.SYSTEM or name in self.permissions
+
+    def may(self, name: str, place: Place) -> bool:
+        """Whether the actor may do what `name` stands for to an object that stands at `place`."""
+        return self.has_perm(name) or bool(decide(self.grants, name, place))
+
+    def reach(self, name: str) -> Reach | None:
+        """Where the actor may do what `name` stands for; None for everywhere."""
+        if self.has_perm(name):
+            return None
+        held = [grant for grant in self.grants if name in grant.permissions]
+        return Reach(
+            group_ids=frozenset(g.group_id for g in held if g.group_id is not None),
+            team_ids=frozenset(g.team_id for g in held if g.team_id is not None),
+        )
 
     def narrowed(self, names: frozenset[str]) -> "Actor":
         """The same actor with at most the permissions in `names`."""
-        return replace(self, permissions=self.permissions & names)
+        grants = (replace(g, permissions=g.permissions & names) for g in self.grants)
+        return replace(
+            self,
+            permissions=self.permissions & names,
+            grants=tuple(g for g in grants if g.permissions),
+        )
+
+    def holds_all(self, names: frozenset[str], place: Place = NOWHERE) -> bool:
+        """Whether the actor may do all of `names` at `place`: the most that it can hand on."""
+        return all(self.may(name, place) for name in names)
 
 
 def system_actor(organization_id: UUID, *, source: Source = Source.TASK) -> Actor:

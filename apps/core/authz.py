@@ -4,12 +4,14 @@ Each app's `permissions.py` calls `declare`; services call `require`. Names are
 `<app>.<verb>_<noun>`, the same as the service function.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 from apps.core.actors import Actor
 from apps.core.errors import PermissionDenied
+from apps.core.rights import NOWHERE, Grant, Place
 
 
 class Role(StrEnum):
@@ -21,10 +23,16 @@ class Role(StrEnum):
     DEPLOYER = "deployer"
     VIEWER = "viewer"
     AUDITOR = "auditor"
+    MEMBER = "member"
 
 
+CUSTOM = "custom"
+"""What stands for a role of the organization's own making, where a role's name is stored."""
+
+# A member sees of the devices only what teams and grants give.
 EVERYONE = frozenset(Role)
-READERS = EVERYONE - {Role.AUDITOR}
+MEMBERS = EVERYONE - {Role.AUDITOR}
+READERS = MEMBERS - {Role.MEMBER}
 OPERATORS = frozenset({Role.OWNER, Role.ADMIN, Role.OPERATOR})
 DEPLOYERS = frozenset({Role.OWNER, Role.ADMIN, Role.DEPLOYER})
 ADMINS = frozenset({Role.OWNER, Role.ADMIN})
@@ -34,23 +42,56 @@ AUDITORS = frozenset({Role.OWNER, Role.ADMIN, Role.AUDITOR})
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A right: its name, what it allows in words, and the built-in roles that hold it."""
+    """A right: its name, what it allows in words, and the built-in roles that hold it.
+
+    One with `per_group` is about devices and can also be held for some device groups only; any
+    other means something in the whole organization or nothing.
+    """
 
     name: str
     description: str
     roles: frozenset[Role]
+    per_group: bool = False
 
 
 _REGISTRY: dict[str, Permission] = {}
+_SOURCES: list[Callable[[UUID, UUID], Iterable[Grant]]] = []
 
 
-def declare(name: str, description: str, roles: Iterable[Role]) -> Permission:
+def declare(
+    name: str, description: str, roles: Iterable[Role], *, per_group: bool = False
+) -> Permission:
     """Declares a permission; a name can be declared once."""
     if name in _REGISTRY:
         raise RuntimeError(f"permission {name} is declared twice")
-    permission = Permission(name, description, frozenset(roles))
+    permission = Permission(name, description, frozenset(roles), per_group)
     _REGISTRY[name] = permission
     return permission
+
+
+def grantable() -> frozenset[str]:
+    """The names of the permissions that somebody can hold: no role holds the platform's own."""
+    return frozenset(p.name for p in _REGISTRY.values() if p.roles)
+
+
+def grant_source(source: Callable[[UUID, UUID], Iterable[Grant]]) -> None:
+    """Registers where rights in device groups come from.
+
+    `source(organization_id, user_id)` is called inside the organization whenever a person's
+    rights are looked up. Registering it again changes nothing.
+    """
+    if source not in _SOURCES:
+        _SOURCES.append(source)
+
+
+def narrower_grants(organization_id: UUID, user_id: UUID) -> tuple[Grant, ...]:
+    """What a person holds in teams and device groups only, cut to what can be held there."""
+    per_group = frozenset(p.name for p in _REGISTRY.values() if p.per_group and p.roles)
+    found = (grant for source in _SOURCES for grant in source(organization_id, user_id))
+    cut = ((grant, grant.permissions & per_group) for grant in found)
+    return tuple(
+        Grant(names, grant.because, grant.team_id, grant.group_id) for grant, names in cut if names
+    )
 
 
 def declared() -> dict[str, Permission]:
@@ -63,10 +104,44 @@ def permissions_of(role: Role) -> frozenset[str]:
     return frozenset(p.name for p in _REGISTRY.values() if role in p.roles)
 
 
-def require(actor: Actor, permission: Permission) -> None:
-    """Raises `PermissionDenied`, naming the missing permission, unless the actor holds it."""
-    if not actor.has_perm(permission.name):
-        raise PermissionDenied(
-            f"This needs the permission {permission.name} ({permission.description}).",
-            data={"permission": permission.name},
+def require(actor: Actor, permission: Permission, place: Place = NOWHERE) -> None:
+    """Raises `PermissionDenied`, naming the missing permission, unless the actor holds it.
+
+    `place` is where the object stands; without one the right must hold in the organization.
+    """
+    if not actor.may(permission.name, place):
+        raise _denied(permission)
+
+
+def require_somewhere(actor: Actor, permission: Permission) -> None:
+    """Raises `PermissionDenied` unless the actor holds the right somewhere at least.
+
+    For lists, which then show what is within `actor.reach(permission.name)`.
+    """
+    reach = actor.reach(permission.name)
+    if reach is not None and not reach:
+        raise _denied(permission)
+
+
+def require_at_least(actor: Actor, names: frozenset[str], place: Place = NOWHERE) -> None:
+    """Raises `PermissionDenied` unless the actor holds all of `names`: nobody hands on more."""
+    lacking = sorted(name for name in names if not actor.may(name, place))
+    if lacking:
+        raise RightsExceedOwn(
+            f"You cannot give more rights than you have; you lack {lacking[0]}.",
+            data={"permission": lacking[0]},
         )
+
+
+class RightsExceedOwn(PermissionDenied):
+    """Somebody tried to give rights that they do not hold themselves."""
+
+    code = "rights_exceed_own"
+    default_message = "You cannot give more rights than you have."
+
+
+def _denied(permission: Permission) -> PermissionDenied:
+    return PermissionDenied(
+        f"This needs the permission {permission.name} ({permission.description}).",
+        data={"permission": permission.name},
+    )
