@@ -77,7 +77,7 @@ def actor(member: Membership, source: Source = Source.REST) -> Actor:
         id=member.user_id,
         user_id=member.user_id,
         role=member.role,
-        permissions=permissions_of(Role(member.role)),
+        permissions=member.role_permissions,
     )
 
 

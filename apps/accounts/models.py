@@ -28,11 +28,23 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. People are global: one account can belong to several organizations."""
+    """A person. People are global: one account can belong to several organizations.
+
+    A service account is a user too, of one organization: it has API keys and cannot sign in.
+    """
+
+    class Kind(models.TextChoices):
+        """Whether somebody can sign in."""
+
+        PERSON = "person"
+        SERVICE = "service"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=150, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSON)
+    # Raised to end everything that was issued before: tokens carry the number they were made at.
+    access_version = models.PositiveIntegerField(default=0)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -47,6 +59,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         db_table = "accounts_user"
         constraints: ClassVar = [
             models.UniqueConstraint(Lower("email"), name="accounts_user_email"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["person", "service"]), name="accounts_user_kind"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from apps.core.tenancy import OrgOwnedModel, TenantForeignKey, TenantOneToOneField
 from apps.devices.domain.states import ENROLLED, Connectivity, Lifecycle
+from apps.teams.models import Team
 
 
 def _choices(states: type[StrEnum]) -> list[tuple[str, str]]:
@@ -122,10 +123,14 @@ class DeviceCount(OrgOwnedModel):
 
 
 class DeviceGroup(OrgOwnedModel):
-    """Devices that belong together: chosen ones, or all with one tag."""
+    """Devices that belong together: chosen ones, or all with one tag.
+
+    A group may be owned by a team, whose members then have their team roles on its devices.
+    """
 
     name = models.CharField(max_length=100)
     tag = models.CharField(max_length=64, blank=True)
+    team = TenantForeignKey(Team, null=True, blank=True, related_name="device_groups")
     created_at = models.DateTimeField()
 
     class Meta(OrgOwnedModel.Meta):

@@ -2,18 +2,36 @@
 
 from apps.core.authz import OPERATORS, READERS, declare
 
-VIEW_DEVICES = declare("devices.view_devices", "see devices and their state", READERS)
-UPDATE_DEVICE = declare("devices.update_device", "rename and tag devices", OPERATORS)
-APPROVE_DEVICE = declare("devices.approve_device", "let waiting devices in", OPERATORS)
-QUARANTINE_DEVICE = declare("devices.quarantine_device", "put devices in quarantine", OPERATORS)
-RELEASE_DEVICE = declare("devices.release_device", "release devices from quarantine", OPERATORS)
-DECOMMISSION_DEVICE = declare("devices.decommission_device", "take devices out for good", OPERATORS)
-VIEW_DEVICE_GROUPS = declare("devices.view_device_groups", "see device groups", READERS)
+VIEW_DEVICES = declare(
+    "devices.view_devices", "see devices and their state", READERS, per_group=True
+)
+UPDATE_DEVICE = declare(
+    "devices.update_device", "rename and tag devices", OPERATORS, per_group=True
+)
+APPROVE_DEVICE = declare(
+    "devices.approve_device", "let waiting devices in", OPERATORS, per_group=True
+)
+QUARANTINE_DEVICE = declare(
+    "devices.quarantine_device", "put devices in quarantine", OPERATORS, per_group=True
+)
+RELEASE_DEVICE = declare(
+    "devices.release_device", "release devices from quarantine", OPERATORS, per_group=True
+)
+DECOMMISSION_DEVICE = declare(
+    "devices.decommission_device", "take devices out for good", OPERATORS, per_group=True
+)
+VIEW_DEVICE_GROUPS = declare(
+    "devices.view_device_groups", "see device groups", READERS, per_group=True
+)
 CREATE_DEVICE_GROUP = declare("devices.create_device_group", "make device groups", OPERATORS)
-DELETE_DEVICE_GROUP = declare("devices.delete_device_group", "delete device groups", OPERATORS)
-ADD_DEVICES_TO_GROUP = declare("devices.add_devices_to_group", "put devices into groups", OPERATORS)
+DELETE_DEVICE_GROUP = declare(
+    "devices.delete_device_group", "delete device groups", OPERATORS, per_group=True
+)
+ADD_DEVICES_TO_GROUP = declare(
+    "devices.add_devices_to_group", "put devices into groups", OPERATORS, per_group=True
+)
 REMOVE_DEVICES_FROM_GROUP = declare(
-    "devices.remove_devices_from_group", "take devices out of groups", OPERATORS
+    "devices.remove_devices_from_group", "take devices out of groups", OPERATORS, per_group=True
 )
 # No role holds these: they are the platform's own and each device's, for itself.
 REGISTER_DEVICE = declare("devices.register_device", "register a device that enrolls", ())

@@ -3,45 +3,120 @@
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from apps.core.authz import Role
+from apps.core.authz import CUSTOM, Role, permissions_of
 from apps.core.ids import uuid7
-from apps.core.tenancy import OrgOwnedModel
+from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
+
+ROLE_CHOICES = [*((r.value, r.name.title()) for r in Role), (CUSTOM, "Custom")]
 
 
 class Organization(models.Model):
     """The tenant: everything else belongs to one."""
 
+    class Status(models.TextChoices):
+        """Whether it can be worked in."""
+
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        DELETING = "deleting"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=100)
+    status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
+    # Typed and bounded by `domain/settings.py`; what is not here has its default.
+    settings = models.JSONField(default=dict)
     created_at = models.DateTimeField()
+    deletes_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "organizations_organization"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(status__in=["active", "suspended", "deleting"]),
+                name="organization_status",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="deleting") ^ Q(deletes_at=None),
+                name="organization_deletes_at",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
 
 
-class Membership(OrgOwnedModel):
+class CustomRole(OrgOwnedModel):
+    """A role of the organization's own making: a set of declared permissions with a name."""
+
+    name = models.CharField(max_length=60)
+    description = models.CharField(max_length=200, blank=True)
+    permissions = ArrayField(models.CharField(max_length=100), default=list)
+    created_at = models.DateTimeField()
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "organizations_custom_role"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization", "name"], name="custom_role_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HeldRole(OrgOwnedModel):
+    """A row that gives somebody a role: a built-in one, or one of the organization's own."""
+
+    role = models.CharField(max_length=20, choices=ROLE_CHOICES)
+    custom_role = TenantForeignKey(CustomRole, null=True, blank=True, related_name="+")
+
+    class Meta(OrgOwnedModel.Meta):
+        abstract = True
+
+    @property
+    def role_name(self) -> str:
+        """The role's name as people know it."""
+        return self.custom_role.name if self.custom_role else self.role
+
+    @property
+    def role_permissions(self) -> frozenset[str]:
+        """What the role holds now."""
+        if self.custom_role is not None:
+            return frozenset(self.custom_role.permissions)
+        return permissions_of(Role(self.role))
+
+
+def role_constraints(name: str) -> list[models.CheckConstraint]:
+    """What must be true of every table of held roles."""
+    return [
+        models.CheckConstraint(
+            condition=Q(role__in=[value for value, _ in ROLE_CHOICES]), name=f"{name}_role"
+        ),
+        models.CheckConstraint(
+            condition=Q(role=CUSTOM, custom_role__isnull=False)
+            | (~Q(role=CUSTOM) & Q(custom_role__isnull=True)),
+            name=f"{name}_custom_role",
+        ),
+    ]
+
+
+class Membership(HeldRole):
     """A person in an organization, with a role."""
 
     visible_by: ClassVar[dict[str, str]] = {"user_id": "app.user_id"}
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    role = models.CharField(max_length=20, choices=[(r.value, r.name.title()) for r in Role])
     created_at = models.DateTimeField()
 
-    class Meta(OrgOwnedModel.Meta):
+    class Meta(HeldRole.Meta):
         db_table = "organizations_membership"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "user"], name="membership_once"),
-            models.CheckConstraint(
-                condition=Q(role__in=[r.value for r in Role]), name="membership_role"
-            ),
+            *role_constraints("membership"),
         ]
 
     def __str__(self) -> str:

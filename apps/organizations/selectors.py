@@ -8,7 +8,7 @@ from apps.accounts.errors import InvalidApiKey
 from apps.accounts.models import User
 from apps.accounts.selectors import find_live_api_key, find_usable_api_key
 from apps.core.actors import Actor, ActorKind, Call
-from apps.core.authz import Role, permissions_of, require
+from apps.core.authz import narrower_grants, require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.core.tenancy import credential, person, tenant
@@ -46,7 +46,8 @@ def actor_for_user(user: User, call: Call, *, organization: str = "") -> Actor:
         raise NoOrganization
     if len(memberships) > 1:
         raise OrganizationAmbiguous
-    return _actor(memberships[0], call, ActorKind.USER, user.id, user.email)
+    with tenant(memberships[0].organization_id):
+        return _actor(memberships[0], call, ActorKind.USER, user.id, user.email)
 
 
 def actor_for_api_key(secret: str, call: Call) -> Actor:
@@ -64,9 +65,10 @@ def actor_for_api_key(secret: str, call: Call) -> Actor:
         raise InvalidApiKey
     with tenant(key.organization_id):
         membership = find_membership(key.organization_id, key.user_id)
-    if membership is None:
-        raise InvalidApiKey
-    actor = _actor(membership, call, ActorKind.API_KEY, key.id, f"{key.name} ({key.user.email})")
+        if membership is None:
+            raise InvalidApiKey
+        label = f"{key.name} ({key.user.email})"
+        actor = _actor(membership, call, ActorKind.API_KEY, key.id, label)
     return actor.narrowed(frozenset(key.scopes)) if key.scopes else actor
 
 
@@ -80,13 +82,18 @@ def refreshed(actor: Actor) -> Actor:
     membership = find_membership(actor.organization_id, actor.user_id)
     if membership is None or not membership.user.is_active:
         raise NoOrganization
-    rights = permissions_of(Role(membership.role))
-    if actor.kind is ActorKind.API_KEY:
-        key = find_usable_api_key(actor.organization_id, actor.id)
-        if key is None:
-            raise InvalidApiKey
-        rights = rights & frozenset(key.scopes) if key.scopes else rights
-    return replace(actor, role=membership.role, permissions=rights)
+    now = replace(
+        actor,
+        role=membership.role,
+        permissions=membership.role_permissions,
+        grants=narrower_grants(actor.organization_id, actor.user_id),
+    )
+    if actor.kind is not ActorKind.API_KEY:
+        return now
+    key = find_usable_api_key(actor.organization_id, actor.id)
+    if key is None:
+        raise InvalidApiKey
+    return now.narrowed(frozenset(key.scopes)) if key.scopes else now
 
 
 def find_membership(organization_id: UUID, user_id: UUID) -> Membership | None:
@@ -94,7 +101,7 @@ def find_membership(organization_id: UUID, user_id: UUID) -> Membership | None:
     found: Membership | None = (
         Membership.objects.for_org(organization_id)
         .filter(user_id=user_id)
-        .select_related("organization", "user")
+        .select_related("organization", "user", "custom_role")
         .first()
     )
     return found
@@ -127,6 +134,7 @@ def list_members(actor: Actor, page: PageRequest) -> Page[Membership]:
 def _actor(
     membership: Membership, call: Call, kind: ActorKind, actor_id: UUID, label: str
 ) -> Actor:
+    """The actor with the rights of now; works inside the organization."""
     return Actor(
         kind=kind,
         organization_id=membership.organization_id,
@@ -135,5 +143,6 @@ def _actor(
         id=actor_id,
         user_id=membership.user_id,
         role=membership.role,
-        permissions=permissions_of(Role(membership.role)),
+        permissions=membership.role_permissions,
+        grants=narrower_grants(membership.organization_id, membership.user_id),
     )

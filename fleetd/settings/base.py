@@ -11,6 +11,7 @@ from fleetd.settings.env import SettingError
 from fleetd.settings.layout import DataLayout, read_private
 from fleetd.settings.logs import configure_structlog, logging_config
 from fleetd.settings.registry import environment
+from fleetd.settings.sealing_keys import KeyRing, KeysUnreadable
 from fleetd.settings.secrets import weak_secrets
 
 env = environment()
@@ -58,6 +59,12 @@ SECRET_KEY = env.raw("FLEETD_SECRET_KEY") or read_private(LAYOUT.secret_key) or 
 # none, such as makemigrations, work without.
 if _weak := weak_secrets(env):
     raise SettingError("; ".join(_weak))
+_keys_file = env.value_file("FLEETD_ENCRYPTION_KEYS")
+_keys_text = None if _keys_file else env.raw("FLEETD_ENCRYPTION_KEYS")
+try:
+    ENCRYPTION_KEYS = KeyRing(_keys_text, _keys_file or LAYOUT.encryption_keys)
+except KeysUnreadable as error:
+    raise SettingError(f"FLEETD_ENCRYPTION_KEYS {error}") from None
 CA_DIR = LAYOUT.ca
 CA_CERT_FILE = env.find_path("FLEETD_CA_CERT_FILE") or CA_DIR / "ca.crt"
 CA_KEY_FILE = env.find_path("FLEETD_CA_KEY_FILE") or CA_DIR / "ca.key"
@@ -140,6 +147,7 @@ _PRODUCT_APPS = [
     "apps.events",
     "apps.accounts",
     "apps.organizations",
+    "apps.teams",
     "apps.devices",
     "apps.enrollment",
     "apps.updates",

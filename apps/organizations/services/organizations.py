@@ -6,7 +6,7 @@ from apps.accounts.models import User
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
-from apps.core.authz import OWNERS, Role, require
+from apps.core.authz import OWNERS, Role, permissions_of, require, require_at_least
 from apps.core.errors import NotFound, PermissionDenied, invalid
 from apps.organizations.models import Membership, Organization
 from apps.organizations.permissions import ADD_MEMBER, UPDATE_ORGANIZATION
@@ -37,6 +37,7 @@ def add_member(actor: Actor, user: User, *, role: Role) -> Membership:
     require(actor, ADD_MEMBER)
     if role in OWNERS and actor.role and actor.role not in OWNERS:
         raise PermissionDenied("Only an owner can make another owner.")
+    require_at_least(actor, permissions_of(role))
     existing = find_membership(actor.organization_id, user.id)
     if existing is not None:
         return existing

@@ -1,0 +1,1 @@
+"""Teams: people with roles on the device groups that the team owns."""
