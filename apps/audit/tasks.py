@@ -2,12 +2,13 @@
 
 from apps.audit.services.entries import ANNOUNCE_TASK
 from apps.core.actors import Actor
+from apps.core.authz import PLATFORM
 from apps.core.realtime import send_hint
 from apps.core.tasks import org_task
 from apps.core.transactions import after_commit
 
 
-@org_task(ANNOUNCE_TASK)
+@org_task(ANNOUNCE_TASK, permission=PLATFORM)
 def announce(actor: Actor) -> None:
     """Sends one hint, however many entries were added since the last: readers re-read once."""
     organization_id = actor.organization_id

@@ -5,8 +5,37 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from apps.audit.domain.redaction import masked_fields, one_line, scrubbed
+
 # Tracebacks without local variables: those hold passwords, keys and whole requests.
 JSON_EXCEPTION = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+# Fields of a line that hold several lines.
+TRACES = ("exception", "stack")
+
+
+def without_secrets(_: Any, __: str, fields: Any) -> Any:
+    """Masks whatever is a secret by its name or its looks, in every field and in the message."""
+    return masked_fields(fields)
+
+
+def on_one_line(_: Any, __: str, fields: Any) -> Any:
+    """For people's eyes: no value begins a line of its own or steers the terminal.
+
+    Tracebacks keep their lines, each indented, so that none looks like a line of the log.
+    """
+    return {n: _indented(v) if n in TRACES else _flat(v) for n, v in fields.items()}
+
+
+def _flat(value: Any) -> Any:
+    return one_line(value) if isinstance(value, str) else value
+
+
+def _indented(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return "\n".join(f"    {one_line(line)}" for line in scrubbed(value).split("\n"))
+
 
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -36,10 +65,15 @@ def configure_structlog() -> None:
 def logging_config(level: str, form: str) -> dict[str, Any]:
     """Django's LOGGING for a level and a form (`json` or `console`)."""
     final: list[Any] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [
+            structlog.processors.format_exc_info,
+            without_secrets,
+            on_one_line,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
         if form == "console"
         # JSON escapes control characters, so a value cannot forge a second line.
-        else [JSON_EXCEPTION, structlog.processors.JSONRenderer()]
+        else [JSON_EXCEPTION, without_secrets, structlog.processors.JSONRenderer()]
     )
     return {
         "version": 1,

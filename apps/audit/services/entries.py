@@ -7,14 +7,14 @@ import orjson
 from django.db.models import Model
 
 from apps.audit.domain.chain import GENESIS, entry_hash
+from apps.audit.domain.redaction import MASK, masked_fields, one_line, scrubbed
 from apps.audit.models import AuditEntry, AuditHead
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.tasks import wake
 
 ANNOUNCE_TASK = "audit.announce_entries"
-MASK = "***"
-SECRET_WORDS = ("password", "secret", "token", "private_key", "api_key")
+MAX_LABEL = 254
 
 
 def record(
@@ -27,9 +27,10 @@ def record(
 ) -> AuditEntry:
     """Adds one entry to the chain of the actor's organization, in the caller's transaction.
 
-    `changes` maps a field to [before, after] (or to a plain value for something created); values
-    of fields whose names speak of secrets are masked. Entries of one organization are added one at
-    a time: the head's row lock is held until the caller's transaction ends.
+    `changes` maps a field to [before, after] (or to a plain value for something created). Whatever
+    a caller passes, nothing that is a secret by its name or its looks is kept, and no label holds
+    more than one printable line. Entries of one organization are added one at a time: the head's
+    row lock is held until the caller's transaction ends.
     """
     head = _locked_head(actor)
     entry = AuditEntry(
@@ -45,7 +46,7 @@ def record(
         object_id=str(obj.pk) if obj else "",
         object_label=_line(str(obj)) if obj else "",
         source=actor.call.source.value,
-        address=actor.call.address or "",
+        address=_line(actor.call.address or "")[:45],
         request_id=_line(actor.call.request_id)[:64],
         changes=_plain(changes or {}),
         previous_hash=bytes(head.hash),
@@ -70,15 +71,21 @@ def _locked_head(actor: Actor) -> AuditHead:
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON will store it: the hash must be the same when it is read back."""
-    masked = {
-        name: MASK if any(word in name.lower() for word in SECRET_WORDS) else value
-        for name, value in changes.items()
-    }
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(masked, default=str))
-    return plain
+    """As JSON will store it: the hash must be the same when it is read back.
+
+    Masked after it has become plain, so that no object shows its secret only when it is written.
+    """
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(changes), default=_as_text))
+    return masked_fields(plain)
+
+
+def _as_text(value: Any) -> Any:
+    """How values are kept that JSON does not know."""
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(value, key=str)
+    return MASK if isinstance(value, bytes | bytearray | memoryview) else str(value)
 
 
 def _line(text: str) -> str:
-    """One printable line of at most 254 characters: no value can forge another log line."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:254]
+    """One printable line without a secret: no value can forge another log line."""
+    return one_line(scrubbed(text), MAX_LABEL)
