@@ -22,7 +22,7 @@ from bench.harness import ROOT, Goal, Result, Side, keep
 from fleetd.settings.layout import DataLayout, write_private
 from fleetd.settings.registry import environment
 from fleetd.supervisor.processes import spawn, stop
-from fleetd.supervisor.servers import EmbeddedServers
+from fleetd.supervisor.servers import EmbeddedServers, generate_encryption_keys
 
 DEVICES = int(os.environ.get("BENCH_DEVICES", "100000"))
 BATCH = 1000
@@ -39,6 +39,7 @@ def servers() -> Iterator[None]:
         layout = DataLayout(Path(folder))
         layout.logs.mkdir(parents=True)
         write_private(layout.secret_key, secrets.token_urlsafe(48))
+        generate_encryption_keys(layout)
         embedded = EmbeddedServers(environment(), layout)
         running = []
         try:

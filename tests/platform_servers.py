@@ -29,6 +29,7 @@ from fleetd.supervisor.postgres import (
 )
 from fleetd.supervisor.processes import spawn, stop
 from fleetd.supervisor.runtime import RuntimeDirectory
+from fleetd.supervisor.servers import generate_encryption_keys
 from fleetd.supervisor.valkey import ValkeyServer
 
 SHARED_VARIABLE = "TEST_PLATFORM_DIR"
@@ -138,6 +139,7 @@ class TestPlatform:
         """Lets the product's settings find the servers, here and in child processes."""
         os.environ["FLEETD_DATA_DIR"] = str(self.layout.root)
         write_private(self.layout.secret_key, secrets.token_urlsafe(48))
+        generate_encryption_keys(self.layout)
         write_private(self.layout.redis_url, self.valkey.url)
         for short, role in (("app", roles.APP), ("owner", roles.OWNER), ("auditor", roles.AUDITOR)):
             write_private(self.layout.database_url(short), self.url(role))

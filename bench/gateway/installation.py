@@ -20,7 +20,7 @@ def installation() -> Iterator[Path]:
     from fleetd.settings.layout import DataLayout
     from fleetd.settings.registry import environment
     from fleetd.supervisor.processes import spawn, stop
-    from fleetd.supervisor.servers import EmbeddedServers, generated
+    from fleetd.supervisor.servers import EmbeddedServers, generate_encryption_keys, generated
 
     root = Path(tempfile.mkdtemp(prefix="fleetd-bench-"))
     root.chmod(0o711)
@@ -32,6 +32,7 @@ def installation() -> Iterator[Path]:
     layout = DataLayout(root)
     layout.logs.mkdir(parents=True)
     generated(layout, layout.secret_key.name)
+    generate_encryption_keys(layout)
     servers = EmbeddedServers(environment(), layout)
     running = []
     try:

@@ -155,6 +155,11 @@ class Environment:
         """An absolute path, or None where the setting is not given."""
         return self.path(name) if self.is_set(name) else None
 
+    def value_file(self, name: str) -> Path | None:
+        """The file that the `_FILE` variant names, for values that may change while we run."""
+        given = self.values.get(self.settings[name].file_name or "")
+        return Path(given).expanduser().absolute() if given else None
+
     def address(self, name: str) -> Address:
         """A listening address `host:port`; IPv6 hosts stand in brackets."""
         value = self.text(name)

@@ -58,6 +58,11 @@ class DataLayout:
         return self.secrets / "secret-key"
 
     @property
+    def encryption_keys(self) -> Path:
+        """Seal secrets in the database."""
+        return self.secrets / "encryption-keys"
+
+    @property
     def redis_url(self) -> Path:
         """Where the embedded Valkey is reached."""
         return self.run / "redis-url"

@@ -95,6 +95,14 @@ SETTINGS: tuple[Setting, ...] = (
         shown_default="generated into the data directory by `fleetd up`",
     ),
     Setting(
+        "FLEETD_ENCRYPTION_KEYS",
+        Kind.SECRET,
+        None,
+        "Seal secrets in the database: `id:base64` of 32 random bytes, several by commas or lines. "
+        "The first one seals, all open; a change of the file is noticed within a second",
+        shown_default="generated into the data directory by `fleetd up`",
+    ),
+    Setting(
         "FLEETD_CA_CERT_FILE",
         Kind.PATH,
         None,

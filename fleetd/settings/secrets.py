@@ -3,6 +3,7 @@
 from urllib.parse import unquote, urlsplit
 
 from fleetd.settings.env import Environment
+from fleetd.settings.sealing_keys import keys_weakness
 
 MIN_SECRET_BYTES = 32
 MIN_DIFFERENT_CHARACTERS = 10
@@ -41,6 +42,9 @@ def weak_secrets(environment: Environment) -> list[str]:
     key = environment.raw("FLEETD_SECRET_KEY")
     if key is not None and (reason := weakness(key)):
         found.append(f"FLEETD_SECRET_KEY {reason}")
+    sealing = environment.raw("FLEETD_ENCRYPTION_KEYS")
+    if sealing is not None and (reason := keys_weakness(sealing)):
+        found.append(f"FLEETD_ENCRYPTION_KEYS {reason}")
     for name in ("DATABASE_URL", "FLEETD_DATABASE_OWNER_URL"):
         url = environment.raw(name)
         if url is not None and (reason := database_weakness(url)):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from fleetd.settings.layout import write_private
+from fleetd.settings.sealing_keys import new_key, write_keys
 from fleetd.supervisor import roles
 from fleetd.supervisor.servers import PASSWORD_BYTES
 
@@ -33,7 +34,11 @@ def contents() -> dict[str, dict[str, str]]:
     }
     return {
         "postgres": {"superuser-password": _password(), "roles.sql": "\n".join(statements)},
-        "fleets": {"secret-key": _password(), **urls},
+        "fleets": {
+            "secret-key": _password(),
+            "encryption-keys": write_keys((new_key(),)),
+            **urls,
+        },
     }
 
 

@@ -26,7 +26,7 @@ from fleetd.supervisor.fingerprint import (
 )
 from fleetd.supervisor.logs import keep_logs_short
 from fleetd.supervisor.processes import Spec, StartError, last_lines, signal_group, spawn
-from fleetd.supervisor.servers import EmbeddedServers, generated
+from fleetd.supervisor.servers import EmbeddedServers, generate_encryption_keys, generated
 from fleetd.supervisor.service import Service
 
 LISTENERS = ("FLEETD_WEB_LISTEN", "FLEETD_GRPC_LISTEN", "FLEETD_AGENT_LISTEN")
@@ -211,6 +211,8 @@ class Platform:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.environment.is_set("FLEETD_SECRET_KEY"):
             generated(self.layout, "secret-key")
+        if not self.environment.is_set("FLEETD_ENCRYPTION_KEYS"):
+            generate_encryption_keys(self.layout)
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from fleetd.settings.env import Environment
 from fleetd.settings.layout import DataLayout, read_private, write_private
+from fleetd.settings.sealing_keys import new_key, write_keys
 from fleetd.supervisor import roles
 from fleetd.supervisor.identity import server_identity
 from fleetd.supervisor.postgres import PostgresServer, create_database
@@ -23,6 +24,12 @@ def generated(layout: DataLayout, name: str) -> str:
         known = secrets.token_urlsafe(PASSWORD_BYTES)
         write_private(path, known)
     return known
+
+
+def generate_encryption_keys(layout: DataLayout) -> None:
+    """The key that seals secrets of this installation, made on first use."""
+    if read_private(layout.encryption_keys) is None:
+        write_private(layout.encryption_keys, write_keys((new_key(),)))
 
 
 class EmbeddedServers:
