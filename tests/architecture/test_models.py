@@ -8,6 +8,11 @@ from apps.core.tenancy import OrgOwnedModel, TenantForeignKey, TenantOneToOneFie
 GLOBAL = {
     "core.InstalledGuard": "what the guards have installed",
     "accounts.User": "a person can belong to several organizations",
+    "accounts.SigningKey": "signs the access tokens of the whole installation",
+    "accounts.RefreshFamily": "a person's sign-in, before and across organizations",
+    "accounts.RefreshToken": "belongs to such a sign-in",
+    "accounts.ServiceToken": "the platform's own services, above organizations",
+    "accounts.DeviceAuthorization": "nobody is known until somebody approves it",
     "organizations.Organization": "the tenant itself",
     "organizations.SetupCode": "exists only before the first organization",
 }
