@@ -7,6 +7,7 @@ Each app's `permissions.py` calls `declare`; services call `require`. Names are
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeVar
 from uuid import UUID
 
 from apps.core.actors import Actor
@@ -54,6 +55,15 @@ class Permission:
     per_group: bool = False
 
 
+SIGNED_IN = Permission("signed_in", "be signed in", EVERYONE)
+"""For what tells the caller about itself only: every caller may."""
+
+PLATFORM = Permission("platform", "be the platform itself", frozenset())
+"""For work that nobody asks for and no role can hold: sweeps, relays, schedulers."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DECLARED = "fleetd_permission"
 _REGISTRY: dict[str, Permission] = {}
 _SOURCES: list[Callable[[UUID, UUID], Iterable[Grant]]] = []
 
@@ -67,6 +77,24 @@ def declare(
     permission = Permission(name, description, frozenset(roles), per_group)
     _REGISTRY[name] = permission
     return permission
+
+
+def needs(permission: Permission) -> Callable[[F], F]:
+    """Declares which permission a handler of a door needs: a page's, or a servicer's method.
+
+    Pages are refused to those who do not hold it anywhere; the service decides about the object.
+    """
+
+    def mark(handler: F) -> F:
+        setattr(handler, _DECLARED, permission)
+        return handler
+
+    return mark
+
+
+def permission_needed(handler: object) -> Permission | None:
+    """What `needs` declared for a handler."""
+    return getattr(handler, _DECLARED, None)
 
 
 def grantable() -> frozenset[str]:

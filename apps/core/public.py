@@ -14,17 +14,15 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from apps.core.actors import Actor
-from apps.core.authz import EVERYONE, Permission
+from apps.core.authz import SIGNED_IN as SIGNED_IN
+from apps.core.authz import Permission, needs
 from apps.core.errors import NotFound, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
-from apps.core.rpc import current_actor, needs, orm
+from apps.core.rpc import current_actor, orm
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
-
-SIGNED_IN = Permission("signed_in", "be signed in", EVERYONE)
-"""For operations that tell the caller about itself only: every caller may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What RPC servicers need: who is calling, the database from async code, and declared rights.
+"""What RPC servicers need: who is calling, and the database from async code.
 
 The RPC layer of the project sets the caller before a servicer runs. Servicers are plain classes
 with async methods `(request, ctx)`; they raise `FleetdError` and never touch a protocol.
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -18,13 +18,11 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from apps.core.actors import Actor, Call
-from apps.core.authz import Permission
 from apps.core.errors import Unauthenticated
 from apps.core.tenancy import tenant
 
 P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 # What is raised where PostgreSQL cannot be reached or gives up; trying again later may help.
 DATABASE_AWAY = (
@@ -34,7 +32,6 @@ DATABASE_AWAY = (
     psycopg.InterfaceError,
 )
 MAX_THREADS = 8
-_PERMISSION = "fleetd_permission"
 
 
 @dataclass(slots=True)
@@ -60,21 +57,6 @@ def current_actor() -> Actor:
 def current_call() -> Call:
     """Door, address and request id of the RPC under way."""
     return CALLER.get().call
-
-
-def needs(permission: Permission) -> Callable[[F], F]:
-    """Declares which permission a servicer's method needs. The service is what enforces it."""
-
-    def declare(method: F) -> F:
-        setattr(method, _PERMISSION, permission)
-        return method
-
-    return declare
-
-
-def permission_needed(method: Callable[..., Any]) -> Permission | None:
-    """What `needs` declared for a method."""
-    return getattr(method, _PERMISSION, None)
 
 
 async def orm(

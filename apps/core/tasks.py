@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.core.actors import Actor, system_actor
+from apps.core.authz import Permission, needs
 from apps.core.tenancy import tenant
 from apps.core.transactions import after_commit
 
@@ -37,8 +38,13 @@ class Sweep:
 _SWEEPS: dict[str, Sweep] = {}
 
 
-def org_task(name: str, *, every_seconds: int | None = None) -> Callable[..., Any]:
+def org_task(
+    name: str, *, permission: Permission | None = None, every_seconds: int | None = None
+) -> Callable[..., Any]:
     """Declares a task `name` whose function gets the system actor, then its own arguments.
+
+    `permission` says whose work it is: `PLATFORM` where nobody asks for it. A task without one
+    fails the test of declarations.
 
     The function runs inside `tenant(organization)`, one transaction. It must be idempotent: a task
     whose worker dies runs again. Arguments are strings and numbers only.
@@ -52,6 +58,8 @@ def org_task(name: str, *, every_seconds: int | None = None) -> Callable[..., An
             with tenant(actor.organization_id):
                 function(actor, **arguments)
 
+        if permission is not None:
+            needs(permission)(run)
         if every_seconds is not None:
             _SWEEPS[name] = Sweep(name, every_seconds)
         return shared_task(

@@ -27,6 +27,7 @@ from django.template.response import SimpleTemplateResponse
 from django.views import View
 
 from apps.core.actors import Actor
+from apps.core.authz import SIGNED_IN, permission_needed, require_somewhere
 from apps.core.errors import (
     STATUS,
     FleetdError,
@@ -66,7 +67,8 @@ class OrgView(View):
 
     Works inside `tenant(actor.organization_id)`, templates included, so that nothing is read
     outside of it; a failure rolls everything back and becomes the designed page, or a toast for
-    htmx. Handlers get an `OrgRequest`.
+    htmx. Handlers get an `OrgRequest`, and declare with `needs` the permission that their service
+    requires: who holds it nowhere is refused here.
     """
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -77,6 +79,7 @@ class OrgView(View):
         try:
             asked.actor = asked.find_actor()
             with tenant(asked.actor.organization_id):
+                self._require_declared(asked)
                 response = _rendered(super().dispatch(request, *args, **kwargs))
         except Exception as error:
             failure = _failure_of(error)
@@ -86,6 +89,12 @@ class OrgView(View):
                 asked.refusal = failure  # the audit trail hears of it
             return error_response(asked, failure)
         return _with_etag(asked, response)
+
+    def _require_declared(self, request: OrgRequest) -> None:
+        handler = getattr(self, (request.method or "").lower(), None)
+        permission = permission_needed(handler)
+        if permission is not None and permission is not SIGNED_IN:
+            require_somewhere(request.actor, permission)
 
 
 def error_response(request: HttpRequest, error: FleetdError) -> HttpResponse:

@@ -1,6 +1,7 @@
 """The relay as a task."""
 
 from apps.core.actors import Actor
+from apps.core.authz import PLATFORM
 from apps.core.realtime import send_hint
 from apps.core.tasks import org_task, wake
 from apps.core.transactions import after_commit
@@ -9,7 +10,7 @@ from apps.events.services.relay import BATCH, purge_outbox, relay_outbox
 from apps.events.types import Event
 
 
-@org_task(RELAY_TASK, every_seconds=10)
+@org_task(RELAY_TASK, permission=PLATFORM, every_seconds=10)
 def relay(actor: Actor) -> None:
     """Delivers waiting events, then sends one hint per topic that they touch."""
     events = relay_outbox(actor)
@@ -18,7 +19,7 @@ def relay(actor: Actor) -> None:
     after_commit(lambda: _send_hints(actor, events))
 
 
-@org_task("events.purge_outbox", every_seconds=3600)
+@org_task("events.purge_outbox", permission=PLATFORM, every_seconds=3600)
 def purge(actor: Actor) -> None:
     """Deletes events that nobody will ask for any more."""
     purge_outbox(actor)

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from apps.core.actors import Actor
+from apps.core.authz import PLATFORM
 from apps.core.tasks import org_task
 from apps.updates.selectors import list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
@@ -10,13 +11,13 @@ from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.scheduling import advance_rollout, expire_deployments
 
 
-@org_task(ADVANCE_TASK)
+@org_task(ADVANCE_TASK, permission=PLATFORM)
 def advance(actor: Actor, rollout_id: str) -> None:
     """Judges one rollout's gate, woken by whatever moved its devices."""
     advance_rollout(actor, UUID(rollout_id))
 
 
-@org_task("updates.expire_deployments", every_seconds=5)
+@org_task("updates.expire_deployments", permission=PLATFORM, every_seconds=5)
 def expire(actor: Actor) -> None:
     """Gives up on devices past their deadline.
 
@@ -25,14 +26,14 @@ def expire(actor: Actor) -> None:
     expire_deployments(actor)
 
 
-@org_task("updates.sweep_rollouts", every_seconds=5)
+@org_task("updates.sweep_rollouts", permission=PLATFORM, every_seconds=5)
 def sweep(actor: Actor) -> None:
     """Finds what no wake-up told."""
     for rollout_id in list_live_rollout_ids(actor):
         advance_rollout(actor, rollout_id)
 
 
-@org_task("updates.remove_abandoned_uploads", every_seconds=3600)
+@org_task("updates.remove_abandoned_uploads", permission=PLATFORM, every_seconds=3600)
 def clean_incoming(actor: Actor) -> None:
     """Removes what uploads left behind whose process died."""
     remove_abandoned_uploads(actor)

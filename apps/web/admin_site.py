@@ -21,6 +21,7 @@ from apps.audit.models import AuditEntry
 from apps.audit.permissions import VIEW_ENTRIES
 from apps.audit.selectors import list_entries
 from apps.core.actors import Actor
+from apps.core.authz import SIGNED_IN, needs
 from apps.core.errors import PermissionDenied
 from apps.core.org_admin.checks import check_admin
 from apps.core.org_admin.scoping import actor_of
@@ -63,6 +64,7 @@ class AdminDoor(OrgView):
     site: "FleetdAdminSite"
     page: Callable[..., HttpResponse]
 
+    @needs(SIGNED_IN)
     def get(self, request: OrgRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Answers, if the person may use the admin and the address can be read."""
         if not self.site.has_permission(request):

@@ -11,7 +11,7 @@ from connectrpc.server import ConnectASGIApplication
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from apps.core.actors import Source
-from apps.core.rpc import permission_needed
+from apps.core.authz import permission_needed
 from fleetd.pb.internal.agent.v1 import agent_connect, agent_pb2
 from fleetd.pb.internal.health.v1 import health_pb2
 from fleetd.pb.public.v1 import (

@@ -9,9 +9,11 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.accounts.permissions import CREATE_API_KEY, REVOKE_API_KEY, VIEW_API_KEYS
 from apps.accounts.selectors import list_api_keys
 from apps.accounts.services.api_keys import NewApiKey, create_api_key, revoke_api_key
 from apps.core import clock
+from apps.core.authz import needs
 from apps.core.errors import FleetdError, invalid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
@@ -28,10 +30,12 @@ DEFAULT_DAYS = 90
 class ApiKeyList(OrgView):
     """The caller's keys, newest first, and the form that makes one."""
 
+    @needs(VIEW_API_KEYS)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page."""
         return _page(request)
 
+    @needs(CREATE_API_KEY)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Makes a key and shows its secret, this once."""
         try:
@@ -46,6 +50,7 @@ class ApiKeyList(OrgView):
 class ApiKeyRevoke(OrgView):
     """Ends a key."""
 
+    @needs(REVOKE_API_KEY)
     def post(self, request: OrgRequest, api_key_id: UUID) -> HttpResponse:
         """Revokes."""
         done = _("The key is revoked. Programs that use it are refused from now on.")

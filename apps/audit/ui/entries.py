@@ -5,7 +5,9 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from apps.audit.permissions import VIEW_ENTRIES
 from apps.audit.selectors import get_entry, list_entries
+from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 
@@ -15,6 +17,7 @@ FILTERS = ("action", "object_id")
 class EntryList(OrgView):
     """All entries, newest first, narrowed by action or object."""
 
+    @needs(VIEW_ENTRIES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page, or its list alone."""
         filters = {n: request.GET.get(n, "").strip().replace("\x00", "") for n in FILTERS}
@@ -33,6 +36,7 @@ class EntryList(OrgView):
 class EntryDetail(OrgView):
     """One entry with everything that its hash covers."""
 
+    @needs(VIEW_ENTRIES)
     def get(self, request: OrgRequest, entry_id: UUID) -> HttpResponse:
         """The page."""
         entry = get_entry(request.actor, entry_id)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from apps.core import clock
 from apps.core.actors import Actor
-from apps.core.authz import require
+from apps.core.authz import needs, require
 from apps.core.ids import parse_uuid
 from apps.core.public import id_of, timestamp
-from apps.core.rpc import current_actor, needs, orm
+from apps.core.rpc import current_actor, orm
 from apps.core.streams import follow
 from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.public import device_messages

@@ -8,10 +8,19 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core.authz import needs
 from apps.core.errors import invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
+from apps.devices.permissions import (
+    APPROVE_DEVICE,
+    DECOMMISSION_DEVICE,
+    QUARANTINE_DEVICE,
+    RELEASE_DEVICE,
+    UPDATE_DEVICE,
+    VIEW_DEVICES,
+)
 from apps.devices.selectors import get_device, list_device_groups, list_devices
 from apps.devices.services.devices import (
     approve_device,
@@ -43,6 +52,7 @@ CHOICES = {
 class DeviceList(OrgView):
     """All devices, narrowed by the filters in the address."""
 
+    @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page, or its list alone."""
         filters = {name: request.GET.get(name, "").strip() for name in FILTERS}
@@ -80,6 +90,7 @@ class DeviceButton(OrgView):
 class DeviceUpdate(DeviceButton):
     """Name and tags."""
 
+    @needs(UPDATE_DEVICE)
     def post(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
         """Sets both; the tags are those in the field, whatever they were."""
         present = get_device(request.actor, device_id).tags
@@ -101,6 +112,7 @@ class DeviceUpdate(DeviceButton):
 class DeviceApprove(DeviceButton):
     """Lets a waiting device in."""
 
+    @needs(APPROVE_DEVICE)
     def post(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
         """Approves."""
         done = _("Approved. The device gets its certificate when it asks next.")
@@ -111,6 +123,7 @@ class DeviceApprove(DeviceButton):
 class DeviceQuarantine(DeviceButton):
     """Keeps work from a device."""
 
+    @needs(QUARANTINE_DEVICE)
     def post(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
         """Quarantines, with a reason."""
         reason = request.POST.get("reason", "")
@@ -125,6 +138,7 @@ class DeviceQuarantine(DeviceButton):
 class DeviceRelease(DeviceButton):
     """Ends a quarantine."""
 
+    @needs(RELEASE_DEVICE)
     def post(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
         """Releases."""
         done = _("The device is active again.")
@@ -135,6 +149,7 @@ class DeviceRelease(DeviceButton):
 class DeviceDecommission(DeviceButton):
     """Takes a device out for good."""
 
+    @needs(DECOMMISSION_DEVICE)
     def post(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
         """Decommissions, once the device's name was typed."""
         device = get_device(request.actor, device_id)

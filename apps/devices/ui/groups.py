@@ -8,9 +8,18 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
+from apps.core.authz import needs
 from apps.core.ids import parse_uuid
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
+from apps.devices.permissions import (
+    ADD_DEVICES_TO_GROUP,
+    CREATE_DEVICE_GROUP,
+    DELETE_DEVICE_GROUP,
+    REMOVE_DEVICES_FROM_GROUP,
+    VIEW_DEVICE_GROUPS,
+    VIEW_DEVICES,
+)
 from apps.devices.selectors import (
     count_group_devices,
     get_device_group,
@@ -31,6 +40,7 @@ CANDIDATES = 50
 class GroupList(OrgView):
     """All groups."""
 
+    @needs(VIEW_DEVICE_GROUPS)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page."""
         asked = PageRequest.of(None, request.GET.get("page_token"))
@@ -40,6 +50,7 @@ class GroupList(OrgView):
         context = {"actor": request.actor, "page": page, "rows": rows}
         return render(request, "devices/groups.html", context)
 
+    @needs(CREATE_DEVICE_GROUP)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Makes a group."""
         name, tag = request.POST.get("name", ""), request.POST.get("tag", "").strip()
@@ -50,6 +61,7 @@ class GroupList(OrgView):
 class GroupDetail(OrgView):
     """One group and its devices."""
 
+    @needs(VIEW_DEVICE_GROUPS)
     def get(self, request: OrgRequest, group_id: UUID) -> HttpResponse:
         """The page, or its list alone."""
         group = get_device_group(request.actor, group_id)
@@ -66,6 +78,7 @@ class GroupDetail(OrgView):
 class GroupCandidates(OrgView):
     """Devices to choose from, as the search in the dialog narrows them."""
 
+    @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest, group_id: UUID) -> HttpResponse:
         """The choices alone."""
         get_device_group(request.actor, group_id)
@@ -76,6 +89,7 @@ class GroupCandidates(OrgView):
 class GroupDelete(OrgView):
     """Deletes a group."""
 
+    @needs(DELETE_DEVICE_GROUP)
     def post(self, request: OrgRequest, group_id: UUID) -> HttpResponse:
         """Deletes it; its devices stay."""
         delete_device_group(request.actor, group_id)
@@ -86,6 +100,7 @@ class GroupDelete(OrgView):
 class GroupAdd(OrgView):
     """Puts devices into a group."""
 
+    @needs(ADD_DEVICES_TO_GROUP)
     def post(self, request: OrgRequest, group_id: UUID) -> HttpResponse:
         """Adds the chosen devices."""
         chosen = _device_ids(request)
@@ -96,6 +111,7 @@ class GroupAdd(OrgView):
 class GroupRemove(OrgView):
     """Takes devices out of a group."""
 
+    @needs(REMOVE_DEVICES_FROM_GROUP)
     def post(self, request: OrgRequest, group_id: UUID) -> HttpResponse:
         """Removes the chosen devices."""
         chosen = _device_ids(request)

@@ -9,8 +9,10 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from apps.core import clock
+from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
+from apps.enrollment.permissions import REVOKE_ENROLLMENT_TOKEN, VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import list_enrollment_tokens
 from apps.enrollment.services.tokens import revoke_enrollment_token
 
@@ -18,6 +20,7 @@ from apps.enrollment.services.tokens import revoke_enrollment_token
 class TokenList(OrgView):
     """All tokens, newest first."""
 
+    @needs(VIEW_ENROLLMENT_TOKENS)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page."""
         asked = PageRequest.of(None, request.GET.get("page_token"))
@@ -33,6 +36,7 @@ class TokenList(OrgView):
 class TokenRevoke(OrgView):
     """Ends a token."""
 
+    @needs(REVOKE_ENROLLMENT_TOKEN)
     def post(self, request: OrgRequest, token_id: UUID) -> HttpResponse:
         """Revokes."""
         done = _("The token is revoked. Devices that joined with it stay.")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from apps.core.actors import Actor
+from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.public import id_of
-from apps.core.rpc import current_actor, needs, orm
+from apps.core.rpc import current_actor, orm
 from apps.core.streams import follow
 from apps.organizations.selectors import refreshed
 from apps.updates.messages import event_message, rollout_message

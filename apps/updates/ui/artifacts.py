@@ -11,9 +11,11 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from apps.core.authz import needs
 from apps.core.errors import FleetdError
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
+from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT, VIEW_ARTIFACTS
 from apps.updates.selectors import list_artifacts
 from apps.updates.services.artifacts import delete_artifact, store_artifact
 
@@ -21,6 +23,7 @@ from apps.updates.services.artifacts import delete_artifact, store_artifact
 class ArtifactList(OrgView):
     """All artifacts, newest first."""
 
+    @needs(VIEW_ARTIFACTS)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page."""
         page = list_artifacts(request.actor, PageRequest.of(None, request.GET.get("page_token")))
@@ -30,6 +33,7 @@ class ArtifactList(OrgView):
 class ArtifactDelete(OrgView):
     """Removes an artifact that no release uses."""
 
+    @needs(DELETE_ARTIFACT)
     def post(self, request: OrgRequest, artifact_id: UUID) -> HttpResponse:
         """Deletes it, or says what uses it."""
 
@@ -52,10 +56,12 @@ class ArtifactUpload(OrgView):
             return super().dispatch(request, *args, **kwargs)
         return csrf_protect(super().dispatch)(request, *args, **kwargs)
 
+    @needs(STORE_ARTIFACT)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The form."""
         return self._form(request, [])
 
+    @needs(STORE_ARTIFACT)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Stores the file; its checksum must be the one that the browser computed, if it did."""
         file = request.FILES.get("file")

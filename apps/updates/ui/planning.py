@@ -9,12 +9,15 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core.authz import needs
 from apps.core.errors import FleetdError, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines, go
+from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import list_device_groups
 from apps.updates.domain.plan import BadPlan, checked_percents, phase_sizes
+from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors import count_target_devices, list_releases
 from apps.updates.services.rollouts import create_rollout
 from apps.updates.types import Target
@@ -58,6 +61,7 @@ TIMEOUTS = [
 class RolloutNew(OrgView):
     """The form."""
 
+    @needs(CREATE_ROLLOUT)
     def get(self, request: OrgRequest) -> HttpResponse:
         """Empty, or for the release or device in the address."""
         values = {
@@ -68,6 +72,7 @@ class RolloutNew(OrgView):
         }
         return _form(request, values, [])
 
+    @needs(CREATE_ROLLOUT)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Makes the draft, or shows the form again with what is wrong."""
         data = request.POST
@@ -89,6 +94,7 @@ class RolloutNew(OrgView):
 class RolloutPreview(OrgView):
     """How many devices the form means, and how the phases would cut them."""
 
+    @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The summary beside the form; a mistake in the form is said there."""
         try:

@@ -10,10 +10,12 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core.authz import needs
 from apps.core.errors import FleetdError, invalid
 from apps.core.ids import parse_uuid, uuid7
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines, go
+from apps.updates.permissions import CREATE_RELEASE, VIEW_ARTIFACTS, VIEW_RELEASES
 from apps.updates.selectors import get_release, list_artifacts, list_releases
 from apps.updates.services.releases import create_release
 from apps.updates.types import HOOK_NAMES, NewComponent
@@ -31,6 +33,7 @@ FIRST = {"kind": "binary", "mode": "755", "verify_timeout": "60", "name": "app"}
 class ReleaseList(OrgView):
     """All releases, newest first."""
 
+    @needs(VIEW_RELEASES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page."""
         page = list_releases(request.actor, PageRequest.of(None, request.GET.get("page_token")))
@@ -40,6 +43,7 @@ class ReleaseList(OrgView):
 class ReleaseDetail(OrgView):
     """One release and its components."""
 
+    @needs(VIEW_RELEASES)
     def get(self, request: OrgRequest, release_id: UUID) -> HttpResponse:
         """The page."""
         release = get_release(request.actor, release_id)
@@ -54,11 +58,13 @@ class ReleaseDetail(OrgView):
 class ReleaseNew(OrgView):
     """The form that makes a release."""
 
+    @needs(CREATE_RELEASE)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The form with one component, of the artifact in the address if there is one."""
         row = {**FIRST, "key": "1", "artifact": request.GET.get("artifact", "")}
         return _form(request, {}, [row], [])
 
+    @needs(CREATE_RELEASE)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Makes the release, or shows the form again with what is wrong."""
         rows = [_row(request.POST, key) for key in request.POST.getlist("component")[:32]]
@@ -75,6 +81,7 @@ class ReleaseNew(OrgView):
 class ComponentRow(OrgView):
     """One more component for the form."""
 
+    @needs(VIEW_ARTIFACTS)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The fields of one component."""
         row = {**FIRST, "key": uuid7().hex[-8:], "name": ""}

@@ -10,10 +10,20 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.domain.states import RolloutState, can_rollout_become
 from apps.updates.domain.verdict import summary
+from apps.updates.permissions import (
+    APPROVE_ROLLOUT,
+    CANCEL_ROLLOUT,
+    PAUSE_ROLLOUT,
+    RESUME_ROLLOUT,
+    START_ROLLOUT,
+    SUBMIT_ROLLOUT,
+    VIEW_ROLLOUTS,
+)
 from apps.updates.selectors import (
     count_failure_reasons,
     get_rollout,
@@ -78,6 +88,7 @@ EVENT_LOOKS = {
 class RolloutList(OrgView):
     """All rollouts, newest first, or those in one state."""
 
+    @needs(VIEW_ROLLOUTS)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page, or its list alone."""
         state = request.GET.get("state", "")
@@ -95,6 +106,7 @@ class RolloutList(OrgView):
 class RolloutDetail(OrgView):
     """One rollout: verdict, phases, reasons, devices, log."""
 
+    @needs(VIEW_ROLLOUTS)
     def get(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """The page, or its live part alone."""
         context = _detail(request, rollout_id)
@@ -105,6 +117,7 @@ class RolloutDetail(OrgView):
 class RolloutSubmit(OrgView):
     """Hands a draft to those who may approve it."""
 
+    @needs(SUBMIT_ROLLOUT)
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Submits."""
         done = _("The plan waits for approval.")
@@ -115,6 +128,7 @@ class RolloutSubmit(OrgView):
 class RolloutApprove(OrgView):
     """Approves exactly the plan that the page showed."""
 
+    @needs(APPROVE_ROLLOUT)
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Approves."""
         shown = request.POST.get("plan_hash", "")
@@ -129,6 +143,7 @@ class RolloutApprove(OrgView):
 class RolloutStart(OrgView):
     """Fixes the targets and opens the first phase."""
 
+    @needs(START_ROLLOUT)
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Starts."""
         done = _("Started.")
@@ -139,6 +154,7 @@ class RolloutStart(OrgView):
 class RolloutPause(OrgView):
     """Stops offering."""
 
+    @needs(PAUSE_ROLLOUT)
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Pauses."""
         done = _("Paused. Devices that are at it finish.")
@@ -149,6 +165,7 @@ class RolloutPause(OrgView):
 class RolloutResume(OrgView):
     """Offers again."""
 
+    @needs(RESUME_ROLLOUT)
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Resumes."""
         done = _("It continues where it stopped.")
@@ -159,6 +176,7 @@ class RolloutResume(OrgView):
 class RolloutCancel(OrgView):
     """Ends a rollout for good."""
 
+    @needs(CANCEL_ROLLOUT)
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Cancels."""
         done = _("Cancelled. Devices that are installing finish.")

@@ -13,13 +13,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from apps.core.authz import require
+from apps.core.authz import needs, require
 from apps.core.errors import FleetdError, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines
 from apps.devices.selectors import list_device_groups
-from apps.enrollment.permissions import CREATE_ENROLLMENT_TOKEN
+from apps.enrollment.permissions import CREATE_ENROLLMENT_TOKEN, VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import EnrollmentProgress, get_enrollment_progress
 from apps.enrollment.services.tokens import NewEnrollmentToken, create_enrollment_token
 
@@ -48,11 +48,13 @@ REFUSALS = {
 class AddDevice(OrgView):
     """One device by a command, or many by a token."""
 
+    @needs(CREATE_ENROLLMENT_TOKEN)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The choice between both."""
         require(request.actor, CREATE_ENROLLMENT_TOKEN)
         return _form(request, {"lifetime_hours": 168}, [])
 
+    @needs(CREATE_ENROLLMENT_TOKEN)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Makes the token and shows its secret, this once."""
         try:
@@ -69,6 +71,7 @@ class AddDevice(OrgView):
 class Waiting(OrgView):
     """What has come of a token so far."""
 
+    @needs(VIEW_ENROLLMENT_TOKENS)
     def get(self, request: OrgRequest, token_id: UUID) -> HttpResponse:
         """The page, or its live part alone."""
         context = _waiting(request, token_id)

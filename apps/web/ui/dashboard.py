@@ -8,8 +8,10 @@ from django.shortcuts import render
 
 from apps.audit.selectors import list_entries
 from apps.core.actors import Actor
+from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
+from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import count_devices, count_installed_versions
 from apps.updates.selectors import list_rollouts
 
@@ -24,6 +26,7 @@ ENTRIES = 10
 class Dashboard(OrgView):
     """The page behind the logo."""
 
+    @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page, or its live part alone."""
         context = _context(request.actor)

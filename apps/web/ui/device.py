@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from apps.audit.selectors import list_entries
 from apps.core import clock
 from apps.core.actors import Actor
+from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.devices.domain.connectivity import (
@@ -21,6 +22,7 @@ from apps.devices.domain.connectivity import (
     connectivity_of,
     explain,
 )
+from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import get_device, get_device_group, group_ids_of
 from apps.devices.types import DeviceOffline, DeviceOnline
 from apps.enrollment.selectors import list_certificates
@@ -67,6 +69,7 @@ class Moment:
 class DevicePage(OrgView):
     """The device's page."""
 
+    @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest, device_id: UUID) -> HttpResponse:
         """The page, or its live part alone."""
         context = _context(request.actor, device_id)

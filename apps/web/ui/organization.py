@@ -3,6 +3,7 @@
 from django.http import HttpResponse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from apps.core.authz import SIGNED_IN, needs
 from apps.core.errors import NotFound
 from apps.core.web import ORGANIZATION_KEY, OrgRequest, OrgView, go
 from apps.organizations.selectors import list_memberships_of
@@ -11,6 +12,7 @@ from apps.organizations.selectors import list_memberships_of
 class Switch(OrgView):
     """Moves the session to another of the person's organizations."""
 
+    @needs(SIGNED_IN)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Only to one that the person belongs to; any other is not found."""
         wanted = request.POST.get("organization", "")
