@@ -61,12 +61,14 @@ class FleetdError(Exception):
     """Base of all failures that a caller may see.
 
     `message` is safe to show. `data` holds the values in it, for machines. `retry_after_seconds`
-    is set where waiting helps.
+    is set where waiting helps. `page` names the page where a person can do something about it:
+    browsers are led there.
     """
 
     kind: ClassVar[Kind]
     code: ClassVar[str]
     default_message: ClassVar[str]
+    page: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -101,6 +103,14 @@ class Unauthenticated(FleetdError):
 class PermissionDenied(FleetdError):
     kind, code = Kind.DENIED, "permission_denied"
     default_message = "You may not do this."
+
+
+class RecentSignInRequired(FleetdError):
+    """The act is dangerous enough to ask once more who is at the keyboard."""
+
+    kind, code = Kind.DENIED, "recent_sign_in_required"
+    default_message = "Confirm that it is you, then do it again."
+    page = "account_reauthenticate"
 
 
 class NotFound(FleetdError):

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from django.conf import settings
@@ -24,6 +25,7 @@ from django.http import (
 from django.shortcuts import resolve_url
 from django.template.loader import select_template
 from django.template.response import SimpleTemplateResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
 from apps.core.actors import Actor
@@ -35,6 +37,7 @@ from apps.core.errors import (
     Kind,
     NotFound,
     PermissionDenied,
+    RecentSignInRequired,
     Unauthenticated,
     Unavailable,
 )
@@ -45,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 LIVE_MARK = "fleetd-live"
 ORGANIZATION_KEY = "organization_id"
+AUTHENTICATION_RECORDS = "account_authentication_methods"  # allauth's, of the session
 
 T = TypeVar("T")
 
@@ -101,6 +105,8 @@ def error_response(request: HttpRequest, error: FleetdError) -> HttpResponse:
     """A failure as the client wants it: problem document, toast for htmx, or page."""
     if is_api(request):
         return problem_response(request, problem_of(error))
+    if error.page:
+        return _led_to_page(request, error)
     if _wants_fragment(request):
         response = HttpResponse(status=_http_status(error))
         return toast(response, _sentence(request, error), "bad")
@@ -189,6 +195,47 @@ def _sign_in_response(request: OrgRequest) -> HttpResponse:
         return error_response(request, Unauthenticated("Your session has ended. Sign in again."))
     query = urlencode({"next": request.get_full_path()})
     return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
+
+
+def require_recent_sign_in(request: HttpRequest) -> None:
+    """Raises `RecentSignInRequired` unless the person proved who they are a few minutes ago.
+
+    For handlers of dangerous acts, before they do anything. The browser is led to the question and
+    back; a form has to be sent again, because what it held is not kept meanwhile.
+    """
+    records = request.session.get(AUTHENTICATION_RECORDS)
+    moments = [r.get("at", 0) for r in records or [] if isinstance(r, dict)]
+    if time.time() - max(moments, default=0) >= settings.ACCOUNT_REAUTHENTICATION_TIMEOUT:
+        raise RecentSignInRequired
+
+
+def is_local_path(url: str) -> bool:
+    """Whether a redirect to `url` stays on this site: a path, and nothing a browser reads as more.
+
+    Browsers drop tabs and line ends and take a backslash for a slash.
+    """
+    if not url.startswith("/") or "\\" in url or any(ord(c) <= 32 or ord(c) == 127 for c in url):
+        return False
+    return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+
+
+def _led_to_page(request: HttpRequest, error: FleetdError) -> HttpResponse:
+    """Where the person can do something about the failure; parts of pages stay as they are."""
+    if request.headers.get("X-Requested-With") == LIVE_MARK:
+        return HttpResponse(status=_http_status(error))
+    back = request.get_full_path() if request.method in ("GET", "HEAD") else _page_before(request)
+    if getattr(request, "htmx", False):
+        back = _page_before(request)
+    if request.method not in ("GET", "HEAD"):
+        messages.warning(request, error.message)
+    return go(request, f"{resolve_url(error.page)}?{urlencode({'next': back})}")
+
+
+def _page_before(request: HttpRequest) -> str:
+    """The page of ours that a form was sent from, else the dashboard."""
+    parts = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    return path if parts.netloc == request.get_host() and is_local_path(path) else "/"
 
 
 def _wants_fragment(request: HttpRequest) -> bool:
