@@ -5,7 +5,7 @@ Each app's `permissions.py` calls `declare`; services call `require`. Names are
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -103,7 +103,7 @@ def grantable() -> frozenset[str]:
 
 
 def grant_source(source: Callable[[UUID, UUID], Iterable[Grant]]) -> None:
-    """Registers where rights in device groups come from.
+    """Registers where rights beside the role in the organization come from.
 
     `source(organization_id, user_id)` is called inside the organization whenever a person's
     rights are looked up. Registering it again changes nothing.
@@ -112,14 +112,15 @@ def grant_source(source: Callable[[UUID, UUID], Iterable[Grant]]) -> None:
         _SOURCES.append(source)
 
 
-def narrower_grants(organization_id: UUID, user_id: UUID) -> tuple[Grant, ...]:
-    """What a person holds in teams and device groups only, cut to what can be held there."""
+def held_grants(organization_id: UUID, user_id: UUID) -> tuple[Grant, ...]:
+    """What a person holds beside the role in the organization.
+
+    In teams and device groups it is cut to what can be held there.
+    """
     per_group = frozenset(p.name for p in _REGISTRY.values() if p.per_group and p.roles)
     found = (grant for source in _SOURCES for grant in source(organization_id, user_id))
-    cut = ((grant, grant.permissions & per_group) for grant in found)
-    return tuple(
-        Grant(names, grant.because, grant.team_id, grant.group_id) for grant, names in cut if names
-    )
+    cut = ((g, g.permissions & (grantable() if g.is_everywhere else per_group)) for g in found)
+    return tuple(replace(grant, permissions=names) for grant, names in cut if names)
 
 
 def declared() -> dict[str, Permission]:

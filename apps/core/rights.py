@@ -23,6 +23,11 @@ class Grant:
     team_id: UUID | None = None
     group_id: UUID | None = None
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it holds in the whole organization."""
+        return self.team_id is None and self.group_id is None
+
     def reaches(self, place: "Place") -> bool:
         """Whether it holds for an object at `place`."""
         if self.team_id is not None:

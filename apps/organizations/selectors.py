@@ -8,9 +8,10 @@ from apps.accounts.errors import InvalidApiKey
 from apps.accounts.models import User
 from apps.accounts.selectors import find_live_api_key, find_usable_api_key
 from apps.core.actors import Actor, ActorKind, Call
-from apps.core.authz import narrower_grants, require
+from apps.core.authz import held_grants, require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
+from apps.core.rights import Grant
 from apps.core.tenancy import credential, person, tenant
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.models import Membership, Organization
@@ -82,12 +83,8 @@ def refreshed(actor: Actor) -> Actor:
     membership = find_membership(actor.organization_id, actor.user_id)
     if membership is None or not membership.user.is_active:
         raise NoOrganization
-    now = replace(
-        actor,
-        role=membership.role,
-        permissions=membership.role_permissions,
-        grants=narrower_grants(actor.organization_id, actor.user_id),
-    )
+    permissions, grants = _rights(membership)
+    now = replace(actor, role=membership.role, permissions=permissions, grants=grants)
     if actor.kind is not ActorKind.API_KEY:
         return now
     key = find_usable_api_key(actor.organization_id, actor.id)
@@ -105,6 +102,16 @@ def find_membership(organization_id: UUID, user_id: UUID) -> Membership | None:
         .first()
     )
     return found
+
+
+def grants_of(membership: Membership) -> tuple[Grant, ...]:
+    """Everything that a member holds, with its reasons; the role in the organization comes first.
+
+    Works inside the organization.
+    """
+    because = f"role {membership.role_name} in the organization"
+    held = held_grants(membership.organization_id, membership.user_id)
+    return (Grant(membership.role_permissions, because), *held)
 
 
 def list_organizations(actor: Actor) -> list[Organization]:
@@ -131,10 +138,18 @@ def list_members(actor: Actor, page: PageRequest) -> Page[Membership]:
     return paginate(rows, page, order_by=["id"])
 
 
+def _rights(membership: Membership) -> tuple[frozenset[str], tuple[Grant, ...]]:
+    """What a member may do everywhere, and what in some device groups only."""
+    held = grants_of(membership)
+    everywhere = (name for grant in held if grant.is_everywhere for name in grant.permissions)
+    return frozenset(everywhere), tuple(grant for grant in held if not grant.is_everywhere)
+
+
 def _actor(
     membership: Membership, call: Call, kind: ActorKind, actor_id: UUID, label: str
 ) -> Actor:
     """The actor with the rights of now; works inside the organization."""
+    permissions, grants = _rights(membership)
     return Actor(
         kind=kind,
         organization_id=membership.organization_id,
@@ -143,6 +158,6 @@ def _actor(
         id=actor_id,
         user_id=membership.user_id,
         role=membership.role,
-        permissions=membership.role_permissions,
-        grants=narrower_grants(membership.organization_id, membership.user_id),
+        permissions=permissions,
+        grants=grants,
     )
