@@ -68,6 +68,9 @@ except KeysUnreadable as error:
 CA_DIR = LAYOUT.ca
 CA_CERT_FILE = env.find_path("FLEETD_CA_CERT_FILE") or CA_DIR / "ca.crt"
 CA_KEY_FILE = env.find_path("FLEETD_CA_KEY_FILE") or CA_DIR / "ca.key"
+AUDIT_KEY_FILE = env.find_path("FLEETD_AUDIT_KEY_FILE") or LAYOUT.secrets / "audit-signing.key"
+AUDIT_KEY_IS_GIVEN = env.is_set("FLEETD_AUDIT_KEY_FILE")
+AUDIT_EXPORT_DIR = env.find_path("FLEETD_AUDIT_EXPORT_DIR") or DATA_DIR / "audit-checkpoints"
 DEVICE_CERTIFICATE_DAYS = env.integer("FLEETD_DEVICE_CERTIFICATE_DAYS")
 TLS_CERT_FILE = env.find_path("FLEETD_TLS_CERT_FILE")
 TLS_KEY_FILE = env.find_path("FLEETD_TLS_KEY_FILE")
@@ -165,6 +168,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "guardian",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -221,6 +225,11 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+# Object grants: its tables' form only. Rights are decided by apps.core.rights, so its backend, its
+# anonymous user and its methods on people stay out.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+GUARDIAN_MONKEY_PATCH_GROUP = False
 _VALIDATION = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
@@ -248,7 +257,10 @@ CSRF_COOKIE_SECURE = IS_HTTPS
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 SECURE_SSL_REDIRECT = False
-SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the proxy in front terminates TLS and redirects
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # the proxy in front terminates TLS and redirects
+    "guardian.W001",  # its backend would be a second way to decide
+]
 if IS_HTTPS and TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"

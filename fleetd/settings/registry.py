@@ -117,6 +117,20 @@ SETTINGS: tuple[Setting, ...] = (
         shown_default="generated into the data directory",
     ),
     Setting(
+        "FLEETD_AUDIT_KEY_FILE",
+        Kind.PATH,
+        None,
+        "Ed25519 private key that signs checkpoints of the audit trail (PEM)",
+        shown_default="generated into the data directory",
+    ),
+    Setting(
+        "FLEETD_AUDIT_EXPORT_DIR",
+        Kind.PATH,
+        None,
+        "Second place of the audit trail's signed checkpoints: a directory, best on another machine",
+        shown_default="$FLEETD_DATA_DIR/audit-checkpoints",
+    ),
+    Setting(
         "FLEETD_DEVICE_CERTIFICATE_DAYS",
         Kind.INTEGER,
         "30",
