@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .organization_pb2 import GetAuditEntryRequest, GetAuditEntryResponse, GetOrganizationRequest, GetOrganizationResponse, ListAuditEntriesRequest, ListAuditEntriesResponse, ListMembersRequest, ListMembersResponse, ListOrganizationsRequest, ListOrganizationsResponse, UpdateOrganizationRequest, UpdateOrganizationResponse
+from .organization_pb2 import AcceptInvitationRequest, AcceptInvitationResponse, CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse, ChangeMemberRoleRequest, ChangeMemberRoleResponse, ChangeMemberRolesRequest, ChangeMemberRolesResponse, CreateInvitationRequest, CreateInvitationResponse, CreateOrganizationRequest, CreateOrganizationResponse, DeleteOrganizationRequest, DeleteOrganizationResponse, ExportOrganizationRequest, ExportOrganizationResponse, GetAuditEntryRequest, GetAuditEntryResponse, GetInvitationRequest, GetInvitationResponse, GetMemberRequest, GetMemberResponse, GetOrganizationExportRequest, GetOrganizationExportResponse, GetOrganizationRequest, GetOrganizationResponse, GetOrganizationSettingsRequest, GetOrganizationSettingsResponse, GetUsageRequest, GetUsageResponse, LeaveOrganizationRequest, LeaveOrganizationResponse, ListAuditEntriesRequest, ListAuditEntriesResponse, ListInvitationsRequest, ListInvitationsResponse, ListMembersRequest, ListMembersResponse, ListOrganizationExportsRequest, ListOrganizationExportsResponse, ListOrganizationsRequest, ListOrganizationsResponse, RemoveMemberRequest, RemoveMemberResponse, RemoveMembersRequest, RemoveMembersResponse, ResendInvitationRequest, ResendInvitationResponse, ResumeOrganizationRequest, ResumeOrganizationResponse, RevokeInvitationRequest, RevokeInvitationResponse, SuspendOrganizationRequest, SuspendOrganizationResponse, UpdateOrganizationRequest, UpdateOrganizationResponse, UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -52,6 +52,102 @@ class OrganizationService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def list_members(self, request: ListMembersRequest, ctx: RequestContext[ListMembersRequest, ListMembersResponse], /) -> ListMembersResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_organization(self, request: CreateOrganizationRequest, ctx: RequestContext[CreateOrganizationRequest, CreateOrganizationResponse], /) -> CreateOrganizationResponse:
+        """
+        A further organization, whose owner the caller becomes.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def suspend_organization(self, request: SuspendOrganizationRequest, ctx: RequestContext[SuspendOrganizationRequest, SuspendOrganizationResponse], /) -> SuspendOrganizationResponse:
+        """
+        For the installation's superusers: nobody can change anything, devices wait.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def resume_organization(self, request: ResumeOrganizationRequest, ctx: RequestContext[ResumeOrganizationRequest, ResumeOrganizationResponse], /) -> ResumeOrganizationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_organization(self, request: DeleteOrganizationRequest, ctx: RequestContext[DeleteOrganizationRequest, DeleteOrganizationResponse], /) -> DeleteOrganizationResponse:
+        """
+        Asks for deletion: everything stands still, and is erased after the time of grace.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def cancel_organization_deletion(self, request: CancelOrganizationDeletionRequest, ctx: RequestContext[CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse], /) -> CancelOrganizationDeletionResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def export_organization(self, request: ExportOrganizationRequest, ctx: RequestContext[ExportOrganizationRequest, ExportOrganizationResponse], /) -> ExportOrganizationResponse:
+        """
+        Begins an archive of everything that the organization has, or answers the one under way.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_organization_exports(self, request: ListOrganizationExportsRequest, ctx: RequestContext[ListOrganizationExportsRequest, ListOrganizationExportsResponse], /) -> ListOrganizationExportsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_organization_export(self, request: GetOrganizationExportRequest, ctx: RequestContext[GetOrganizationExportRequest, GetOrganizationExportResponse], /) -> GetOrganizationExportResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_organization_settings(self, request: GetOrganizationSettingsRequest, ctx: RequestContext[GetOrganizationSettingsRequest, GetOrganizationSettingsResponse], /) -> GetOrganizationSettingsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_organization_settings(self, request: UpdateOrganizationSettingsRequest, ctx: RequestContext[UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse], /) -> UpdateOrganizationSettingsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_usage(self, request: GetUsageRequest, ctx: RequestContext[GetUsageRequest, GetUsageResponse], /) -> GetUsageResponse:
+        """
+        What counts against the organization's quotas.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_member(self, request: GetMemberRequest, ctx: RequestContext[GetMemberRequest, GetMemberResponse], /) -> GetMemberResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def change_member_role(self, request: ChangeMemberRoleRequest, ctx: RequestContext[ChangeMemberRoleRequest, ChangeMemberRoleResponse], /) -> ChangeMemberRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def remove_member(self, request: RemoveMemberRequest, ctx: RequestContext[RemoveMemberRequest, RemoveMemberResponse], /) -> RemoveMemberResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def change_member_roles(self, request: ChangeMemberRolesRequest, ctx: RequestContext[ChangeMemberRolesRequest, ChangeMemberRolesResponse], /) -> ChangeMemberRolesResponse:
+        """
+        The same for several members; each stands for itself, and the answer says what came of it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def remove_members(self, request: RemoveMembersRequest, ctx: RequestContext[RemoveMembersRequest, RemoveMembersResponse], /) -> RemoveMembersResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def leave_organization(self, request: LeaveOrganizationRequest, ctx: RequestContext[LeaveOrganizationRequest, LeaveOrganizationResponse], /) -> LeaveOrganizationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_invitations(self, request: ListInvitationsRequest, ctx: RequestContext[ListInvitationsRequest, ListInvitationsResponse], /) -> ListInvitationsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_invitation(self, request: GetInvitationRequest, ctx: RequestContext[GetInvitationRequest, GetInvitationResponse], /) -> GetInvitationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_invitation(self, request: CreateInvitationRequest, ctx: RequestContext[CreateInvitationRequest, CreateInvitationResponse], /) -> CreateInvitationResponse:
+        """
+        Its link is in the answer, and nowhere else; with an address it is sent by mail too.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def resend_invitation(self, request: ResendInvitationRequest, ctx: RequestContext[ResendInvitationRequest, ResendInvitationResponse], /) -> ResendInvitationResponse:
+        """
+        A new link; the old one stops working.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def revoke_invitation(self, request: RevokeInvitationRequest, ctx: RequestContext[RevokeInvitationRequest, RevokeInvitationResponse], /) -> RevokeInvitationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def accept_invitation(self, request: AcceptInvitationRequest, ctx: RequestContext[AcceptInvitationRequest, AcceptInvitationResponse], /) -> AcceptInvitationResponse:
+        """
+        The caller joins the organization that the invitation is for.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def list_audit_entries(self, request: ListAuditEntriesRequest, ctx: RequestContext[ListAuditEntriesRequest, ListAuditEntriesResponse], /) -> ListAuditEntriesResponse:
@@ -117,6 +213,259 @@ class OrganizationServiceASGIApplication(ConnectASGIApplication[OrganizationServ
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.list_members,
+                ),
+                "/public.v1.OrganizationService/CreateOrganization": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateOrganizationRequest,
+                        output=CreateOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_organization,
+                ),
+                "/public.v1.OrganizationService/SuspendOrganization": Endpoint.unary(
+                    method=MethodInfo(
+                        name="SuspendOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=SuspendOrganizationRequest,
+                        output=SuspendOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.suspend_organization,
+                ),
+                "/public.v1.OrganizationService/ResumeOrganization": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ResumeOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=ResumeOrganizationRequest,
+                        output=ResumeOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.resume_organization,
+                ),
+                "/public.v1.OrganizationService/DeleteOrganization": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=DeleteOrganizationRequest,
+                        output=DeleteOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_organization,
+                ),
+                "/public.v1.OrganizationService/CancelOrganizationDeletion": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CancelOrganizationDeletion",
+                        service_name="public.v1.OrganizationService",
+                        input=CancelOrganizationDeletionRequest,
+                        output=CancelOrganizationDeletionResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.cancel_organization_deletion,
+                ),
+                "/public.v1.OrganizationService/ExportOrganization": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExportOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=ExportOrganizationRequest,
+                        output=ExportOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.export_organization,
+                ),
+                "/public.v1.OrganizationService/ListOrganizationExports": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListOrganizationExports",
+                        service_name="public.v1.OrganizationService",
+                        input=ListOrganizationExportsRequest,
+                        output=ListOrganizationExportsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_organization_exports,
+                ),
+                "/public.v1.OrganizationService/GetOrganizationExport": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetOrganizationExport",
+                        service_name="public.v1.OrganizationService",
+                        input=GetOrganizationExportRequest,
+                        output=GetOrganizationExportResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_organization_export,
+                ),
+                "/public.v1.OrganizationService/GetOrganizationSettings": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetOrganizationSettings",
+                        service_name="public.v1.OrganizationService",
+                        input=GetOrganizationSettingsRequest,
+                        output=GetOrganizationSettingsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_organization_settings,
+                ),
+                "/public.v1.OrganizationService/UpdateOrganizationSettings": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateOrganizationSettings",
+                        service_name="public.v1.OrganizationService",
+                        input=UpdateOrganizationSettingsRequest,
+                        output=UpdateOrganizationSettingsResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_organization_settings,
+                ),
+                "/public.v1.OrganizationService/GetUsage": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetUsage",
+                        service_name="public.v1.OrganizationService",
+                        input=GetUsageRequest,
+                        output=GetUsageResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_usage,
+                ),
+                "/public.v1.OrganizationService/GetMember": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetMember",
+                        service_name="public.v1.OrganizationService",
+                        input=GetMemberRequest,
+                        output=GetMemberResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_member,
+                ),
+                "/public.v1.OrganizationService/ChangeMemberRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ChangeMemberRole",
+                        service_name="public.v1.OrganizationService",
+                        input=ChangeMemberRoleRequest,
+                        output=ChangeMemberRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.change_member_role,
+                ),
+                "/public.v1.OrganizationService/RemoveMember": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RemoveMember",
+                        service_name="public.v1.OrganizationService",
+                        input=RemoveMemberRequest,
+                        output=RemoveMemberResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.remove_member,
+                ),
+                "/public.v1.OrganizationService/ChangeMemberRoles": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ChangeMemberRoles",
+                        service_name="public.v1.OrganizationService",
+                        input=ChangeMemberRolesRequest,
+                        output=ChangeMemberRolesResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.change_member_roles,
+                ),
+                "/public.v1.OrganizationService/RemoveMembers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RemoveMembers",
+                        service_name="public.v1.OrganizationService",
+                        input=RemoveMembersRequest,
+                        output=RemoveMembersResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.remove_members,
+                ),
+                "/public.v1.OrganizationService/LeaveOrganization": Endpoint.unary(
+                    method=MethodInfo(
+                        name="LeaveOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=LeaveOrganizationRequest,
+                        output=LeaveOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.leave_organization,
+                ),
+                "/public.v1.OrganizationService/ListInvitations": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListInvitations",
+                        service_name="public.v1.OrganizationService",
+                        input=ListInvitationsRequest,
+                        output=ListInvitationsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_invitations,
+                ),
+                "/public.v1.OrganizationService/GetInvitation": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=GetInvitationRequest,
+                        output=GetInvitationResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_invitation,
+                ),
+                "/public.v1.OrganizationService/CreateInvitation": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateInvitationRequest,
+                        output=CreateInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_invitation,
+                ),
+                "/public.v1.OrganizationService/ResendInvitation": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ResendInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=ResendInvitationRequest,
+                        output=ResendInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.resend_invitation,
+                ),
+                "/public.v1.OrganizationService/RevokeInvitation": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RevokeInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=RevokeInvitationRequest,
+                        output=RevokeInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.revoke_invitation,
+                ),
+                "/public.v1.OrganizationService/AcceptInvitation": Endpoint.unary(
+                    method=MethodInfo(
+                        name="AcceptInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=AcceptInvitationRequest,
+                        output=AcceptInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.accept_invitation,
                 ),
                 "/public.v1.OrganizationService/ListAuditEntries": Endpoint.unary(
                     method=MethodInfo(
@@ -267,6 +616,507 @@ class OrganizationServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def create_organization(
+        self,
+        request: CreateOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateOrganizationResponse:
+        """
+        A further organization, whose owner the caller becomes.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateOrganization",
+                service_name="public.v1.OrganizationService",
+                input=CreateOrganizationRequest,
+                output=CreateOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def suspend_organization(
+        self,
+        request: SuspendOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> SuspendOrganizationResponse:
+        """
+        For the installation's superusers: nobody can change anything, devices wait.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="SuspendOrganization",
+                service_name="public.v1.OrganizationService",
+                input=SuspendOrganizationRequest,
+                output=SuspendOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def resume_organization(
+        self,
+        request: ResumeOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ResumeOrganizationResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResumeOrganization",
+                service_name="public.v1.OrganizationService",
+                input=ResumeOrganizationRequest,
+                output=ResumeOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_organization(
+        self,
+        request: DeleteOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteOrganizationResponse:
+        """
+        Asks for deletion: everything stands still, and is erased after the time of grace.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteOrganization",
+                service_name="public.v1.OrganizationService",
+                input=DeleteOrganizationRequest,
+                output=DeleteOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def cancel_organization_deletion(
+        self,
+        request: CancelOrganizationDeletionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CancelOrganizationDeletionResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CancelOrganizationDeletion",
+                service_name="public.v1.OrganizationService",
+                input=CancelOrganizationDeletionRequest,
+                output=CancelOrganizationDeletionResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def export_organization(
+        self,
+        request: ExportOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExportOrganizationResponse:
+        """
+        Begins an archive of everything that the organization has, or answers the one under way.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExportOrganization",
+                service_name="public.v1.OrganizationService",
+                input=ExportOrganizationRequest,
+                output=ExportOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_organization_exports(
+        self,
+        request: ListOrganizationExportsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListOrganizationExportsResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListOrganizationExports",
+                service_name="public.v1.OrganizationService",
+                input=ListOrganizationExportsRequest,
+                output=ListOrganizationExportsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_organization_export(
+        self,
+        request: GetOrganizationExportRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetOrganizationExportResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetOrganizationExport",
+                service_name="public.v1.OrganizationService",
+                input=GetOrganizationExportRequest,
+                output=GetOrganizationExportResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_organization_settings(
+        self,
+        request: GetOrganizationSettingsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetOrganizationSettingsResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetOrganizationSettings",
+                service_name="public.v1.OrganizationService",
+                input=GetOrganizationSettingsRequest,
+                output=GetOrganizationSettingsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def update_organization_settings(
+        self,
+        request: UpdateOrganizationSettingsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateOrganizationSettingsResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateOrganizationSettings",
+                service_name="public.v1.OrganizationService",
+                input=UpdateOrganizationSettingsRequest,
+                output=UpdateOrganizationSettingsResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_usage(
+        self,
+        request: GetUsageRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetUsageResponse:
+        """
+        What counts against the organization's quotas.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetUsage",
+                service_name="public.v1.OrganizationService",
+                input=GetUsageRequest,
+                output=GetUsageResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_member(
+        self,
+        request: GetMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetMemberResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetMember",
+                service_name="public.v1.OrganizationService",
+                input=GetMemberRequest,
+                output=GetMemberResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def change_member_role(
+        self,
+        request: ChangeMemberRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ChangeMemberRoleResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ChangeMemberRole",
+                service_name="public.v1.OrganizationService",
+                input=ChangeMemberRoleRequest,
+                output=ChangeMemberRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def remove_member(
+        self,
+        request: RemoveMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveMemberResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveMember",
+                service_name="public.v1.OrganizationService",
+                input=RemoveMemberRequest,
+                output=RemoveMemberResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def change_member_roles(
+        self,
+        request: ChangeMemberRolesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ChangeMemberRolesResponse:
+        """
+        The same for several members; each stands for itself, and the answer says what came of it.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ChangeMemberRoles",
+                service_name="public.v1.OrganizationService",
+                input=ChangeMemberRolesRequest,
+                output=ChangeMemberRolesResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def remove_members(
+        self,
+        request: RemoveMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveMembersResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveMembers",
+                service_name="public.v1.OrganizationService",
+                input=RemoveMembersRequest,
+                output=RemoveMembersResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def leave_organization(
+        self,
+        request: LeaveOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LeaveOrganizationResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="LeaveOrganization",
+                service_name="public.v1.OrganizationService",
+                input=LeaveOrganizationRequest,
+                output=LeaveOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_invitations(
+        self,
+        request: ListInvitationsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListInvitationsResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListInvitations",
+                service_name="public.v1.OrganizationService",
+                input=ListInvitationsRequest,
+                output=ListInvitationsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_invitation(
+        self,
+        request: GetInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetInvitationResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetInvitation",
+                service_name="public.v1.OrganizationService",
+                input=GetInvitationRequest,
+                output=GetInvitationResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def create_invitation(
+        self,
+        request: CreateInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateInvitationResponse:
+        """
+        Its link is in the answer, and nowhere else; with an address it is sent by mail too.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateInvitation",
+                service_name="public.v1.OrganizationService",
+                input=CreateInvitationRequest,
+                output=CreateInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def resend_invitation(
+        self,
+        request: ResendInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ResendInvitationResponse:
+        """
+        A new link; the old one stops working.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResendInvitation",
+                service_name="public.v1.OrganizationService",
+                input=ResendInvitationRequest,
+                output=ResendInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def revoke_invitation(
+        self,
+        request: RevokeInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RevokeInvitationResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RevokeInvitation",
+                service_name="public.v1.OrganizationService",
+                input=RevokeInvitationRequest,
+                output=RevokeInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def accept_invitation(
+        self,
+        request: AcceptInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AcceptInvitationResponse:
+        """
+        The caller joins the organization that the invitation is for.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AcceptInvitation",
+                service_name="public.v1.OrganizationService",
+                input=AcceptInvitationRequest,
+                output=AcceptInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def list_audit_entries(
         self,
         request: ListAuditEntriesRequest,
@@ -326,6 +1176,102 @@ class OrganizationServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def list_members(self, request: ListMembersRequest, ctx: RequestContext[ListMembersRequest, ListMembersResponse], /) -> ListMembersResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_organization(self, request: CreateOrganizationRequest, ctx: RequestContext[CreateOrganizationRequest, CreateOrganizationResponse], /) -> CreateOrganizationResponse:
+        """
+        A further organization, whose owner the caller becomes.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def suspend_organization(self, request: SuspendOrganizationRequest, ctx: RequestContext[SuspendOrganizationRequest, SuspendOrganizationResponse], /) -> SuspendOrganizationResponse:
+        """
+        For the installation's superusers: nobody can change anything, devices wait.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def resume_organization(self, request: ResumeOrganizationRequest, ctx: RequestContext[ResumeOrganizationRequest, ResumeOrganizationResponse], /) -> ResumeOrganizationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_organization(self, request: DeleteOrganizationRequest, ctx: RequestContext[DeleteOrganizationRequest, DeleteOrganizationResponse], /) -> DeleteOrganizationResponse:
+        """
+        Asks for deletion: everything stands still, and is erased after the time of grace.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def cancel_organization_deletion(self, request: CancelOrganizationDeletionRequest, ctx: RequestContext[CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse], /) -> CancelOrganizationDeletionResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def export_organization(self, request: ExportOrganizationRequest, ctx: RequestContext[ExportOrganizationRequest, ExportOrganizationResponse], /) -> ExportOrganizationResponse:
+        """
+        Begins an archive of everything that the organization has, or answers the one under way.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_organization_exports(self, request: ListOrganizationExportsRequest, ctx: RequestContext[ListOrganizationExportsRequest, ListOrganizationExportsResponse], /) -> ListOrganizationExportsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_organization_export(self, request: GetOrganizationExportRequest, ctx: RequestContext[GetOrganizationExportRequest, GetOrganizationExportResponse], /) -> GetOrganizationExportResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_organization_settings(self, request: GetOrganizationSettingsRequest, ctx: RequestContext[GetOrganizationSettingsRequest, GetOrganizationSettingsResponse], /) -> GetOrganizationSettingsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def update_organization_settings(self, request: UpdateOrganizationSettingsRequest, ctx: RequestContext[UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse], /) -> UpdateOrganizationSettingsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_usage(self, request: GetUsageRequest, ctx: RequestContext[GetUsageRequest, GetUsageResponse], /) -> GetUsageResponse:
+        """
+        What counts against the organization's quotas.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_member(self, request: GetMemberRequest, ctx: RequestContext[GetMemberRequest, GetMemberResponse], /) -> GetMemberResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def change_member_role(self, request: ChangeMemberRoleRequest, ctx: RequestContext[ChangeMemberRoleRequest, ChangeMemberRoleResponse], /) -> ChangeMemberRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def remove_member(self, request: RemoveMemberRequest, ctx: RequestContext[RemoveMemberRequest, RemoveMemberResponse], /) -> RemoveMemberResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def change_member_roles(self, request: ChangeMemberRolesRequest, ctx: RequestContext[ChangeMemberRolesRequest, ChangeMemberRolesResponse], /) -> ChangeMemberRolesResponse:
+        """
+        The same for several members; each stands for itself, and the answer says what came of it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def remove_members(self, request: RemoveMembersRequest, ctx: RequestContext[RemoveMembersRequest, RemoveMembersResponse], /) -> RemoveMembersResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def leave_organization(self, request: LeaveOrganizationRequest, ctx: RequestContext[LeaveOrganizationRequest, LeaveOrganizationResponse], /) -> LeaveOrganizationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_invitations(self, request: ListInvitationsRequest, ctx: RequestContext[ListInvitationsRequest, ListInvitationsResponse], /) -> ListInvitationsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_invitation(self, request: GetInvitationRequest, ctx: RequestContext[GetInvitationRequest, GetInvitationResponse], /) -> GetInvitationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_invitation(self, request: CreateInvitationRequest, ctx: RequestContext[CreateInvitationRequest, CreateInvitationResponse], /) -> CreateInvitationResponse:
+        """
+        Its link is in the answer, and nowhere else; with an address it is sent by mail too.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def resend_invitation(self, request: ResendInvitationRequest, ctx: RequestContext[ResendInvitationRequest, ResendInvitationResponse], /) -> ResendInvitationResponse:
+        """
+        A new link; the old one stops working.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def revoke_invitation(self, request: RevokeInvitationRequest, ctx: RequestContext[RevokeInvitationRequest, RevokeInvitationResponse], /) -> RevokeInvitationResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def accept_invitation(self, request: AcceptInvitationRequest, ctx: RequestContext[AcceptInvitationRequest, AcceptInvitationResponse], /) -> AcceptInvitationResponse:
+        """
+        The caller joins the organization that the invitation is for.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def list_audit_entries(self, request: ListAuditEntriesRequest, ctx: RequestContext[ListAuditEntriesRequest, ListAuditEntriesResponse], /) -> ListAuditEntriesResponse:
@@ -389,6 +1335,259 @@ class OrganizationServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.list_members,
+                ),
+                "/public.v1.OrganizationService/CreateOrganization": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateOrganizationRequest,
+                        output=CreateOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_organization,
+                ),
+                "/public.v1.OrganizationService/SuspendOrganization": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="SuspendOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=SuspendOrganizationRequest,
+                        output=SuspendOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.suspend_organization,
+                ),
+                "/public.v1.OrganizationService/ResumeOrganization": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ResumeOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=ResumeOrganizationRequest,
+                        output=ResumeOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.resume_organization,
+                ),
+                "/public.v1.OrganizationService/DeleteOrganization": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=DeleteOrganizationRequest,
+                        output=DeleteOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_organization,
+                ),
+                "/public.v1.OrganizationService/CancelOrganizationDeletion": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CancelOrganizationDeletion",
+                        service_name="public.v1.OrganizationService",
+                        input=CancelOrganizationDeletionRequest,
+                        output=CancelOrganizationDeletionResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.cancel_organization_deletion,
+                ),
+                "/public.v1.OrganizationService/ExportOrganization": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ExportOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=ExportOrganizationRequest,
+                        output=ExportOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.export_organization,
+                ),
+                "/public.v1.OrganizationService/ListOrganizationExports": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListOrganizationExports",
+                        service_name="public.v1.OrganizationService",
+                        input=ListOrganizationExportsRequest,
+                        output=ListOrganizationExportsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_organization_exports,
+                ),
+                "/public.v1.OrganizationService/GetOrganizationExport": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetOrganizationExport",
+                        service_name="public.v1.OrganizationService",
+                        input=GetOrganizationExportRequest,
+                        output=GetOrganizationExportResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_organization_export,
+                ),
+                "/public.v1.OrganizationService/GetOrganizationSettings": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetOrganizationSettings",
+                        service_name="public.v1.OrganizationService",
+                        input=GetOrganizationSettingsRequest,
+                        output=GetOrganizationSettingsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_organization_settings,
+                ),
+                "/public.v1.OrganizationService/UpdateOrganizationSettings": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateOrganizationSettings",
+                        service_name="public.v1.OrganizationService",
+                        input=UpdateOrganizationSettingsRequest,
+                        output=UpdateOrganizationSettingsResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_organization_settings,
+                ),
+                "/public.v1.OrganizationService/GetUsage": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetUsage",
+                        service_name="public.v1.OrganizationService",
+                        input=GetUsageRequest,
+                        output=GetUsageResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_usage,
+                ),
+                "/public.v1.OrganizationService/GetMember": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetMember",
+                        service_name="public.v1.OrganizationService",
+                        input=GetMemberRequest,
+                        output=GetMemberResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_member,
+                ),
+                "/public.v1.OrganizationService/ChangeMemberRole": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ChangeMemberRole",
+                        service_name="public.v1.OrganizationService",
+                        input=ChangeMemberRoleRequest,
+                        output=ChangeMemberRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.change_member_role,
+                ),
+                "/public.v1.OrganizationService/RemoveMember": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RemoveMember",
+                        service_name="public.v1.OrganizationService",
+                        input=RemoveMemberRequest,
+                        output=RemoveMemberResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.remove_member,
+                ),
+                "/public.v1.OrganizationService/ChangeMemberRoles": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ChangeMemberRoles",
+                        service_name="public.v1.OrganizationService",
+                        input=ChangeMemberRolesRequest,
+                        output=ChangeMemberRolesResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.change_member_roles,
+                ),
+                "/public.v1.OrganizationService/RemoveMembers": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RemoveMembers",
+                        service_name="public.v1.OrganizationService",
+                        input=RemoveMembersRequest,
+                        output=RemoveMembersResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.remove_members,
+                ),
+                "/public.v1.OrganizationService/LeaveOrganization": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="LeaveOrganization",
+                        service_name="public.v1.OrganizationService",
+                        input=LeaveOrganizationRequest,
+                        output=LeaveOrganizationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.leave_organization,
+                ),
+                "/public.v1.OrganizationService/ListInvitations": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListInvitations",
+                        service_name="public.v1.OrganizationService",
+                        input=ListInvitationsRequest,
+                        output=ListInvitationsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_invitations,
+                ),
+                "/public.v1.OrganizationService/GetInvitation": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=GetInvitationRequest,
+                        output=GetInvitationResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_invitation,
+                ),
+                "/public.v1.OrganizationService/CreateInvitation": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateInvitationRequest,
+                        output=CreateInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_invitation,
+                ),
+                "/public.v1.OrganizationService/ResendInvitation": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ResendInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=ResendInvitationRequest,
+                        output=ResendInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.resend_invitation,
+                ),
+                "/public.v1.OrganizationService/RevokeInvitation": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RevokeInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=RevokeInvitationRequest,
+                        output=RevokeInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.revoke_invitation,
+                ),
+                "/public.v1.OrganizationService/AcceptInvitation": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="AcceptInvitation",
+                        service_name="public.v1.OrganizationService",
+                        input=AcceptInvitationRequest,
+                        output=AcceptInvitationResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.accept_invitation,
                 ),
                 "/public.v1.OrganizationService/ListAuditEntries": EndpointSync.unary(
                     method=MethodInfo(
@@ -538,6 +1737,507 @@ class OrganizationServiceClientSync(ConnectClientSync):
             headers=headers,
             timeout_ms=timeout_ms,
             use_get=use_get,
+        )
+    def create_organization(
+        self,
+        request: CreateOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateOrganizationResponse:
+        """
+        A further organization, whose owner the caller becomes.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateOrganization",
+                service_name="public.v1.OrganizationService",
+                input=CreateOrganizationRequest,
+                output=CreateOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def suspend_organization(
+        self,
+        request: SuspendOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> SuspendOrganizationResponse:
+        """
+        For the installation's superusers: nobody can change anything, devices wait.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="SuspendOrganization",
+                service_name="public.v1.OrganizationService",
+                input=SuspendOrganizationRequest,
+                output=SuspendOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def resume_organization(
+        self,
+        request: ResumeOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ResumeOrganizationResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResumeOrganization",
+                service_name="public.v1.OrganizationService",
+                input=ResumeOrganizationRequest,
+                output=ResumeOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_organization(
+        self,
+        request: DeleteOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteOrganizationResponse:
+        """
+        Asks for deletion: everything stands still, and is erased after the time of grace.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteOrganization",
+                service_name="public.v1.OrganizationService",
+                input=DeleteOrganizationRequest,
+                output=DeleteOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def cancel_organization_deletion(
+        self,
+        request: CancelOrganizationDeletionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CancelOrganizationDeletionResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CancelOrganizationDeletion",
+                service_name="public.v1.OrganizationService",
+                input=CancelOrganizationDeletionRequest,
+                output=CancelOrganizationDeletionResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def export_organization(
+        self,
+        request: ExportOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExportOrganizationResponse:
+        """
+        Begins an archive of everything that the organization has, or answers the one under way.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExportOrganization",
+                service_name="public.v1.OrganizationService",
+                input=ExportOrganizationRequest,
+                output=ExportOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_organization_exports(
+        self,
+        request: ListOrganizationExportsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListOrganizationExportsResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListOrganizationExports",
+                service_name="public.v1.OrganizationService",
+                input=ListOrganizationExportsRequest,
+                output=ListOrganizationExportsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_organization_export(
+        self,
+        request: GetOrganizationExportRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetOrganizationExportResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetOrganizationExport",
+                service_name="public.v1.OrganizationService",
+                input=GetOrganizationExportRequest,
+                output=GetOrganizationExportResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_organization_settings(
+        self,
+        request: GetOrganizationSettingsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetOrganizationSettingsResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetOrganizationSettings",
+                service_name="public.v1.OrganizationService",
+                input=GetOrganizationSettingsRequest,
+                output=GetOrganizationSettingsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def update_organization_settings(
+        self,
+        request: UpdateOrganizationSettingsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateOrganizationSettingsResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateOrganizationSettings",
+                service_name="public.v1.OrganizationService",
+                input=UpdateOrganizationSettingsRequest,
+                output=UpdateOrganizationSettingsResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def get_usage(
+        self,
+        request: GetUsageRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetUsageResponse:
+        """
+        What counts against the organization's quotas.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetUsage",
+                service_name="public.v1.OrganizationService",
+                input=GetUsageRequest,
+                output=GetUsageResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_member(
+        self,
+        request: GetMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetMemberResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetMember",
+                service_name="public.v1.OrganizationService",
+                input=GetMemberRequest,
+                output=GetMemberResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def change_member_role(
+        self,
+        request: ChangeMemberRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ChangeMemberRoleResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ChangeMemberRole",
+                service_name="public.v1.OrganizationService",
+                input=ChangeMemberRoleRequest,
+                output=ChangeMemberRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def remove_member(
+        self,
+        request: RemoveMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveMemberResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveMember",
+                service_name="public.v1.OrganizationService",
+                input=RemoveMemberRequest,
+                output=RemoveMemberResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def change_member_roles(
+        self,
+        request: ChangeMemberRolesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ChangeMemberRolesResponse:
+        """
+        The same for several members; each stands for itself, and the answer says what came of it.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ChangeMemberRoles",
+                service_name="public.v1.OrganizationService",
+                input=ChangeMemberRolesRequest,
+                output=ChangeMemberRolesResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def remove_members(
+        self,
+        request: RemoveMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveMembersResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveMembers",
+                service_name="public.v1.OrganizationService",
+                input=RemoveMembersRequest,
+                output=RemoveMembersResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def leave_organization(
+        self,
+        request: LeaveOrganizationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LeaveOrganizationResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="LeaveOrganization",
+                service_name="public.v1.OrganizationService",
+                input=LeaveOrganizationRequest,
+                output=LeaveOrganizationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_invitations(
+        self,
+        request: ListInvitationsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListInvitationsResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListInvitations",
+                service_name="public.v1.OrganizationService",
+                input=ListInvitationsRequest,
+                output=ListInvitationsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_invitation(
+        self,
+        request: GetInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetInvitationResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetInvitation",
+                service_name="public.v1.OrganizationService",
+                input=GetInvitationRequest,
+                output=GetInvitationResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def create_invitation(
+        self,
+        request: CreateInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateInvitationResponse:
+        """
+        Its link is in the answer, and nowhere else; with an address it is sent by mail too.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateInvitation",
+                service_name="public.v1.OrganizationService",
+                input=CreateInvitationRequest,
+                output=CreateInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def resend_invitation(
+        self,
+        request: ResendInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ResendInvitationResponse:
+        """
+        A new link; the old one stops working.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResendInvitation",
+                service_name="public.v1.OrganizationService",
+                input=ResendInvitationRequest,
+                output=ResendInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def revoke_invitation(
+        self,
+        request: RevokeInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RevokeInvitationResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RevokeInvitation",
+                service_name="public.v1.OrganizationService",
+                input=RevokeInvitationRequest,
+                output=RevokeInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def accept_invitation(
+        self,
+        request: AcceptInvitationRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AcceptInvitationResponse:
+        """
+        The caller joins the organization that the invitation is for.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AcceptInvitation",
+                service_name="public.v1.OrganizationService",
+                input=AcceptInvitationRequest,
+                output=AcceptInvitationResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
         )
     def list_audit_entries(
         self,
