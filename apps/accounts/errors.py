@@ -10,6 +10,33 @@ class InvalidApiKey(Unauthenticated):
     default_message = "This API key is not valid."
 
 
+class WrongCredentials(Unauthenticated):
+    """Unknown address, wrong password, disabled person or service account: not said which."""
+
+    code = "invalid_credentials"
+    default_message = "The e-mail address or the password is not right."
+
+
+class SecondFactorRequired(Unauthenticated):
+    code = "second_factor_required"
+    default_message = "Send the code of your authenticator app, or a recovery code, as well."
+
+
+class WrongSecondFactor(Unauthenticated):
+    code = "invalid_second_factor"
+    default_message = "This code is not right, or it has been used already."
+
+
+class PasswordChangeRequired(FleetdError):
+    kind, code = Kind.DENIED, "password_change_required"
+    default_message = "Your organization asks for a longer password. Sign in on the web to set one."
+
+
+class EmailNotVerified(FleetdError):
+    kind, code = Kind.DENIED, "email_not_verified"
+    default_message = "Confirm your e-mail address first: sign in on the web to get the message."
+
+
 class EmailTaken(FleetdError):
     kind, code = Kind.CONFLICT, "email_taken"
     default_message = "There is an account with this e-mail address already."
