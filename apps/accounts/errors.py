@@ -10,6 +10,27 @@ class InvalidApiKey(Unauthenticated):
     default_message = "This API key is not valid."
 
 
+class InvalidToken(Unauthenticated):
+    """The access token is malformed, expired, ended or not ours: which one is not said."""
+
+    code = "invalid_token"
+    default_message = "This access token is not valid."
+
+
+class InvalidRefreshToken(Unauthenticated):
+    """The refresh token is malformed, unknown, used, expired or ended: which one is not said."""
+
+    code = "invalid_refresh_token"
+    default_message = "This sign-in has ended. Sign in again."
+
+
+class KeyTooFresh(FleetdError):
+    """The next signing key was published so recently that others may not have read it yet."""
+
+    kind, code = Kind.STATE, "key_too_fresh"
+    default_message = "The next key was published too recently to sign with it."
+
+
 class WrongCredentials(Unauthenticated):
     """Unknown address, wrong password, disabled person or service account: not said which."""
 

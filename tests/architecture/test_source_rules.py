@@ -24,6 +24,8 @@ FAKE = re.compile(
 )
 # Public functions in services/ that run before there is an actor, or are no operations.
 NO_ACTOR = {
+    "apps/accounts/services/signing_keys.py": "the installation's keys, above organizations",
+    "apps/accounts/services/tokens.py": "the refresh token says who is calling",
     "apps/events/services/relay.py:subscribe": "registers a subscriber at import",
     "apps/organizations/services/setup.py": "there is nobody yet",
     "apps/organizations/services/authentication.py": "finds out who is calling",
