@@ -8,7 +8,7 @@ from apps.core.tasks import org_task
 from apps.core.transactions import after_commit
 
 
-@org_task(ANNOUNCE_TASK, permission=PLATFORM)
+@org_task(ANNOUNCE_TASK, permission=PLATFORM, at_standstill=True)
 def announce(actor: Actor) -> None:
     """Sends one hint, however many entries were added since the last: readers re-read once."""
     organization_id = actor.organization_id

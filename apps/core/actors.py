@@ -57,7 +57,8 @@ class Actor:
 
     `id` is the user, API key or device; None for the system itself. `user_id` is the person
     behind it, where there is one. `permissions` hold in the whole organization, `grants` in some
-    of its device groups only. Actors are values: they are built by doors for one call.
+    of its device groups only. `standstill` says why nothing can be done where the organization is
+    not active: the rights are cut already. Actors are values: doors build them for one call.
     """
 
     kind: ActorKind
@@ -69,6 +70,7 @@ class Actor:
     role: str = ""
     permissions: frozenset[str] = frozenset()
     grants: tuple[Grant, ...] = ()
+    standstill: str = ""
 
     def has_perm(self, name: str) -> bool:
         """Whether the actor may do what `name` stands for in its whole organization."""

@@ -11,7 +11,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from apps.core.actors import Actor
-from apps.core.errors import PermissionDenied
+from apps.core.errors import (
+    FleetdError,
+    OrganizationDeleting,
+    OrganizationSuspended,
+    PermissionDenied,
+)
 from apps.core.rights import NOWHERE, Grant, Place
 
 
@@ -64,6 +69,10 @@ PLATFORM = Permission("platform", "be the platform itself", frozenset())
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DECLARED = "fleetd_permission"
+_STANDSTILL: dict[str, type[FleetdError]] = {
+    "suspended": OrganizationSuspended,
+    "deleting": OrganizationDeleting,
+}
 _REGISTRY: dict[str, Permission] = {}
 _SOURCES: list[Callable[[UUID, UUID], Iterable[Grant]]] = []
 
@@ -139,7 +148,7 @@ def require(actor: Actor, permission: Permission, place: Place = NOWHERE) -> Non
     `place` is where the object stands; without one the right must hold in the organization.
     """
     if not actor.may(permission.name, place):
-        raise _denied(permission)
+        raise _denied(actor, permission)
 
 
 def require_somewhere(actor: Actor, permission: Permission) -> None:
@@ -149,7 +158,7 @@ def require_somewhere(actor: Actor, permission: Permission) -> None:
     """
     reach = actor.reach(permission.name)
     if reach is not None and not reach:
-        raise _denied(permission)
+        raise _denied(actor, permission)
 
 
 def require_at_least(actor: Actor, names: frozenset[str], place: Place = NOWHERE) -> None:
@@ -169,7 +178,10 @@ class RightsExceedOwn(PermissionDenied):
     default_message = "You cannot give more rights than you have."
 
 
-def _denied(permission: Permission) -> PermissionDenied:
+def _denied(actor: Actor, permission: Permission) -> FleetdError:
+    """Says that the organization stands still, where that is why the right is missing."""
+    if actor.standstill:
+        return _STANDSTILL[actor.standstill]()
     return PermissionDenied(
         f"This needs the permission {permission.name} ({permission.description}).",
         data={"permission": permission.name},

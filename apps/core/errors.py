@@ -130,6 +130,16 @@ class WrongState(FleetdError):
     default_message = "This is not possible in the present state."
 
 
+class OrganizationSuspended(WrongState):
+    code = "organization_suspended"
+    default_message = "This organization is suspended: nothing can be changed in it."
+
+
+class OrganizationDeleting(WrongState):
+    code = "organization_deleting"
+    default_message = "This organization is being deleted. Its owners can still cancel that."
+
+
 class Stale(FleetdError):
     kind, code = Kind.STALE, "stale"
     default_message = "It has changed since you read it."

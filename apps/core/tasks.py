@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from celery import current_app, shared_task
+from django.apps import apps
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -39,12 +40,19 @@ _SWEEPS: dict[str, Sweep] = {}
 
 
 def org_task(
-    name: str, *, permission: Permission | None = None, every_seconds: int | None = None
+    name: str,
+    *,
+    permission: Permission | None = None,
+    every_seconds: int | None = None,
+    at_standstill: bool = False,
 ) -> Callable[..., Any]:
     """Declares a task `name` whose function gets the system actor, then its own arguments.
 
     `permission` says whose work it is: `PLATFORM` where nobody asks for it. A task without one
     fails the test of declarations.
+
+    Where the organization is suspended or being deleted only tasks with `at_standstill` run; sweeps
+    find the others' work once it is resumed.
 
     The function runs inside `tenant(organization)`, one transaction. It must be idempotent: a task
     whose worker dies runs again. Arguments are strings and numbers only.
@@ -56,7 +64,8 @@ def org_task(
             _forget_wake(name, organization_id, arguments)
             actor = system_actor(UUID(organization_id))
             with tenant(actor.organization_id):
-                function(actor, **arguments)
+                if at_standstill or is_active(actor.organization_id):
+                    function(actor, **arguments)
 
         if permission is not None:
             needs(permission)(run)
@@ -72,6 +81,12 @@ def org_task(
         )(run)
 
     return decorate
+
+
+def is_active(organization_id: UUID) -> bool:
+    """Whether the organization is there and neither suspended nor being deleted."""
+    organizations = apps.get_model("organizations", "Organization")._default_manager
+    return bool(organizations.filter(id=organization_id, status="active").exists())
 
 
 def sweeps() -> list[Sweep]:

@@ -113,6 +113,17 @@ def tenant(organization_id: UUID) -> Iterator[None]:
 
 
 @contextmanager
+def visiting(organization_id: UUID) -> Iterator[None]:
+    """A step into another organization from within one, and back.
+
+    Only for what is nobody's but the installation's (a superuser suspends an organization) and for
+    people who go from one organization to another (they make one, they accept an invitation).
+    """
+    with _setting(ORGANIZATION_SETTING, str(organization_id)):
+        yield
+
+
+@contextmanager
 def credential(secret_hash: str) -> Iterator[None]:
     """Lets through the one row whose secret hashes to `secret_hash`, of any organization."""
     with _setting(CREDENTIAL_SETTING, secret_hash):

@@ -19,7 +19,7 @@ def relay(actor: Actor) -> None:
     after_commit(lambda: _send_hints(actor, events))
 
 
-@org_task("events.purge_outbox", permission=PLATFORM, every_seconds=3600)
+@org_task("events.purge_outbox", permission=PLATFORM, every_seconds=3600, at_standstill=True)
 def purge(actor: Actor) -> None:
     """Deletes events that nobody will ask for any more."""
     purge_outbox(actor)

@@ -13,6 +13,7 @@ from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.core.rights import Grant
 from apps.core.tenancy import credential, person, tenant
+from apps.organizations.domain.standstill import rights_left, standstill_of
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.models import Membership, Organization
 from apps.organizations.permissions import VIEW_MEMBERS, VIEW_ORGANIZATION
@@ -84,7 +85,13 @@ def refreshed(actor: Actor) -> Actor:
     if membership is None or not membership.user.is_active:
         raise NoOrganization
     permissions, grants = _rights(membership)
-    now = replace(actor, role=membership.role, permissions=permissions, grants=grants)
+    now = replace(
+        actor,
+        role=membership.role,
+        permissions=permissions,
+        grants=grants,
+        standstill=standstill_of(membership.organization.status),
+    )
     if actor.kind is not ActorKind.API_KEY:
         return now
     key = find_usable_api_key(actor.organization_id, actor.id)
@@ -139,10 +146,17 @@ def list_members(actor: Actor, page: PageRequest) -> Page[Membership]:
 
 
 def _rights(membership: Membership) -> tuple[frozenset[str], tuple[Grant, ...]]:
-    """What a member may do everywhere, and what in some device groups only."""
+    """What a member may do everywhere, and what in some device groups only.
+
+    Less of it where the organization is suspended or being deleted.
+    """
     held = grants_of(membership)
-    everywhere = (name for grant in held if grant.is_everywhere for name in grant.permissions)
-    return frozenset(everywhere), tuple(grant for grant in held if not grant.is_everywhere)
+    names = (name for grant in held if grant.is_everywhere for name in grant.permissions)
+    everywhere = frozenset(names)
+    standstill = standstill_of(membership.organization.status)
+    if standstill:
+        return rights_left(standstill, membership.role, everywhere), ()
+    return everywhere, tuple(grant for grant in held if not grant.is_everywhere)
 
 
 def _actor(
@@ -160,4 +174,5 @@ def _actor(
         role=membership.role,
         permissions=permissions,
         grants=grants,
+        standstill=standstill_of(membership.organization.status),
     )
