@@ -23,7 +23,18 @@ from apps.core.tenancy import (
 )
 
 # What only migrations write: the application must not be able to hide that something is missing.
-OWNERS_TABLES = ("core_installed_guard", "django_migrations")
+OWNERS_TABLES = ("core_installed_guard", "django_migrations", "auth_permission")
+
+# Other ways to give rights, that Django and django-guardian bring along and nothing here reads.
+# They stay empty: the application can put nothing in. It may delete, as Django does with a person.
+EMPTY_TABLES = (
+    "accounts_user_groups",
+    "accounts_user_user_permissions",
+    "auth_group",
+    "auth_group_permissions",
+    "guardian_groupobjectpermission",
+    "guardian_userobjectpermission",
+)
 
 
 def tenant_models() -> list[type[OrgOwnedModel]]:
@@ -150,5 +161,7 @@ def _grant_roles(cursor: Any, models: list[type[OrgOwnedModel]]) -> None:
                 cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
         for table in OWNERS_TABLES:
             cursor.execute(f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
+        for table in EMPTY_TABLES:
+            cursor.execute(f"REVOKE INSERT, UPDATE, TRUNCATE ON {table} FROM {role}")
     if auditor in roles:
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {_quoted(auditor)}")

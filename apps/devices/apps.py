@@ -3,6 +3,9 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from apps.core.authz import grant_source
 
 
 class DevicesConfig(AppConfig):
@@ -11,5 +14,12 @@ class DevicesConfig(AppConfig):
     name = "apps.devices"
 
     def ready(self) -> None:
-        """Registers the sweep for deadlines."""
+        """Registers the sweep for deadlines, and object grants as a source of rights."""
         import_module("apps.devices.tasks")
+        grant_source(import_module("apps.devices.access").object_grants_of)
+        post_migrate.connect(_store_permissions, sender=self)
+
+
+def _store_permissions(**_: object) -> None:
+    """Once the tables are up to date: the rows that grants point at."""
+    import_module("apps.devices.services.permission_rows").store_permission_rows()

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from apps.core.tenancy import OrgOwnedModel, TenantForeignKey, TenantOneToOneField
 from apps.devices.domain.states import ENROLLED, Connectivity, Lifecycle
-from apps.teams.models import Team
+from apps.teams.models import ObjectGrant, Team
 
 
 def _choices(states: type[StrEnum]) -> list[tuple[str, str]]:
@@ -33,6 +33,11 @@ class Device(OrgOwnedModel):
     kernel = models.CharField(max_length=200, blank=True)
     agent_version = models.CharField(max_length=64, blank=True)
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    # The static groups that it is in. A trigger on the table of `GroupMember` keeps it: so one look
+    # at the device says where it stands, and indexes find the devices within somebody's reach.
+    group_ids = ArrayField(
+        models.UUIDField(), default=list, db_default=Value([]), blank=True, editable=False
+    )
     inventory = models.JSONField(default=dict, blank=True)
     installed = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
@@ -56,6 +61,7 @@ class Device(OrgOwnedModel):
             models.Index(fields=["organization", "lifecycle", "name", "id"], name="device_by_life"),
             models.Index(fields=["organization", "hardware_id"], name="device_by_hardware"),
             GinIndex(fields=["tags"], name="device_by_tag"),
+            GinIndex(fields=["group_ids"], name="device_by_group"),
         ]
 
     def __str__(self) -> str:
@@ -168,3 +174,21 @@ class GroupMember(OrgOwnedModel):
 
     def __str__(self) -> str:
         return f"{self.device_id} in {self.group_id}"
+
+
+class DeviceGroupGrant(ObjectGrant):
+    """A permission that somebody holds on the devices of one group."""
+
+    content_object = TenantForeignKey(DeviceGroup, models.CASCADE, related_name="grants")
+
+    class Meta(ObjectGrant.Meta):
+        db_table = "devices_device_group_grant"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "user", "content_object", "permission"],
+                name="device_group_grant_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} on group {self.content_object_id}"

@@ -1,12 +1,15 @@
 """Tables of teams."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
+from guardian.managers import UserObjectPermissionManager
+from guardian.models import UserObjectPermissionBase
 
-from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
-from apps.organizations.models import HeldRole, role_constraints
+from apps.core.tenancy import OrgManager, OrgOwnedModel, TenantForeignKey
+from apps.organizations.models import HeldRole, Organization, role_constraints
 
 
 class Team(OrgOwnedModel):
@@ -45,3 +48,63 @@ class TeamMember(HeldRole):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role}"
+
+
+class GrantManager(OrgManager[Any], UserObjectPermissionManager):
+    """Guardian's manager, fenced in.
+
+    Guardian asks it which kind of table this is; whatever of guardian reads or writes without
+    saying whose rows raises `UnscopedQuery`.
+    """
+
+
+class ObjectGrant(OrgOwnedModel, UserObjectPermissionBase):
+    """One permission that one person holds on one object, beside any role (django-guardian).
+
+    Only `apps.devices.access` reads these rows, and turns them into grants of the one decision.
+    """
+
+    objects: ClassVar[Any] = GrantManager()
+
+    class Meta(OrgOwnedModel.Meta):
+        abstract = True
+
+
+class OrganizationGrant(ObjectGrant):
+    """A permission that somebody holds in the whole organization."""
+
+    content_object = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False, related_name="grants"
+    )
+
+    class Meta(ObjectGrant.Meta):
+        db_table = "teams_organization_grant"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "user", "permission"], name="organization_grant_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(content_object=F("organization")), name="organization_grant_own"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} on the organization"
+
+
+class TeamGrant(ObjectGrant):
+    """A permission that somebody holds on a team and the device groups that it owns."""
+
+    content_object = TenantForeignKey(Team, on_delete=models.CASCADE, related_name="grants")
+
+    class Meta(ObjectGrant.Meta):
+        db_table = "teams_team_grant"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "user", "content_object", "permission"],
+                name="team_grant_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} on team {self.content_object_id}"
