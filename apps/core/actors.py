@@ -58,7 +58,8 @@ class Actor:
     `id` is the user, API key or device; None for the system itself. `user_id` is the person
     behind it, where there is one. `permissions` hold in the whole organization, `grants` in some
     of its device groups only. `standstill` says why nothing can be done where the organization is
-    not active: the rights are cut already. Actors are values: doors build them for one call.
+    not active: the rights are cut already. `session_id` is the sign-in behind an access token; None
+    for a call that came otherwise. Actors are values: doors build them for one call.
     """
 
     kind: ActorKind
@@ -71,6 +72,7 @@ class Actor:
     permissions: frozenset[str] = frozenset()
     grants: tuple[Grant, ...] = ()
     standstill: str = ""
+    session_id: UUID | None = None
 
     def has_perm(self, name: str) -> bool:
         """Whether the actor may do what `name` stands for in its whole organization."""
@@ -79,6 +81,10 @@ class Actor:
     def may(self, name: str, place: Place) -> bool:
         """Whether the actor may do what `name` stands for to an object that stands at `place`."""
         return self.has_perm(name) or bool(decide(self.grants, name, place))
+
+    def may_somewhere(self, name: str) -> bool:
+        """Whether there is anything to which the actor may do what `name` stands for."""
+        return self.has_perm(name) or any(name in grant.permissions for grant in self.grants)
 
     def reach(self, name: str) -> Reach | None:
         """Where the actor may do what `name` stands for; None for everywhere."""

@@ -1,0 +1,194 @@
+"""Where devices and groups stand, and which of them somebody's right reaches.
+
+The rule is `apps.core.rights.decide`; this is the same rule for lists, in SQL. A device stands in
+the groups that it was put into and in those whose tag it has; a group stands in itself and in the
+team that owns it. Whoever holds a right in the whole organization gets lists as they are: for them
+nothing here asks the database. Everything that others see of devices goes through `within`.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, Q, QuerySet
+
+from apps.core.actors import Actor
+from apps.core.authz import Permission, require
+from apps.core.errors import NotFound
+from apps.core.rights import NOWHERE, Place
+from apps.devices.models import Device, DeviceGroup
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsInReach:
+    """What a limited right covers: ids of static groups, and the tags of those that follow one."""
+
+    static_ids: tuple[UUID, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.static_ids or self.tags)
+
+    def condition(self, via: str = "") -> Q:
+        """Devices that stand in one of the groups; `via` is the link that leads to the device.
+
+        Both sides are arrays of the device with an index and statistics of their own, compared
+        with arrays that are known beforehand: no subquery runs for each row.
+        """
+        prefix = f"{via}__" if via else ""
+        found = Q()
+        if self.static_ids:
+            found |= Q(**{f"{prefix}group_ids__overlap": list(self.static_ids)})
+        if self.tags:
+            found |= Q(**{f"{prefix}tags__overlap": list(self.tags)})
+        return found
+
+
+def place_of(device: Device) -> Place:
+    """Where one device stands now."""
+    return places_of(device.organization_id, [device.id])[device.id]
+
+
+def places_of(organization_id: UUID, device_ids: Collection[UUID]) -> dict[UUID, Place]:
+    """Where these devices stand now, by id; one that is missing stands nowhere."""
+    found = dict.fromkeys(device_ids, NOWHERE)
+    devices = Device.objects.for_org(organization_id).filter(id__in=device_ids)
+    rows = list(devices.values_list("id", "group_ids", "tags"))
+    ids = {group_id for _, group_ids, _ in rows for group_id in group_ids}
+    tags = {tag for _, _, tags in rows for tag in tags}
+    groups = list(_groups_of(organization_id, ids, tags)) if ids or tags else []
+    for device_id, group_ids, device_tags in rows:
+        own = [g for g in groups if g.id in group_ids or (g.tag and g.tag in device_tags)]
+        found[device_id] = _place(own)
+    return found
+
+
+def place_of_group(group: DeviceGroup) -> Place:
+    """Where a group stands: in itself, and in the team that owns it."""
+    return _place([group])
+
+
+def within(actor: Actor, permission: Permission, rows: QuerySet[M], *, via: str = "") -> Any:
+    """Those of `rows` whose device the actor's right reaches: `decide` as a condition.
+
+    `rows` are devices, or with `via` rows of another table whose link of that name leads to one.
+    """
+    reached = groups_in_reach(actor, permission)
+    if reached is None:
+        return rows
+    return rows.filter(reached.condition(via)) if reached else rows.none()
+
+
+def groups_within(actor: Actor, permission: Permission, rows: QuerySet[M], *, via: str = "") -> Any:
+    """Those of `rows` whose device group the actor's right reaches; `via` as for `within`."""
+    reach = actor.reach(permission.name)
+    if reach is None:
+        return rows
+    prefix = f"{via}__" if via else ""
+    by_id = Q(**{f"{prefix}id__in": reach.group_ids})
+    return rows.filter(by_id | Q(**{f"{prefix}team_id__in": reach.team_ids}))
+
+
+def groups_in_reach(actor: Actor, permission: Permission) -> GroupsInReach | None:
+    """The groups that a right is limited to, None for everywhere; one short query."""
+    if actor.reach(permission.name) is None:
+        return None
+    rows = groups_within(actor, permission, DeviceGroup.objects.for_org(actor.organization_id))
+    found = list(rows.order_by("id").values_list("id", "tag"))
+    return GroupsInReach(
+        static_ids=tuple(group_id for group_id, tag in found if not tag),
+        tags=tuple(sorted({tag for _, tag in found if tag})),
+    )
+
+
+def group_ids_in_reach(actor: Actor, permission: Permission) -> list[UUID] | None:
+    """The ids of all groups, static or by tag, that a right is limited to; None for everywhere."""
+    if actor.reach(permission.name) is None:
+        return None
+    rows = groups_within(actor, permission, DeviceGroup.objects.for_org(actor.organization_id))
+    return list(rows.order_by("id").values_list("id", flat=True))
+
+
+def reaches_groups(actor: Actor, permission: Permission, group_ids: Collection[UUID]) -> bool:
+    """Whether the right reaches each of these groups, and there is at least one."""
+    reached = group_ids_in_reach(actor, permission)
+    return reached is None or (bool(group_ids) and set(group_ids) <= set(reached))
+
+
+def require_either(actor: Actor, permission: Permission, sight: Permission) -> None:
+    """Refuses, before anything is looked up, whoever holds the right nowhere and sees nothing."""
+    if not actor.may_somewhere(permission.name) and not actor.may_somewhere(sight.name):
+        require(actor, permission)
+
+
+def require_where(
+    actor: Actor,
+    permission: Permission,
+    *,
+    sight: Permission,
+    holds: Callable[[Permission], bool],
+    missing: str = "",
+) -> None:
+    """Whether the actor may do something to an object that exists.
+
+    What is in sight is refused by the name of the missing right; what is not answers as if it were
+    missing. `holds` says whether a right reaches the object.
+    """
+    if actor.has_perm(permission.name) or holds(permission):
+        return
+    if holds(sight):
+        require(actor, permission)
+    raise NotFound(missing)
+
+
+def require_at(actor: Actor, permission: Permission, place: Place) -> bool:
+    """Whether a right reaches a place; with the name that callables want."""
+    return actor.may(permission.name, place)
+
+
+def require_on_devices(
+    actor: Actor, permission: Permission, sight: Permission, device_ids: Collection[UUID]
+) -> None:
+    """The right on each of these devices, which exist: otherwise refused, or not found."""
+    if actor.has_perm(permission.name) or not device_ids:
+        return
+    places = places_of(actor.organization_id, device_ids)
+    require_where(
+        actor,
+        permission,
+        sight=sight,
+        holds=lambda right: all(actor.may(right.name, place) for place in places.values()),
+        missing="There is no such device.",
+    )
+
+
+def list_groups_of(organization_id: UUID, devices: Sequence[Device]) -> list[DeviceGroup]:
+    """The groups that any of these devices is in, by choice or by tag, by id."""
+    ids = {group_id for device in devices for group_id in device.group_ids}
+    tags = {tag for device in devices for tag in device.tags}
+    return list(_groups_of(organization_id, ids, tags))
+
+
+def list_tag_groups(organization_id: UUID, tags: Collection[str]) -> list[DeviceGroup]:
+    """The groups that follow one of these tags."""
+    rows = DeviceGroup.objects.for_org(organization_id).filter(tag__in=[t for t in tags if t])
+    return list(rows.order_by("id"))
+
+
+def _groups_of(
+    organization_id: UUID, group_ids: Collection[UUID], tags: Collection[str]
+) -> QuerySet[DeviceGroup]:
+    rows = DeviceGroup.objects.for_org(organization_id)
+    wanted = Q(id__in=group_ids, tag="") | Q(tag__in=[tag for tag in tags if tag])
+    found: QuerySet[DeviceGroup] = rows.filter(wanted).order_by("id")
+    return found
+
+
+def _place(groups: Sequence[DeviceGroup]) -> Place:
+    teams = (group.team_id for group in groups)
+    return Place(
+        frozenset(group.id for group in groups), frozenset(team for team in teams if team)
+    )
