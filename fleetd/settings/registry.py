@@ -199,6 +199,26 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("FLEETD_BOOTSTRAP_PASSWORD", Kind.SECRET, None, "Password of the first owner"),
     Setting("FLEETD_BOOTSTRAP_ORG", Kind.TEXT, None, "Name of the first organization"),
     Setting(
+        "FLEETD_ORGANIZATIONS",
+        Kind.CHOICE,
+        "single",
+        "`single` refuses a second organization through every door; `multi` allows it",
+        choices=("single", "multi"),
+    ),
+    Setting(
+        "FLEETD_ORGANIZATION_CREATION",
+        Kind.CHOICE,
+        "superusers",
+        "Who may make further organizations where there may be several",
+        choices=("superusers", "everyone"),
+    ),
+    Setting(
+        "FLEETD_ORGANIZATION_GRACE_DAYS",
+        Kind.INTEGER,
+        "7",
+        "Days between asking for an organization's deletion and its erasure; at least 1",
+    ),
+    Setting(
         "FLEETD_EDITION",
         Kind.CHOICE,
         "oss",
