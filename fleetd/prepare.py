@@ -30,9 +30,10 @@ def prepare_schema() -> None:
 
 
 def prepare_content() -> dict[str, Any]:
-    """Makes what the first start needs: the authority, the first owner or a code for `/setup`."""
+    """Makes what the first start needs: authority, keys, the first owner or a code for `/setup`."""
     if "ensure_ca" in get_commands():
         call_command("ensure_ca", stdout=sys.stderr)
+    call_command("ensure_audit_key", stdout=sys.stderr)
     create_bootstrap_owner()
     from apps.organizations.services.setup import issue_setup_code
 

@@ -1,12 +1,15 @@
 """Reading the audit trail."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from apps.audit.domain.chain import first_break
-from apps.audit.models import AuditEntry
+from apps.audit.domain.chain import GENESIS, first_break
+from apps.audit.domain.offline_verifier import PRUNE_ACTION
+from apps.audit.models import AuditCheckpoint, AuditEntry, AuditHead, AuditVerification
 from apps.audit.permissions import VIEW_ENTRIES
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
@@ -37,11 +40,136 @@ def get_entry(actor: Actor, entry_id: UUID) -> AuditEntry:
     return entry
 
 
+def list_checkpoints(actor: Actor, page: PageRequest) -> Page[AuditCheckpoint]:
+    """Signed checkpoints of the organization, newest first."""
+    require(actor, VIEW_ENTRIES)
+    rows = AuditCheckpoint.objects.for_org(actor.organization_id)
+    return paginate(rows, page, order_by=["-sequence"])
+
+
+def find_state(actor: Actor) -> tuple[AuditCheckpoint | None, AuditVerification]:
+    """The newest checkpoint, and how far the chain was checked."""
+    require(actor, VIEW_ENTRIES)
+    state = AuditVerification.objects.for_org(actor.organization_id).first()
+    return find_newest_checkpoint(actor.organization_id), state or AuditVerification()
+
+
+# --- The chain itself, for what signs and checks it ---
+
+
 def find_broken_entry(organization_id: UUID) -> int | None:
     """The sequence number at which the organization's chain breaks, None where it is whole."""
     entries = AuditEntry.objects.for_org(organization_id).order_by("sequence")
     index = first_break(_links(entries.iterator(chunk_size=2000)))
     return None if index is None else index + 1
+
+
+def find_newest_checkpoint(organization_id: UUID) -> AuditCheckpoint | None:
+    """The newest checkpoint, None before the first."""
+    rows = AuditCheckpoint.objects.for_org(organization_id).order_by("-sequence")
+    found: AuditCheckpoint | None = rows.first()
+    return found
+
+
+def find_head(organization_id: UUID) -> tuple[int, str]:
+    """Number and hash of the newest entry, as the chain's head remembers them."""
+    head = AuditHead.objects.for_org(organization_id).first()
+    return (head.sequence, bytes(head.hash).hex()) if head else (0, GENESIS.hex())
+
+
+def first_sequence(organization_id: UUID) -> int:
+    """The number of the oldest entry that is there; 1 where there is none."""
+    rows = AuditEntry.objects.for_org(organization_id).order_by("sequence")
+    return rows.values_list("sequence", flat=True).first() or 1
+
+
+def find_anchor(organization_id: UUID) -> AuditCheckpoint | None:
+    """The checkpoint that a pruned trail begins after, None where it begins with entry 1."""
+    before = first_sequence(organization_id) - 1
+    rows = AuditCheckpoint.objects.for_org(organization_id).filter(sequence=before)
+    found: AuditCheckpoint | None = rows.first()
+    return found
+
+
+def has_pruning(organization_id: UUID, through: int) -> bool:
+    """Whether an entry says that the trail was pruned up to this number."""
+    rows = AuditEntry.objects.for_org(organization_id).filter(action=PRUNE_ACTION)
+    return bool(rows.filter(changes__through=through).exists())
+
+
+def checkpoint_hash(organization_id: UUID, sequence: int) -> str | None:
+    """The hash that was signed at this number, None where no checkpoint is."""
+    rows = AuditCheckpoint.objects.for_org(organization_id).filter(sequence=sequence)
+    found = rows.values_list("head_hash", flat=True).first()
+    return None if found is None else bytes(found).hex()
+
+
+def end_of_step(organization_id: UUID, begin: int, size: int) -> int | None:
+    """Where a part of at least `size` entries after `begin` ends at a checkpoint.
+
+    None where fewer are left: the rest is one part.
+    """
+    rows = AuditCheckpoint.objects.for_org(organization_id).filter(sequence__gte=begin + size)
+    found: int | None = rows.order_by("sequence").values_list("sequence", flat=True).first()
+    return found
+
+
+def chain_records(organization_id: UUID, *, after: int, until: int) -> Iterator[dict[str, Any]]:
+    """Entries and checkpoints after one number up to another, as an export holds them.
+
+    Each checkpoint follows the entry that it stands at. What is read was committed when it began.
+    """
+    entries = AuditEntry.objects.for_org(organization_id).order_by("sequence")
+    entries = entries.filter(sequence__gt=after, sequence__lte=until)
+    checkpoints = AuditCheckpoint.objects.for_org(organization_id).order_by("sequence")
+    waiting = deque(checkpoints.filter(sequence__gt=after, sequence__lte=until))
+    for entry in entries.iterator(chunk_size=2000):
+        while waiting and waiting[0].sequence < entry.sequence:
+            yield checkpoint_record(waiting.popleft())
+        yield entry_record(entry)
+    for checkpoint in waiting:
+        yield checkpoint_record(checkpoint)
+
+
+def export_records(organization_id: UUID, slug: str) -> Iterator[dict[str, Any]]:
+    """Everything that the offline verifier needs of one organization, line by line."""
+    head, _ = find_head(organization_id)
+    checkpoints = AuditCheckpoint.objects.for_org(organization_id)
+    keys = checkpoints.order_by("key_id").values_list("key_id", "public_key").distinct()
+    yield {
+        "kind": "header",
+        "format": "fleetd.audit.export.v1",
+        "organization_id": str(organization_id),
+        "organization": slug,
+        "exported_at": clock.now().isoformat(),
+        "head_sequence": head,
+        "keys": [{"key_id": key, "public_key": bytes(public).hex()} for key, public in keys],
+    }
+    counts = {"entry": 0, "checkpoint": 0}
+    for record in chain_records(organization_id, after=0, until=head):
+        counts[record["kind"]] += 1
+        yield record
+    yield {"kind": "end", "entries": counts["entry"], "checkpoints": counts["checkpoint"]}
+
+
+def entry_record(entry: AuditEntry) -> dict[str, Any]:
+    """An entry as exports hold it: what its hash covers, and both hashes."""
+    return {
+        "kind": "entry",
+        **entry.hashed_fields(),
+        "previous_hash": bytes(entry.previous_hash).hex(),
+        "hash": bytes(entry.hash).hex(),
+    }
+
+
+def checkpoint_record(checkpoint: AuditCheckpoint) -> dict[str, Any]:
+    """A checkpoint as exports and the second place hold it."""
+    return {
+        "kind": "checkpoint",
+        **checkpoint.statement(),
+        "public_key": bytes(checkpoint.public_key).hex(),
+        "signature": bytes(checkpoint.signature).hex(),
+    }
 
 
 def _links(entries: Iterator[AuditEntry]) -> Iterator[tuple[bytes, bytes, Mapping[str, Any]]]:

@@ -40,7 +40,8 @@ def test_secrets_are_masked_in_fields_messages_and_arguments(written: Written) -
 
     def act(log: Any, plain: logging.Logger) -> None:
         log.info("a_call", password="hunter2", header=f"Bearer {secret}", deep={"otp": 123456})
-        log.info(f"with {secret} in the text")
+        message = f"with {secret} in the text"
+        log.info(message)
         plain.warning("of %s", secret)
 
     text = written(act)

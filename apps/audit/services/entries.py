@@ -1,5 +1,6 @@
 """Adding to the audit trail."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 from django.db.models import Model
 
 from apps.audit.domain.chain import GENESIS, entry_hash
-from apps.audit.domain.redaction import MASK, masked_fields, one_line, scrubbed
+from apps.audit.domain.redaction import MASK, REPLACEMENT, masked_fields, one_line, scrubbed
 from apps.audit.models import AuditEntry, AuditHead
 from apps.core import clock
 from apps.core.actors import Actor
@@ -15,6 +16,7 @@ from apps.core.tasks import wake
 
 ANNOUNCE_TASK = "audit.announce_entries"
 MAX_LABEL = 254
+_ODD = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of characters
 
 
 def record(
@@ -71,12 +73,27 @@ def _locked_head(actor: Actor) -> AuditHead:
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON will store it: the hash must be the same when it is read back.
+    """As the database will give it back: the hash must be the same when it is read again.
 
     Masked after it has become plain, so that no object shows its secret only when it is written.
     """
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(changes), default=_as_text))
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(_storable(changes), default=_as_text))
     return masked_fields(plain)
+
+
+def _storable(value: Any) -> Any:
+    """What PostgreSQL's JSON cannot hold as it is, as something that it can."""
+    if isinstance(value, Mapping):
+        return {_storable(str(name)): _storable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    if isinstance(value, str):
+        return _ODD.sub(REPLACEMENT, value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1e22 comes back as a whole number, -0.0 as 0
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**63 else str(value)
+    return value
 
 
 def _as_text(value: Any) -> Any:
