@@ -23,7 +23,8 @@ from apps.organizations.permissions import (
     VIEW_MEMBERS,
     VIEW_ORGANIZATION,
 )
-from apps.organizations.services.organizations import add_member, update_organization
+from apps.organizations.services.members import add_member
+from apps.organizations.services.organizations import update_organization
 
 
 @admin.register(Organization)

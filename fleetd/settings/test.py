@@ -8,4 +8,9 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# All tests call from one address. Those of the limits set their own.
+LIMIT_ADDRESS = LIMIT_UNAUTHENTICATED = LIMIT_USER = LIMIT_API_KEY = 1_000_000
+LIMIT_ORGANIZATION = LIMIT_SOCKETS = 1_000_000
 LOGGING = logging_config("WARNING", "console")
+# Most tests need a second organization, whose rows must stay out of reach.
+ORGANIZATIONS = "multi"

@@ -17,7 +17,8 @@ from apps.organizations.selectors import (
     list_members,
     list_organizations,
 )
-from apps.organizations.services.organizations import add_member, update_organization
+from apps.organizations.services.members import add_member
+from apps.organizations.services.organizations import update_organization
 from tests import factories
 from tests.devices.support import actions
 from tests.factories import Cast

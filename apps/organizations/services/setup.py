@@ -1,7 +1,6 @@
 """The first owner and organization. These run before there is anybody to be the actor."""
 
 import hmac
-import re
 import secrets as random
 from dataclasses import dataclass
 
@@ -9,7 +8,6 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, connection, transaction
-from django.utils.text import slugify
 
 from apps.accounts.domain.secrets import secret_hash
 from apps.accounts.errors import EmailTaken, WeakPassword
@@ -21,9 +19,10 @@ from apps.core.actors import Source, system_actor
 from apps.core.authz import Role
 from apps.core.errors import FieldError, invalid
 from apps.core.tenancy import tenant
-from apps.organizations.errors import SetupDone, SlugTaken, WrongSetupCode
+from apps.organizations.errors import SetupDone, WrongSetupCode
 from apps.organizations.models import Organization, SetupCode
-from apps.organizations.services.organizations import add_member
+from apps.organizations.services.members import add_member
+from apps.organizations.services.organizations import insert_organization
 
 SETUP_LOCK = 0x466C656574  # "Fleet": two setups at once become one after the other
 
@@ -83,7 +82,7 @@ def create_organization(
     """Makes an organization and the account of its owner. For setup, bootstrap and the demo."""
     with transaction.atomic():
         owner = create_user(None, email=email, password=password, is_superuser=is_superuser)
-        organization = _create_organization(name)
+        organization = insert_organization(name)
         with tenant(organization.id):
             actor = system_actor(organization.id, source=Source.UI)
             record(actor, "organizations.create_organization", organization)
@@ -110,15 +109,3 @@ def create_user(_actor: None, *, email: str, password: str, is_superuser: bool =
     except IntegrityError as error:
         raise EmailTaken from error
     return user
-
-
-def _create_organization(name: str) -> Organization:
-    name = name.strip()
-    slug = re.sub(r"-+", "-", slugify(name))[:63].strip("-")
-    if not slug or len(name) > 100:
-        raise invalid("name", "invalid_name", "An organization needs a name with letters.")
-    try:
-        with transaction.atomic():
-            return Organization.objects.create(name=name, slug=slug, created_at=clock.now())
-    except IntegrityError as error:
-        raise SlugTaken from error
