@@ -44,3 +44,8 @@ VIEW_INVITATIONS = declare("organizations.view_invitations", "list invitations",
 CREATE_INVITATION = declare("organizations.create_invitation", "invite people", ADMINS)
 RESEND_INVITATION = declare("organizations.resend_invitation", "renew invitations", ADMINS)
 REVOKE_INVITATION = declare("organizations.revoke_invitation", "revoke invitations", ADMINS)
+
+VIEW_ROLES = declare("organizations.view_roles", "see what each role may do", READERS | AUDITORS)
+CREATE_CUSTOM_ROLE = declare("organizations.create_custom_role", "make roles", ADMINS)
+UPDATE_CUSTOM_ROLE = declare("organizations.update_custom_role", "change what roles hold", ADMINS)
+DELETE_CUSTOM_ROLE = declare("organizations.delete_custom_role", "delete roles", ADMINS)

@@ -1,0 +1,45 @@
+"""Reading the organization's own roles, and how many hold each role."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.db.models import Count
+
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.core.errors import NotFound
+from apps.core.pagination import Page, PageRequest, paginate
+from apps.organizations.models import CustomRole, Membership
+from apps.organizations.permissions import VIEW_ROLES
+
+
+def list_custom_roles(actor: Actor, page: PageRequest) -> Page[CustomRole]:
+    """The organization's own roles by name."""
+    require(actor, VIEW_ROLES)
+    return paginate(
+        CustomRole.objects.for_org(actor.organization_id), page, order_by=["name", "id"]
+    )
+
+
+def get_custom_role(actor: Actor, role_id: UUID) -> CustomRole:
+    """One of the organization's own roles."""
+    require(actor, VIEW_ROLES)
+    found = find_custom_role(actor.organization_id, role_id)
+    if found is None:
+        raise NotFound("There is no such role.")
+    return found
+
+
+def find_custom_role(organization_id: UUID, role_id: UUID) -> CustomRole | None:
+    """One of the organization's own roles, for callers that have settled who may know of it."""
+    rows = CustomRole.objects.for_org(organization_id)
+    found: CustomRole | None = rows.filter(id=role_id).first()
+    return found
+
+
+def count_members_by_role(actor: Actor) -> Mapping[str, int]:
+    """How many members hold each role in the organization, by the role's name or custom id."""
+    require(actor, VIEW_ROLES)
+    rows = Membership.objects.for_org(actor.organization_id)
+    counts = rows.values_list("role", "custom_role_id").annotate(n=Count("id"))
+    return {str(custom_id or role): n for role, custom_id, n in counts}
