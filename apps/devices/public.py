@@ -158,10 +158,10 @@ def remove_devices_from_group(
 
 
 def device_messages(actor: Actor, devices: Sequence[Device]) -> list[pb.Device]:
-    """Devices with their groups, which only those see who may see groups."""
+    """Devices with their groups, of which the actor sees only those that it may see."""
     groups: dict[UUID, list[UUID]] = {}
-    if devices and actor.has_perm(VIEW_DEVICE_GROUPS.name):
-        groups = selectors.group_ids_of(actor, [device.id for device in devices])
+    if devices and actor.may_somewhere(VIEW_DEVICE_GROUPS.name):
+        groups = selectors.list_group_ids(actor, devices)
     now = clock.now()
     return [_device(device, groups.get(device.id, []), now) for device in devices]
 
@@ -210,9 +210,9 @@ def _state(state: DeviceState) -> pb.DeviceState:
 
 
 def _group_message(actor: Actor, group: DeviceGroup) -> pb.DeviceGroup:
-    """A group with its size, which only those see who may see groups."""
+    """A group with its size, as far as the actor may see the group and its devices."""
     counts: dict[UUID, int] = {}
-    if actor.has_perm(VIEW_DEVICE_GROUPS.name):
+    if actor.may_somewhere(VIEW_DEVICE_GROUPS.name):
         counts = selectors.count_group_devices(actor, [group.id])
     return _group(group, counts.get(group.id, 0))
 

@@ -18,6 +18,7 @@ from apps.core.authz import Permission, require
 from apps.core.errors import NotFound
 from apps.core.rights import NOWHERE, Place
 from apps.devices.models import Device, DeviceGroup
+from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 
 M = TypeVar("M", bound=Model)
 
@@ -144,24 +145,29 @@ def require_where(
     raise NotFound(missing)
 
 
-def require_at(actor: Actor, permission: Permission, place: Place) -> bool:
-    """Whether a right reaches a place; with the name that callables want."""
-    return actor.may(permission.name, place)
-
-
-def require_on_devices(
-    actor: Actor, permission: Permission, sight: Permission, device_ids: Collection[UUID]
-) -> None:
-    """The right on each of these devices, which exist: otherwise refused, or not found."""
+def require_on_devices(actor: Actor, permission: Permission, device_ids: Collection[UUID]) -> None:
+    """The right to do something to each of these devices, which exist."""
     if actor.has_perm(permission.name) or not device_ids:
         return
     places = places_of(actor.organization_id, device_ids)
     require_where(
         actor,
         permission,
-        sight=sight,
+        sight=VIEW_DEVICES,
         holds=lambda right: all(actor.may(right.name, place) for place in places.values()),
         missing="There is no such device.",
+    )
+
+
+def require_on_group(actor: Actor, permission: Permission, group: DeviceGroup) -> None:
+    """The right to do something to a group, which exists."""
+    place = place_of_group(group)
+    require_where(
+        actor,
+        permission,
+        sight=VIEW_DEVICE_GROUPS,
+        holds=lambda right: actor.may(right.name, place),
+        missing="There is no such device group.",
     )
 
 
@@ -189,6 +195,4 @@ def _groups_of(
 
 def _place(groups: Sequence[DeviceGroup]) -> Place:
     teams = (group.team_id for group in groups)
-    return Place(
-        frozenset(group.id for group in groups), frozenset(team for team in teams if team)
-    )
+    return Place(frozenset(group.id for group in groups), frozenset(team for team in teams if team))

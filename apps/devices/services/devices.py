@@ -23,15 +23,25 @@ from apps.devices.errors import (
 )
 from apps.devices.models import Device, DeviceGroup, DeviceState, GroupMember
 from apps.devices.permissions import (
+    ADD_DEVICES_TO_GROUP,
     APPROVE_DEVICE,
     DECOMMISSION_DEVICE,
     QUARANTINE_DEVICE,
     REGISTER_DEVICE,
     RELEASE_DEVICE,
+    REMOVE_DEVICES_FROM_GROUP,
     REPORT_STATE,
     UPDATE_DEVICE,
+    VIEW_DEVICES,
 )
 from apps.devices.selectors import find_enrolled_device
+from apps.devices.selectors.places import (
+    list_tag_groups,
+    place_of,
+    place_of_group,
+    require_either,
+    require_on_devices,
+)
 from apps.devices.services.counts import count_moves
 from apps.devices.types import (
     DeviceApproved,
@@ -68,13 +78,16 @@ def update_device(
 ) -> Device:
     """Renames a device and changes its tags. Repeating it changes nothing.
 
-    Raises `InvalidRequest` for a bad name or tag, `DeviceIsDecommissioned`.
+    A tag that a group follows puts the device into that group, or takes it out: that needs the
+    right to do so, on the group and on the device. Raises `InvalidRequest` for a bad name or tag,
+    `DeviceIsDecommissioned`.
     """
     device = _locked(actor, device_id, UPDATE_DEVICE)
     before = {"name": device.name, "tags": list(device.tags)}
     if name is not None:
         device.name = _checked_name(name)
     device.tags = _checked_tags(before["tags"], add=add_tags, remove=remove_tags)
+    _require_moves(actor, device, before["tags"])
     changes = {
         f: [old, getattr(device, f)] for f, old in before.items() if old != getattr(device, f)
     }
@@ -223,12 +236,27 @@ def require_own(actor: Actor, device_id: UUID) -> None:
 
 
 def _locked(actor: Actor, device_id: UUID, permission: Permission) -> Device:
+    """The device, for an actor who may do this to it; one out of sight is not found."""
+    require_either(actor, permission, VIEW_DEVICES)
     rows = Device.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     device: Device | None = rows.filter(id=device_id).first()
     if device is None:
         raise NotFound("There is no such device.")
-    require(actor, permission)
+    require_on_devices(actor, permission, [device.id])
     return device
+
+
+def _require_moves(actor: Actor, device: Device, tags_before: Sequence[str]) -> None:
+    """The rights to what changed tags do: nobody gains or hides a device by tagging it."""
+    entered, left = set(device.tags) - set(tags_before), set(tags_before) - set(device.tags)
+    for permission, tags in ((ADD_DEVICES_TO_GROUP, entered), (REMOVE_DEVICES_FROM_GROUP, left)):
+        if not tags or actor.has_perm(permission.name):
+            continue
+        groups = list_tag_groups(actor.organization_id, tags)
+        if groups:
+            require(actor, permission, place_of(device))
+        for group in groups:
+            require(actor, permission, place_of_group(group))
 
 
 def _move(

@@ -24,7 +24,9 @@ from apps.devices.permissions import (
     CREATE_DEVICE_GROUP,
     DELETE_DEVICE_GROUP,
     REMOVE_DEVICES_FROM_GROUP,
+    VIEW_DEVICE_GROUPS,
 )
+from apps.devices.selectors.places import require_either, require_on_devices, require_on_group
 from apps.devices.types import DeviceGroupChanged
 from apps.events.services.outbox import publish
 
@@ -64,14 +66,16 @@ def delete_device_group(actor: Actor, group_id: UUID) -> None:
 def add_devices_to_group(actor: Actor, group_id: UUID, device_ids: Collection[UUID]) -> DeviceGroup:
     """Puts devices into a static group. Those that are in it stay in it.
 
-    Raises `NotFound` where one of them is missing, `DeviceGroupFollowsTag`,
-    `DeviceIsDecommissioned`; then nothing changes.
+    It needs the right on the group and on each device: nobody fetches a device into reach. Raises
+    `NotFound` where one of them is missing, `DeviceGroupFollowsTag`, `DeviceIsDecommissioned`; then
+    nothing changes.
     """
     group = _static(actor, group_id, ADD_DEVICES_TO_GROUP)
     wanted = set(device_ids)
     lives = dict(_devices(actor, wanted).values_list("id", "lifecycle"))
     if len(lives) != len(wanted):
         raise NotFound("There is no such device.")
+    require_on_devices(actor, ADD_DEVICES_TO_GROUP, wanted)
     if Lifecycle.DECOMMISSIONED in lives.values():
         raise DeviceIsDecommissioned
     members = GroupMember.objects.for_org(actor.organization_id)
@@ -94,12 +98,14 @@ def remove_devices_from_group(
 ) -> DeviceGroup:
     """Takes devices out of a static group. Those that are not in it change nothing.
 
-    Raises `NotFound` where one of them is missing, `DeviceGroupFollowsTag`.
+    It needs the right on the group and on each device. Raises `NotFound` where one of them is
+    missing, `DeviceGroupFollowsTag`.
     """
     group = _static(actor, group_id, REMOVE_DEVICES_FROM_GROUP)
     wanted = set(device_ids)
-    if _devices(actor, wanted).count() != len(wanted):
+    if len(_devices(actor, wanted)) != len(wanted):
         raise NotFound("There is no such device.")
+    require_on_devices(actor, REMOVE_DEVICES_FROM_GROUP, wanted)
     members = GroupMember.objects.for_org(actor.organization_id)
     rows = members.filter(group_id=group.id, device_id__in=wanted)
     removed = sorted(rows.values_list("device_id", flat=True))
@@ -118,16 +124,18 @@ def _announce(
 
 
 def _devices(actor: Actor, device_ids: Collection[UUID]) -> QuerySet[Device]:
+    """The devices, locked in one order: where they stand must not change meanwhile."""
     rows: QuerySet[Device] = Device.objects.for_org(actor.organization_id)
-    return rows.filter(id__in=device_ids)
+    return rows.filter(id__in=device_ids).order_by("id").select_for_update(no_key=True)
 
 
 def _locked(actor: Actor, group_id: UUID, permission: Permission) -> DeviceGroup:
+    require_either(actor, permission, VIEW_DEVICE_GROUPS)
     rows = DeviceGroup.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     group: DeviceGroup | None = rows.filter(id=group_id).first()
     if group is None:
         raise NotFound("There is no such device group.")
-    require(actor, permission)
+    require_on_group(actor, permission, group)
     return group
 
 
