@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
 from uuid import UUID
@@ -19,6 +19,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from apps.core.actors import Actor, Call
 from apps.core.errors import Unauthenticated
+from apps.core.limits import Budget
 from apps.core.tenancy import tenant
 
 P = ParamSpec("P")
@@ -36,11 +37,15 @@ MAX_THREADS = 8
 
 @dataclass(slots=True)
 class Caller:
-    """Who the RPC under way comes from; `actor` is None until somebody is known."""
+    """Who the RPC under way comes from; `actor` is None until somebody is known.
+
+    `budgets` are the limits that it has been counted on.
+    """
 
     call: Call
     method: str = ""
     actor: Actor | None = None
+    budgets: list[Budget] = field(default_factory=list)
 
 
 CALLER: ContextVar[Caller] = ContextVar("fleetd_rpc_caller")

@@ -106,11 +106,13 @@ def error_response(request: HttpRequest, error: FleetdError) -> HttpResponse:
     if is_api(request):
         return problem_response(request, problem_of(error))
     if error.page:
-        return _led_to_page(request, error)
-    if _wants_fragment(request):
-        response = HttpResponse(status=_http_status(error))
-        return toast(response, _sentence(request, error), "bad")
-    return _error_page(request, error)
+        response = _led_to_page(request, error)
+    elif _wants_fragment(request):
+        response = toast(HttpResponse(status=_http_status(error)), _sentence(request, error), "bad")
+    else:
+        response = _error_page(request, error)
+    response.failure_code = error.code  # type: ignore[attr-defined]  # for the request log
+    return response
 
 
 def toast(response: HttpResponse, text: str, tone: str = "ok") -> HttpResponse:
