@@ -26,7 +26,7 @@ def log_call(actor: Actor | None, call: Call, answered: Answered) -> None:
         EVENT,
         source=call.source.value,
         method=answered.method,
-        route=answered.route or "none",
+        route=one_line(answered.route, 200) or "none",
         object_id=one_line(scrubbed(answered.object_id), 64),
         status=answered.status,
         code=answered.code,
