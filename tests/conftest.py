@@ -8,12 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from apps.accounts.services.signing_keys import RING
 from apps.core.actors import Actor
 from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
+from apps.organizations.services.authentication import forget_callers
 from tests import factories
 from tests.factories import Cast
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_remembered() -> None:
+    """A process remembers callers for five seconds; a test must not remember another's."""
+    forget_callers()
+    RING.forget()
 
 
 @pytest.fixture

@@ -3,10 +3,15 @@
 from dataclasses import replace
 from uuid import UUID
 
-from apps.accounts.domain import secrets
-from apps.accounts.errors import InvalidApiKey
+from apps.accounts.domain import networks, secrets
+from apps.accounts.domain.jwt import Claims
+from apps.accounts.errors import InvalidApiKey, InvalidToken
 from apps.accounts.models import User
-from apps.accounts.selectors import find_live_api_key, find_usable_api_key
+from apps.accounts.selectors import (
+    find_live_api_key,
+    find_live_family,
+    find_usable_api_key,
+)
 from apps.core.actors import Actor, ActorKind, Call
 from apps.core.authz import held_grants, require
 from apps.core.errors import NotFound
@@ -22,6 +27,12 @@ from apps.organizations.permissions import VIEW_MEMBERS, VIEW_ORGANIZATION
 def list_organization_ids() -> list[UUID]:
     """All organizations, for sweeps that work in one after the other."""
     return list(Organization.objects.order_by("id").values_list("id", flat=True))
+
+
+def find_organization_slug(organization_id: UUID) -> str:
+    """The short name of an organization, empty where there is none."""
+    found = Organization.objects.filter(id=organization_id).values_list("slug", flat=True)
+    return found.first() or ""
 
 
 def list_memberships_of(user_id: UUID) -> list[Membership]:
@@ -63,7 +74,7 @@ def actor_for_api_key(secret: str, call: Call) -> Actor:
     digest = secrets.secret_hash(secret)
     with credential(digest):
         key = find_live_api_key(digest)
-    if key is None:
+    if key is None or not networks.holds(key.networks, call.address):
         raise InvalidApiKey
     with tenant(key.organization_id):
         membership = find_membership(key.organization_id, key.user_id)
@@ -72,6 +83,26 @@ def actor_for_api_key(secret: str, call: Call) -> Actor:
         label = f"{key.name} ({key.user.email})"
         actor = _actor(membership, call, ActorKind.API_KEY, key.id, label)
     return actor.narrowed(frozenset(key.scopes)) if key.scopes else actor
+
+
+def actor_for_token(claims: Claims, call: Call, *, organization: str = "") -> Actor:
+    """Who an access token speaks for, with the rights of now. Raises `InvalidToken`.
+
+    `organization` is what the call asks for; a token that is bound to one works in no other and
+    raises `NoOrganization`, as for somebody who is no member.
+    """
+    family = find_live_family(claims.session)
+    if family is None or family.user_id != claims.subject:
+        raise InvalidToken
+    if family.access_version != claims.version or family.bound_to_id != claims.organization:
+        raise InvalidToken
+    wanted = organization
+    if family.bound_to is not None:
+        if organization not in ("", family.bound_to.slug, str(family.bound_to_id)):
+            raise NoOrganization
+        wanted = str(family.bound_to_id)
+    actor = actor_for_user(family.user, call, organization=wanted)
+    return replace(actor, session_id=family.id)
 
 
 def refreshed(actor: Actor) -> Actor:
@@ -84,6 +115,8 @@ def refreshed(actor: Actor) -> Actor:
     membership = find_membership(actor.organization_id, actor.user_id)
     if membership is None or not membership.user.is_active:
         raise NoOrganization
+    if actor.session_id is not None and find_live_family(actor.session_id) is None:
+        raise InvalidToken
     permissions, grants = _rights(membership)
     now = replace(
         actor,

@@ -4,18 +4,16 @@ Only uploads of callers who are known may be long.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
-from apps.accounts.domain.secrets import API_KEY, is_well_formed
 from apps.core.actors import Call, Source
 from apps.core.errors import FleetdError
 from apps.core.rest.problems import CONTENT_TYPE, TYPE_BASE
 from apps.core.rpc import orm
-from apps.organizations.selectors import actor_for_api_key
+from apps.organizations.services.authentication import authenticate_caller, presented_credential
 from apps.web import callers
 from apps.web.middleware import BODY_SLACK, UPLOADS
 
@@ -74,21 +72,16 @@ async def _limit(scope: Any) -> Limit:
 
 def _is_known(scope: Any) -> bool:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    call = Call(Source.REST, callers.address_of(scope))
     try:
-        if secret := _api_key(headers):
-            actor_for_api_key(secret, Call(Source.REST))
+        credential = presented_credential(headers.get(b"authorization"), headers.get(b"x-api-key"))
+        if credential:
+            authenticate_caller(call, credential, headers.get(b"fleetd-organization", ""))
         else:
             callers.find_actor(scope)
     except FleetdError:
         return False
     return True
-
-
-def _api_key(headers: Mapping[bytes, str]) -> str:
-    """The key, empty where there is none or nothing that could be one."""
-    bearer = headers.get(b"authorization", "").partition(" ")[2].strip()
-    secret = bearer or headers.get(b"x-api-key", "")
-    return secret if is_well_formed(secret, API_KEY) else ""
 
 
 async def _refuse(scope: Any, send: Any, limit: Limit) -> None:

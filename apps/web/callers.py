@@ -13,12 +13,13 @@ from django.http.request import split_domain_port, validate_host
 
 from apps.accounts.models import User
 from apps.core.actors import Actor, Call, Source
+from apps.core.addresses import client_address
 from apps.core.errors import Unauthenticated
 from apps.core.ids import uuid7
 from apps.core.tenancy import tenant
 from apps.core.web import ORGANIZATION_KEY
 from apps.organizations.selectors import refreshed
-from apps.web.middleware import actor_of_session, forwarded_address
+from apps.web.middleware import actor_of_session
 
 Scope = Mapping[str, Any]
 
@@ -38,7 +39,7 @@ def is_own_page(scope: Scope) -> bool:
 def find_actor(scope: Scope) -> Actor:
     """The signed-in person in the session's organization. Raises `Unauthenticated` and its kin."""
     session, user = _session(scope)
-    call = Call(Source.UI, _address(scope), f"req_{uuid7().hex}")
+    call = Call(Source.UI, address_of(scope), f"req_{uuid7().hex}")
     return actor_of_session(user, session.get(ORGANIZATION_KEY, ""), call, is_page=True)
 
 
@@ -60,9 +61,11 @@ def _session(scope: Scope) -> tuple[Any, User]:
     return session, user
 
 
-def _address(scope: Scope) -> str | None:
+def address_of(scope: Scope) -> str | None:
+    """The caller's address."""
     client = scope.get("client")
-    return forwarded_address(_header(scope, b"x-forwarded-for"), client[0] if client else None)
+    forwarded = [v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for"]
+    return client_address(client[0] if client else None, forwarded)
 
 
 def _header(scope: Scope, name: bytes) -> str:

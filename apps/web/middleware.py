@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import structlog
@@ -13,17 +12,21 @@ from django.utils.functional import SimpleLazyObject
 
 from apps.accounts.models import User
 from apps.accounts.selectors import has_users
-from apps.audit.models import AuditEntry
-from apps.audit.services.entries import record
+from apps.audit.services.refusals import record_refusal
 from apps.core.actors import Actor, Call, Source
+from apps.core.addresses import client_address
 from apps.core.errors import FleetdError, Unauthenticated
 from apps.core.ids import uuid7
+from apps.core.limits import Limit, LimitReached
 from apps.core.rest.problems import Problem, is_api, problem_response
+from apps.core.rpc import DATABASE_AWAY
 from apps.core.tenancy import tenant
-from apps.core.web import ORGANIZATION_KEY
+from apps.core.web import ORGANIZATION_KEY, error_response
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.selectors import actor_for_user, list_memberships_of
-from apps.organizations.services.authentication import authenticate_api_key
+from apps.organizations.services.authentication import authenticate_caller, presented_credential
+from apps.web import call_limits
+from apps.web.caller_note import caller_is
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,9 @@ REQUEST_ID_HEADER = "Request-Id"
 ORGANIZATION_HEADER = "Fleetd-Organization"
 _SANE_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}", re.ASCII)
 UPLOADS = re.compile(r"/api/v1/artifacts/?|/artifacts/upload/?", re.ASCII)
+# Devices install and download here, thousands from one address: only refusals are counted.
+DOWNLOADS = re.compile(r"/agent/v1/artifacts/|/install/|/install\.sh$", re.ASCII)
+_REFUSED = frozenset({401, 403, 404})
 BODY_SLACK = 64 * 1024  # form boundaries and field names around the largest parsed body
 _BEFORE_SETUP = ("/setup", "/static/", "/api/", "/healthz", "/readyz", "/metrics", "/install.sh")
 
@@ -47,7 +53,7 @@ class RequestIdMiddleware:
         """Answers with the id in a header."""
         offered = request.headers.get(REQUEST_ID_HEADER, "")
         request.request_id = offered if _SANE_ID.fullmatch(offered) else f"req_{uuid7().hex}"
-        request.client_address = client_address(request)
+        request.client_address = address_of(request)
         with structlog.contextvars.bound_contextvars(request_id=request.request_id):
             response = self.get_response(request)
         response[REQUEST_ID_HEADER] = request.request_id
@@ -85,12 +91,50 @@ class ActorMiddleware:
 
     def __call__(self, request: Any) -> HttpResponse:
         """Puts both on the request; nothing is looked up yet."""
-        request.find_actor = cache(lambda: find_actor(request))
+        request.find_actor = _once(lambda: find_actor(request), keep_failure=is_api(request))
         request.actor = SimpleLazyObject(lambda: _actor_or_none(request))
         response = self.get_response(request)
         if getattr(request, "refusal", None) is not None:
             _record_refusal(request)
         return response
+
+
+class CallLimitMiddleware:
+    """Counts the call: on its address, then on the caller, or on nobody's budget."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        """Answers 429 to what is too much; says in the headers what is left."""
+        request.budgets = []
+        try:
+            if not DOWNLOADS.match(request.path):
+                self._count(request)
+            response = self.get_response(request)
+            if response.status_code in _REFUSED and not request.budgets:
+                _spend(request, call_limits.of_nobody(request.client_address))
+        except LimitReached as refused:
+            request.budgets[:0] = refused.budgets
+            response = error_response(request, refused)
+            response["Retry-After"] = str(refused.retry_after_seconds)
+        for name, value in call_limits.headers(request.budgets).items():
+            response[name] = value
+        return response
+
+    def _count(self, request: Any) -> None:
+        _spend(request, call_limits.of_address(request.client_address))
+        try:
+            actor = request.find_actor() if _shows_credential(request) else None
+        except FleetdError:
+            actor = None
+        except DATABASE_AWAY:
+            return
+        if actor is None:
+            _spend(request, call_limits.of_nobody(request.client_address))
+            return
+        caller_is(actor)
+        _spend(request, call_limits.of_caller(actor))
 
 
 class SetupMiddleware:
@@ -112,17 +156,10 @@ class SetupMiddleware:
         return self.get_response(request)
 
 
-def client_address(request: HttpRequest) -> str | None:
+def address_of(request: HttpRequest) -> str | None:
     """The caller's address."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    return forwarded_address(forwarded, request.META.get("REMOTE_ADDR") or None)
-
-
-def forwarded_address(forwarded: str, socket: str | None) -> str | None:
-    """The socket's address, or what the trusted proxies in front say about it."""
-    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-    trusted = settings.TRUSTED_PROXIES
-    return hops[-trusted][:45] if trusted and len(hops) >= trusted else socket
+    return client_address(request.META.get("REMOTE_ADDR"), [forwarded] if forwarded else [])
 
 
 def call_of(request: Any) -> Call:
@@ -136,13 +173,13 @@ def call_of(request: Any) -> Call:
 
 
 def find_actor(request: Any) -> Actor:
-    """The caller by API key (REST only) or by session. Raises `Unauthenticated` and its kin."""
-    if is_api(request) and (secret := _api_key(request)):
-        return authenticate_api_key(call_of(request), secret)
-    if not request.user.is_authenticated:
-        raise Unauthenticated
+    """The caller by bearer credential (REST only) or by session. Raises `Unauthenticated` & co."""
     call = call_of(request)
     named = request.headers.get(ORGANIZATION_HEADER, "") if is_api(request) else ""
+    if is_api(request) and (credential := _credential(request)):
+        return authenticate_caller(call, credential, named)
+    if not request.user.is_authenticated:
+        raise Unauthenticated
     if named:
         return actor_for_user(request.user, call, organization=named)
     return actor_of_session(
@@ -168,14 +205,12 @@ def actor_of_session(user: User, chosen: str, call: Call, *, is_page: bool) -> A
 
 def _record_refusal(request: Any) -> None:
     """Audits what was refused. The refusal stands, whether or not it can be written down."""
-    permission = str(request.refusal.data.get("permission", "")) or "web.request"
     actor = request.find_actor()
-    changes = {"method": request.method, "path": request.path[:200]}
     try:
         with tenant(actor.organization_id):
-            record(actor, permission, changes=changes, result=AuditEntry.Result.DENIED)
+            record_refusal(actor, request.refusal, method=request.method, path=request.path)
     except DatabaseError as error:
-        log.error("refusal_not_audited", action=permission, error=str(error))
+        log.error("refusal_not_audited", error=str(error))
 
 
 def _actor_or_none(request: Any) -> Actor | None:
@@ -186,11 +221,37 @@ def _actor_or_none(request: Any) -> Actor | None:
     return found
 
 
-def _api_key(request: HttpRequest) -> str:
-    """The API key in the request's headers, empty where there is none."""
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credential.strip():
-        return credential.strip()
-    if scheme:
-        return scheme  # something that is no key: it must fail, not fall back to the session
-    return request.headers.get("X-API-Key", "")
+def _credential(request: HttpRequest) -> str | None:
+    """The access token or API key in the request's headers; None where there is none."""
+    authorization, key = (request.headers.get(n) for n in ("Authorization", "X-API-Key"))
+    return presented_credential(authorization, key)
+
+
+def _once(find: Callable[[], Actor], *, keep_failure: bool) -> Callable[[], Actor]:
+    """Looks once. A page may sign somebody in, so there a failure is not the last word."""
+    known: list[Actor | FleetdError] = []
+
+    def found() -> Actor:
+        if not known:
+            try:
+                known.append(find())
+            except FleetdError as error:
+                if not keep_failure:
+                    raise
+                known.append(error)
+        if isinstance(known[0], FleetdError):
+            raise known[0]
+        return known[0]
+
+    return found
+
+
+def _spend(request: Any, limits: list[Limit]) -> None:
+    request.budgets += call_limits.spend(limits)
+
+
+def _shows_credential(request: HttpRequest) -> bool:
+    """Whether there is anything to look up; anonymous pages cost no query."""
+    headers = request.headers
+    is_token = "Authorization" in headers or "X-API-Key" in headers
+    return is_token or settings.SESSION_COOKIE_NAME in request.COOKIES

@@ -16,12 +16,12 @@ from apps.core.authz import Role
 from apps.core.errors import FleetdError
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
+from apps.organizations.services.authentication import forget_callers
 from apps.updates.errors import ApprovalNeedsAnotherPerson, PlanChanged, RolloutNotRunning
 from apps.updates.errors import RolloutNotPendingApproval as NotPending
 from apps.updates.models import Rollout
 from apps.updates.services import rollouts as services
 from fleetd.pb.public.v1 import fleet_pb2
-from fleetd.rpc.authentication import forget_keys
 from tests import factories
 from tests.rest.conftest import Api
 from tests.rpc.conftest import open_doors
@@ -77,7 +77,7 @@ def by_rpc(attempt: Attempt) -> Outcome:
             got = await doors.call("grpc", method, request, answer, headers)
         return Outcome(DONE if got.status == "OK" else got.code)
 
-    forget_keys()
+    forget_callers()
     return async_to_sync(call)()
 
 

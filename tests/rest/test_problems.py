@@ -33,22 +33,27 @@ def test_without_a_credential_the_answer_is_401_and_names_the_scheme(acme: Cast)
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "code"),
     [
-        {"Authorization": "Bearer nonsense"},
-        {"Authorization": "Basic YTpi"},
-        {"Authorization": "Bearer"},
-        {"X-API-Key": "fld_pat_00000000000000000000000000000000_000000"},
+        ({"Authorization": "Bearer nonsense"}, "invalid_token"),
+        ({"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}, "invalid_token"),
+        ({"Authorization": "Basic YTpi"}, "invalid_token"),
+        ({"Authorization": "Bearer"}, "invalid_token"),
+        ({"X-API-Key": "fld_pat_00000000000000000000000000000000_000000"}, "invalid_api_key"),
     ],
 )
-def test_a_credential_that_is_no_key_is_401(acme: Cast, headers: dict[str, str]) -> None:
-    problem(Api(**headers).get("auth/me"), 401, "invalid_api_key")
+def test_a_credential_that_is_not_ours_is_401(
+    acme: Cast, headers: dict[str, str], code: str
+) -> None:
+    response = Api(**headers).get("auth/me")
+    problem(response, 401, code)
+    assert response["WWW-Authenticate"] == 'Bearer realm="fleetd", error="invalid_token"'
 
 
 def test_a_bad_key_is_not_replaced_by_the_session(alice_member: Membership) -> None:
     api = Api(Authorization="Bearer nonsense")
     api.client.force_login(alice_member.user)
-    problem(api.get("auth/me"), 401, "invalid_api_key")
+    problem(api.get("auth/me"), 401, "invalid_token")
 
 
 def test_an_unknown_address_is_404_with_and_without_a_key(api: Api) -> None:

@@ -8,9 +8,10 @@ import grpc.aio
 import httpx
 import pytest
 
+from apps.organizations.services.authentication import forget_callers
 from fleetd.pb.public.v1 import organization_connect, organization_pb2
 from fleetd.rpc import bridge, web
-from fleetd.rpc.authentication import Credentials, forget_keys
+from fleetd.rpc.authentication import Credentials
 from fleetd.rpc.limits import SERVER_OPTIONS
 from fleetd.rpc.registry import Door, Service, at_door
 from tests.rpc.doors import Doors
@@ -18,7 +19,7 @@ from tests.rpc.doors import Doors
 
 @pytest.fixture(autouse=True)
 def _no_remembered_keys() -> None:
-    forget_keys()
+    forget_callers()
 
 
 @asynccontextmanager

@@ -8,9 +8,9 @@ from apps.core.actors import Actor
 from apps.core.rpc import orm
 from apps.organizations.models import Membership
 from apps.organizations.selectors import actor_for_api_key
+from apps.organizations.services.authentication import forget_callers
 from fleetd.pb.internal.health.v1 import health_pb2
 from fleetd.pb.public.v1 import auth_pb2
-from fleetd.rpc.authentication import forget_keys
 from tests import factories
 from tests.factories import Cast
 from tests.rpc.doors import PROTOCOLS, Answer, Doors
@@ -81,7 +81,7 @@ async def test_a_revoked_key_is_refused_once_it_is_forgotten(
     assert (await me(doors, "grpc", x_api_key=key)).status == "OK"
     found = await orm(None, actor_for_api_key, key, alice.call)
     await orm(alice, revoke_api_key, alice, found.id)
-    forget_keys()
+    forget_callers()
     assert (await me(doors, "grpc", x_api_key=key)).code == "invalid_api_key"
 
 
@@ -89,7 +89,7 @@ async def test_a_key_that_was_just_used_is_not_looked_up_again(
     doors: Doors, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await me(doors, "connect-json", x_api_key=key)).status == "OK"
-    monkeypatch.setattr("fleetd.rpc.authentication._look_up", None)
+    monkeypatch.setattr("apps.organizations.services.authentication._look_up", None)
     assert (await me(doors, "connect-json", x_api_key=key)).status == "OK"
 
 

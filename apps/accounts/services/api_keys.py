@@ -74,11 +74,11 @@ def revoke_api_key(actor: Actor, api_key_id: UUID) -> ApiKey:
 
 
 def note_api_key_use(actor: Actor) -> None:
-    """Remembers that the key behind the actor was used, at most once a minute."""
+    """Remembers when and from where the actor's key was used, at most once a minute."""
     at = clock.now()
     ApiKey.objects.for_org(actor.organization_id).filter(id=actor.id).exclude(
         last_used_at__gt=at - USE_NOTED_EVERY
-    ).update(last_used_at=at)
+    ).update(last_used_at=at, last_used_address=(actor.call.address or "")[:45])
 
 
 def _within_own_scopes(actor: Actor, scopes: Sequence[str]) -> Sequence[str]:

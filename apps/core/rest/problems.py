@@ -11,6 +11,10 @@ from apps.core.errors import STATUS, FieldError, FleetdError, Kind
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_BASE = "urn:fleetd:error:"
+CHALLENGE = 'Bearer realm="fleetd"'
+CHALLENGES = dict.fromkeys(
+    ("invalid_token", "invalid_api_key"), f'{CHALLENGE}, error="invalid_token"'
+)
 TITLES = {
     400: "The request is not valid",
     401: "Sign in first",
@@ -52,7 +56,7 @@ def problem_of(error: FleetdError) -> Problem:
     status = STATUS[error.kind]
     headers: dict[str, str] = {}
     if error.kind is Kind.UNAUTHENTICATED:
-        headers["WWW-Authenticate"] = 'Bearer realm="fleetd"'
+        headers["WWW-Authenticate"] = CHALLENGES.get(error.code, CHALLENGE)
     if error.kind in (Kind.EXHAUSTED, Kind.UNAVAILABLE):
         headers["Retry-After"] = str(error.retry_after_seconds or 1)
     return Problem(
@@ -79,7 +83,9 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
         document["metadata"] = dict(problem.metadata)
     body = orjson.dumps(document, default=str)
     headers = {"Cache-Control": "no-store", **problem.headers}
-    return HttpResponse(body, CONTENT_TYPE, problem.status, headers=headers)
+    response = HttpResponse(body, CONTENT_TYPE, problem.status, headers=headers)
+    response.failure_code = problem.code  # type: ignore[attr-defined]  # for the request log
+    return response
 
 
 def is_api(request: HttpRequest) -> bool:

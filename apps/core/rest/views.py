@@ -86,7 +86,8 @@ class OrgAPIView(APIView):
         """Finds the caller. A browser's session has to come with its CSRF token."""
         plain: Any = request._request
         plain.actor = plain.find_actor()
-        if plain.actor.kind is ActorKind.USER and plain.method not in _SAFE:
+        is_browser = plain.actor.kind is ActorKind.USER and plain.actor.session_id is None
+        if is_browser and plain.method not in _SAFE:
             _check_csrf(plain)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
