@@ -6,16 +6,23 @@ These are rows of django-guardian's kind. They mean something only as grants of 
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db.models import CharField, F, QuerySet, Value
 
-from apps.core.authz import declared, grantable
-from apps.core.rights import Grant
+from apps.core.actors import Actor
+from apps.core.authz import declared, grantable, require
+from apps.core.errors import NotFound
+from apps.core.pagination import Page, PageRequest
+from apps.core.rights import NOWHERE, Grant, Place
 from apps.devices.models import DeviceGroup, DeviceGroupGrant
+from apps.devices.permissions import VIEW_ACCESS_GRANTS
+from apps.devices.selectors.places import place_of_group
 from apps.organizations.models import Organization
-from apps.teams.models import ObjectGrant, OrganizationGrant, Team, TeamGrant
+from apps.teams.models import ObjectGrant, OrganizationGrant, Team, TeamGrant, TeamMember
+from apps.teams.selectors import find_team, place_of_team
 
 # What can be granted on, by the word that doors use for it.
 GRANT_MODELS: dict[str, type[ObjectGrant]] = {
@@ -35,6 +42,40 @@ _WHERE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class GrantObject:
+    """What rights are given on: a word of `GRANT_MODELS`, and the id."""
+
+    kind: str
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """Such an object as it is stored, and where it stands."""
+
+    row: Any
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class AccessGrant:
+    """All that one person was given on one object."""
+
+    user_id: UUID
+    email: str
+    name: str
+    kind: str
+    object_id: UUID
+    object_name: str
+    permissions: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What it is sorted and paged by."""
+        return f"{self.kind}:{self.object_id}:{self.user_id}"
+
+
 def grantable_on(kind: str) -> frozenset[str]:
     """The permissions that mean something on an object of this kind."""
     if kind == "organization":
@@ -45,28 +86,79 @@ def grantable_on(kind: str) -> frozenset[str]:
 
 
 def object_grants_of(organization_id: UUID, user_id: UUID) -> Iterator[Grant]:
-    """What a person was given on single objects, in one query."""
-    first, *others = (
-        _rows_of(kind, organization_id).filter(user_id=user_id) for kind in GRANT_MODELS
-    )
-    names: defaultdict[tuple[str, str, UUID], set[str]] = defaultdict(set)
-    for kind, label, object_id, name in first.union(*others, all=True):
-        names[kind, label, object_id].add(name)
-    for (kind, label, object_id), held in sorted(names.items()):
+    """What a person was given on single objects, in one query: a source of rights."""
+    for grant in list_grants_of(organization_id, user_id=user_id):
         yield Grant(
-            frozenset(held) & grantable_on(kind),
-            _WHERE[kind].format(label),
-            team_id=object_id if kind == "team" else None,
-            group_id=object_id if kind == "device_group" else None,
+            frozenset(grant.permissions) & grantable_on(grant.kind),
+            _WHERE[grant.kind].format(grant.object_name),
+            team_id=grant.object_id if grant.kind == "team" else None,
+            group_id=grant.object_id if grant.kind == "device_group" else None,
         )
 
 
-def _rows_of(kind: str, organization_id: UUID) -> QuerySet[Any, tuple[str, str, UUID, str]]:
+def list_access_grants(
+    actor: Actor, page: PageRequest, *, user_id: UUID | None = None, on: GrantObject | None = None
+) -> Page[AccessGrant]:
+    """What people were given on single objects, of one person or on one object where asked."""
+    require(actor, VIEW_ACCESS_GRANTS)
+    found = list_grants_of(actor.organization_id, user_id=user_id, on=on)
+    rest = [grant for grant in found if grant.key > page.token]
+    items = rest[: page.size]
+    return Page(items, items[-1].key if len(rest) > len(items) else "")
+
+
+def list_grants_of(
+    organization_id: UUID, *, user_id: UUID | None = None, on: GrantObject | None = None
+) -> list[AccessGrant]:
+    """The same for callers that have settled who may know of it."""
+    kinds = [on.kind] if on else list(GRANT_MODELS)
+    narrowed = {
+        **({"user_id": user_id} if user_id else {}),
+        **({"content_object_id": on.id} if on else {}),
+    }
+    first, *others = (_rows_of(kind, organization_id).filter(**narrowed) for kind in kinds)
+    names: defaultdict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for *where, name in first.union(*others, all=True) if others else first:
+        names[tuple(where)].add(name)
+    grants = (AccessGrant(*where, tuple(sorted(held))) for where, held in names.items())
+    return sorted(grants, key=lambda grant: grant.key)
+
+
+def find_grant_object(actor: Actor, on: GrantObject) -> FoundObject:
+    """The object and where it stands. Raises `NotFound`, also for another organization's."""
+    organization_id = actor.organization_id
+    if on.kind == "organization" and on.id == organization_id:
+        return FoundObject(Organization.objects.get(id=organization_id), NOWHERE)
+    if on.kind == "team":
+        team = find_team(organization_id, on.id)
+        if team is not None:
+            return FoundObject(team, place_of_team(team.id))
+    if on.kind == "device_group":
+        group = DeviceGroup.objects.for_org(organization_id).filter(id=on.id).first()
+        if group is not None:
+            return FoundObject(group, place_of_group(group))
+    raise NotFound("There is no such object to give rights on.")
+
+
+def held_through_team(organization_id: UUID, team_id: UUID) -> frozenset[str]:
+    """What the people of a team, taken together, may do on the groups that it owns."""
+    members = TeamMember.objects.for_org(organization_id).filter(team_id=team_id)
+    roles = [member.role_permissions for member in members.select_related("custom_role")]
+    granted = list_grants_of(organization_id, on=GrantObject("team", team_id))
+    names = frozenset[str]().union(*roles, *(grant.permissions for grant in granted))
+    return names & grantable_on("device_group")
+
+
+def _rows_of(kind: str, organization_id: UUID) -> QuerySet[Any, tuple[Any, ...]]:
+    """The columns of `AccessGrant`, the last of them one permission's name."""
     rows = GRANT_MODELS[kind].objects.for_org(organization_id)
-    found: QuerySet[Any, tuple[str, str, UUID, str]] = rows.values_list(
+    found: QuerySet[Any, tuple[Any, ...]] = rows.values_list(
+        "user_id",
+        "user__email",
+        "user__name",
         Value(kind, output_field=CharField()),
-        F("content_object__name"),
         "content_object_id",
+        F("content_object__name"),
         "permission__codename",
     )
     return found

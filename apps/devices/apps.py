@@ -17,6 +17,8 @@ class DevicesConfig(AppConfig):
         """Registers the sweep for deadlines, and object grants as a source of rights."""
         import_module("apps.devices.tasks")
         grant_source(import_module("apps.devices.access").object_grants_of)
+        departures = import_module("apps.organizations.services.departures")
+        departures.on_departure(import_module("apps.devices.services.grants").drop_all_grants)
         post_migrate.connect(_store_permissions, sender=self)
 
 

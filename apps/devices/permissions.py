@@ -1,6 +1,6 @@
 """Rights on devices and their groups."""
 
-from apps.core.authz import OPERATORS, READERS, declare
+from apps.core.authz import ADMINS, AUDITORS, OPERATORS, READERS, declare
 
 VIEW_DEVICES = declare(
     "devices.view_devices", "see devices and their state", READERS, per_group=True
@@ -33,6 +33,16 @@ ADD_DEVICES_TO_GROUP = declare(
 REMOVE_DEVICES_FROM_GROUP = declare(
     "devices.remove_devices_from_group", "take devices out of groups", OPERATORS, per_group=True
 )
+# Whose a group is, and who is given what on it, is the organization's decision.
+GIVE_GROUP_TO_TEAM = declare("devices.give_group_to_team", "give device groups to teams", ADMINS)
+TAKE_GROUP_FROM_TEAM = declare(
+    "devices.take_group_from_team", "take device groups from teams", ADMINS
+)
+VIEW_ACCESS_GRANTS = declare(
+    "devices.view_access_grants", "see what people were given on single objects", AUDITORS
+)
+GRANT_ACCESS = declare("devices.grant_access", "give people rights on single objects", ADMINS)
+REVOKE_ACCESS = declare("devices.revoke_access", "take such rights back", ADMINS)
 # No role holds these: they are the platform's own and each device's, for itself.
 REGISTER_DEVICE = declare("devices.register_device", "register a device that enrolls", ())
 REPORT_STATE = declare("devices.report_state", "report a device's own state and facts", ())

@@ -174,3 +174,30 @@ class Transition:
     device_id: UUID
     before: str
     after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessEvent(Event):
+    """Somebody was given rights on one object, or lost them; `object_kind` says of which kind."""
+
+    user_id: UUID
+    object_kind: str
+    object_id: UUID
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """None: pages about people are read again when they are opened."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessGranted(AccessEvent):
+    """Somebody was given rights on one object."""
+
+    type: ClassVar[str] = "devices.access.granted.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessRevoked(AccessEvent):
+    """Somebody lost rights on one object."""
+
+    type: ClassVar[str] = "devices.access.revoked.v1"

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.core import clock
 from apps.core.actors import Actor, ActorKind, Call
-from apps.core.authz import require
+from apps.core.authz import Permission, require_somewhere
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.core.tenancy import credential
 from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
 from apps.devices.permissions import REPORT_STATE
+from apps.devices.selectors.places import group_ids_in_reach, within
 from apps.enrollment.models import Certificate, Enrollment, EnrollmentToken
 from apps.enrollment.permissions import RENEW_CERTIFICATE, VIEW_ENROLLMENT_TOKENS
 
@@ -49,27 +50,53 @@ class EnrollmentProgress:
         return newest if newest is not None and newest.device_id is None else None
 
 
+def tokens_within(
+    actor: Actor, permission: Permission, rows: QuerySet[EnrollmentToken]
+) -> QuerySet[EnrollmentToken]:
+    """Those of these tokens that the actor's right reaches.
+
+    A token stands in the groups that it leads into: all of them have to be within reach, and one
+    that leads into none is the organization's.
+    """
+    group_ids = group_ids_in_reach(actor, permission)
+    if group_ids is None:
+        return rows
+    return rows.filter(group_ids__contained_by=group_ids).exclude(group_ids=[])
+
+
 def list_enrollment_tokens(actor: Actor, page: PageRequest) -> Page[EnrollmentToken]:
-    """The organization's tokens, newest first."""
-    require(actor, VIEW_ENROLLMENT_TOKENS)
-    rows = EnrollmentToken.objects.for_org(actor.organization_id)
-    return paginate(rows, page, order_by=["-id"])
+    """The tokens that the actor may see, newest first."""
+    require_somewhere(actor, VIEW_ENROLLMENT_TOKENS)
+    return paginate(_tokens(actor), page, order_by=["-id"])
 
 
 def get_enrollment_token(actor: Actor, token_id: UUID) -> EnrollmentToken:
     """One token."""
-    require(actor, VIEW_ENROLLMENT_TOKENS)
-    rows = EnrollmentToken.objects.for_org(actor.organization_id)
-    found: EnrollmentToken | None = rows.filter(id=token_id).first()
+    require_somewhere(actor, VIEW_ENROLLMENT_TOKENS)
+    found: EnrollmentToken | None = _tokens(actor).filter(id=token_id).first()
     if found is None:
         raise NotFound("There is no such enrollment token.")
     return found
+
+
+def enrollments_within(
+    actor: Actor, permission: Permission, rows: QuerySet[Enrollment]
+) -> QuerySet[Enrollment]:
+    """Those of these attempts whose token, and whose device if any, the right reaches."""
+    group_ids = group_ids_in_reach(actor, permission)
+    if group_ids is None:
+        return rows
+    of_tokens = rows.filter(token__group_ids__contained_by=group_ids)
+    devices = Device.objects.for_org(actor.organization_id)
+    seen = within(actor, permission, devices).values("id")
+    return of_tokens.exclude(token__group_ids=[]).filter(Q(device=None) | Q(device_id__in=seen))
 
 
 def list_enrollments(actor: Actor, token_id: UUID, page: PageRequest) -> Page[Enrollment]:
     """The attempts to enroll with a token, newest first, with their devices."""
     token = get_enrollment_token(actor, token_id)
     rows = Enrollment.objects.for_org(actor.organization_id).filter(token_id=token.id)
+    rows = enrollments_within(actor, VIEW_ENROLLMENT_TOKENS, rows)
     return paginate(rows.select_related("device"), page, order_by=["-id"])
 
 
@@ -77,6 +104,7 @@ def get_enrollment_progress(actor: Actor, token_id: UUID) -> EnrollmentProgress:
     """What has happened with a token so far, for whoever waits for a device."""
     token = get_enrollment_token(actor, token_id)
     rows = Enrollment.objects.for_org(actor.organization_id).filter(token_id=token.id)
+    rows = enrollments_within(actor, VIEW_ENROLLMENT_TOKENS, rows)
     newest = list(
         rows.select_related("device__state").order_by("-updated_at", "-id")[:SHOWN_ENROLLMENTS]
     )
@@ -138,9 +166,10 @@ def find_live_certificate(
 
 
 def list_certificates(actor: Actor, device_id: UUID) -> list[Certificate]:
-    """A device's certificates, newest first."""
-    require(actor, VIEW_ENROLLMENT_TOKENS)
+    """A device's certificates, newest first: they stand where the device stands."""
+    require_somewhere(actor, VIEW_ENROLLMENT_TOKENS)
     rows = Certificate.objects.for_org(actor.organization_id).filter(device_id=device_id)
+    rows = within(actor, VIEW_ENROLLMENT_TOKENS, rows, via="device")
     return list(rows.order_by("-id")[:SHOWN_ENROLLMENTS])
 
 
@@ -151,6 +180,11 @@ def list_refused_serials(organization_id: UUID, serials: Collection[str]) -> set
     )
     alive = rows.exclude(device__lifecycle=Lifecycle.DECOMMISSIONED)
     return set(serials) - set(alive.values_list("serial", flat=True))
+
+
+def _tokens(actor: Actor) -> QuerySet[EnrollmentToken]:
+    rows = EnrollmentToken.objects.for_org(actor.organization_id)
+    return tokens_within(actor, VIEW_ENROLLMENT_TOKENS, rows)
 
 
 def device_actor(organization_id: UUID, device_id: UUID, call: Call) -> Actor:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from apps.core import clock
 from apps.core.actors import Actor
-from apps.core.authz import needs, require
+from apps.core.authz import needs, require_somewhere
 from apps.core.ids import parse_uuid
 from apps.core.public import id_of, timestamp
 from apps.core.rpc import current_actor, orm
@@ -31,7 +31,7 @@ BATCH = 500
 async def stream_device_events(
     self: object, request: pb.StreamDeviceEventsRequest, ctx: object
 ) -> AsyncIterator[pb.StreamDeviceEventsResponse]:
-    """What happens to the organization's devices, from now on."""
+    """What happens to the devices that the caller may see, from now on."""
     actor = current_actor()
     reader = await orm(actor, Reader.starting_now, actor, request.device_id)
     topic = reader.topic
@@ -52,7 +52,7 @@ class Reader:
     @classmethod
     def starting_now(cls, actor: Actor, device_id: str) -> "Reader":
         """A stream for one device, or for all where none is named. The caller may see it."""
-        require(actor, VIEW_DEVICES)
+        require_somewhere(actor, VIEW_DEVICES)
         wanted = id_of(device_id) if device_id else None
         if wanted is not None:
             get_device(actor, wanted)
@@ -68,14 +68,19 @@ class Reader:
         return f"org.{self.actor.organization_id}.devices"
 
     def read(self) -> list[pb.StreamDeviceEventsResponse]:
-        """Events that were not sent before, each with its device as it is now."""
+        """Events that were not sent before, each with its device as it is now.
+
+        Of devices out of reach nothing is told. The stream of one device ends with its sight.
+        """
         self.actor = refreshed(self.actor)
-        require(self.actor, VIEW_DEVICES)
+        require_somewhere(self.actor, VIEW_DEVICES)
+        if self.device_id is not None:
+            get_device(self.actor, self.device_id)
         rows = self._new_rows()
         ids = {device_id for row in rows if (device_id := _device_id(row)) is not None}
-        devices = list_devices_by_id(self.actor, ids)
+        devices = list_devices_by_id(self.actor, ids) if ids else []
         messages = {m.id: m for m in device_messages(self.actor, devices)}
-        return [self._response(row, messages) for row in rows]
+        return [self._response(row, messages) for row in rows if str(_device_id(row)) in messages]
 
     def _new_rows(self) -> list[Any]:
         """Rows of the window that the last read did not see; then moves the window on."""
@@ -103,7 +108,7 @@ class Reader:
             time=timestamp(row.created_at),
             type=row.type,
             device_id=device_id,
-            device=messages.get(device_id),
+            device=messages[device_id],
         )
 
 

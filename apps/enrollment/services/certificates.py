@@ -17,7 +17,9 @@ from apps.core.tenancy import tenant
 from apps.devices.domain.states import ENROLLED, Lifecycle
 from apps.devices.errors import DeviceIsDecommissioned, DeviceNotActive
 from apps.devices.models import Device
+from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import find_device
+from apps.devices.selectors.places import require_either, require_on_devices
 from apps.enrollment.domain import ca
 from apps.enrollment.errors import (
     CertificateExpired,
@@ -80,8 +82,9 @@ def revoke_certificates(actor: Actor, device_id: UUID, *, reason: str) -> int:
 
     The device can come back with an enrollment token only. Repeating it changes nothing.
     """
+    require_either(actor, REVOKE_CERTIFICATES, VIEW_DEVICES)
     device = _locked(actor, device_id)
-    require(actor, REVOKE_CERTIFICATES)
+    require_on_devices(actor, REVOKE_CERTIFICATES, [device_id])
     at = clock.now()
     rows = Certificate.objects.for_org(actor.organization_id).filter(
         device_id=device_id, not_after__gt=at

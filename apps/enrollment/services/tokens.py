@@ -9,13 +9,25 @@ from apps.accounts.domain import secrets
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor, Source, system_actor
-from apps.core.authz import require
+from apps.core.authz import require, require_somewhere
 from apps.core.errors import NotFound, invalid
 from apps.core.tenancy import tenant
 from apps.devices.domain import tags as tag_rules
 from apps.devices.models import DeviceGroup
+from apps.devices.permissions import ADD_DEVICES_TO_GROUP, VIEW_DEVICE_GROUPS
+from apps.devices.selectors.places import (
+    list_tag_groups,
+    place_of_group,
+    reaches_groups,
+    require_either,
+    require_where,
+)
 from apps.enrollment.models import EnrollmentToken
-from apps.enrollment.permissions import CREATE_ENROLLMENT_TOKEN, REVOKE_ENROLLMENT_TOKEN
+from apps.enrollment.permissions import (
+    CREATE_ENROLLMENT_TOKEN,
+    REVOKE_ENROLLMENT_TOKEN,
+    VIEW_ENROLLMENT_TOKENS,
+)
 from apps.enrollment.selectors import find_token_organization
 from apps.enrollment.types import (
     EnrollmentTokenCreated,
@@ -28,6 +40,7 @@ DEFAULT_LIFETIME = timedelta(hours=24)
 MAX_LIFETIME = timedelta(days=366)
 MAX_USES = 1_000_000
 MAX_NAME_LENGTH = 100
+MISSING = "There is no such enrollment token."
 FETCH_NOTED_EVERY = timedelta(seconds=5)  # anybody may fetch, and each note is an event
 
 
@@ -51,12 +64,15 @@ def create_enrollment_token(
 ) -> NewEnrollmentToken:
     """Makes a token with which `max_uses` devices can join, into these groups, with these tags.
 
-    Not idempotent: each call makes another token. The secret is in the answer and never again.
-    Raises `InvalidRequest`, and `NotFound` for a group that is missing.
+    Whoever may make tokens in some groups only has to name one of these at least; and a tag that a
+    group follows leads into that group. Not idempotent: each call makes another token. The secret
+    is in the answer and never again. Raises `InvalidRequest`, and `NotFound` for a group that is
+    missing or out of sight.
     """
-    require(actor, CREATE_ENROLLMENT_TOKEN)
+    require_somewhere(actor, CREATE_ENROLLMENT_TOKEN)
     _check(name, max_uses, lifetime)
-    _check_groups(actor, group_ids)
+    tags = tag_rules.checked(tags, field="tags")
+    _require_groups(actor, group_ids, tags)
     secret = secrets.new_secret(secrets.ENROLLMENT_TOKEN)
     at = clock.now()
     token = EnrollmentToken(
@@ -67,7 +83,7 @@ def create_enrollment_token(
         max_uses=max_uses,
         uses_left=max_uses,
         requires_approval=requires_approval,
-        tags=tag_rules.checked(tags, field="tags"),
+        tags=tags,
         group_ids=sorted(set(group_ids)),
         created_at=at,
         expires_at=at + lifetime,
@@ -86,11 +102,19 @@ def create_enrollment_token(
 
 def revoke_enrollment_token(actor: Actor, token_id: UUID) -> EnrollmentToken:
     """Ends a token at once. Devices that joined with it stay. Repeating it changes nothing."""
+    require_either(actor, REVOKE_ENROLLMENT_TOKEN, VIEW_ENROLLMENT_TOKENS)
     rows = EnrollmentToken.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     token: EnrollmentToken | None = rows.filter(id=token_id).first()
     if token is None:
-        raise NotFound("There is no such enrollment token.")
-    require(actor, REVOKE_ENROLLMENT_TOKEN)
+        raise NotFound(MISSING)
+    group_ids = token.group_ids
+    require_where(
+        actor,
+        REVOKE_ENROLLMENT_TOKEN,
+        sight=VIEW_ENROLLMENT_TOKENS,
+        holds=lambda right: reaches_groups(actor, right, group_ids),
+        missing=MISSING,
+    )
     if token.revoked_at is None:
         token.revoked_at = clock.now()
         token.save(update_fields=["revoked_at"])
@@ -129,7 +153,20 @@ def _check(name: str, max_uses: int, lifetime: timedelta) -> None:
         raise invalid("lifetime", "invalid_lifetime", "A token lives at most 366 days.")
 
 
-def _check_groups(actor: Actor, group_ids: Sequence[UUID]) -> None:
-    rows = DeviceGroup.objects.for_org(actor.organization_id).filter(id__in=group_ids)
-    if rows.count() != len(set(group_ids)):
+def _require_groups(actor: Actor, group_ids: Sequence[UUID], tags: Sequence[str]) -> None:
+    """The rights to let devices into these groups, and into those that follow these tags."""
+    every = DeviceGroup.objects.for_org(actor.organization_id).filter(id__in=group_ids)
+    groups = [g for g in every if _is_in_sight(actor, g)]
+    if len(groups) != len(set(group_ids)):
         raise NotFound("There is no such device group.")
+    if not groups:
+        require(actor, CREATE_ENROLLMENT_TOKEN)
+    for group in groups + list_tag_groups(actor.organization_id, tags):
+        for permission in (CREATE_ENROLLMENT_TOKEN, ADD_DEVICES_TO_GROUP):
+            require(actor, permission, place_of_group(group))
+
+
+def _is_in_sight(actor: Actor, group: DeviceGroup) -> bool:
+    place = place_of_group(group)
+    seen_by = (CREATE_ENROLLMENT_TOKEN, VIEW_ENROLLMENT_TOKENS, VIEW_DEVICE_GROUPS)
+    return any(actor.may(permission.name, place) for permission in seen_by)
