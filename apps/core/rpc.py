@@ -39,12 +39,14 @@ MAX_THREADS = 8
 class Caller:
     """Who the RPC under way comes from; `actor` is None until somebody is known.
 
-    `budgets` are the limits that it has been counted on.
+    `budgets` are the limits that it has been counted on; `object_id` is what the request is about,
+    once it was read.
     """
 
     call: Call
     method: str = ""
     actor: Actor | None = None
+    object_id: str = ""
     budgets: list[Budget] = field(default_factory=list)
 
 

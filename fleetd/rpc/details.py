@@ -7,7 +7,13 @@ ships them is not among our requirements and a second copy in the default pool w
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    message_factory,
+)
 from google.protobuf.message import Message
 
 from apps.core.errors import FieldError
@@ -36,6 +42,13 @@ def bad_request(fields: Sequence[FieldError]) -> any_pb2.Any:
     return _packed(request)
 
 
+def retry_info(seconds: int) -> any_pb2.Any:
+    """google.rpc.RetryInfo: when to try again."""
+    info = _RETRY_INFO()
+    info.retry_delay.seconds = seconds  # type: ignore[attr-defined]
+    return _packed(info)
+
+
 def status(code: int, message: str, details: Sequence[any_pb2.Any]) -> bytes:
     """google.rpc.Status, as the trailer `grpc-status-details-bin` carries it."""
     whole = _STATUS(code=code, message=message)
@@ -54,6 +67,11 @@ def read_bad_fields(packed: Any) -> list[str]:
     """The names of the fields in a packed BadRequest."""
     violations = _BAD_REQUEST.FromString(packed.value).field_violations  # type: ignore[attr-defined]
     return [violation.field for violation in violations]
+
+
+def read_retry_seconds(packed: Any) -> int:
+    """The delay in a packed RetryInfo."""
+    return int(_RETRY_INFO.FromString(packed.value).retry_delay.seconds)  # type: ignore[attr-defined]
 
 
 def read_status(wire: bytes) -> list[Any]:
@@ -79,7 +97,7 @@ def _declared() -> descriptor_pool.DescriptorPool:
         name="google/rpc/status.proto",
         package="google.rpc",
         syntax="proto3",
-        dependency=["google/protobuf/any.proto"],
+        dependency=["google/protobuf/any.proto", "google/protobuf/duration.proto"],
     )
     info = _message(
         "ErrorInfo",
@@ -108,11 +126,17 @@ def _declared() -> descriptor_pool.DescriptorPool:
         _field("message", 2, _STRING),
         _field("details", 3, _MESSAGE, _REPEATED, ".google.protobuf.Any"),
     )
-    file.message_type.extend([info, bad, whole])
+    retry = _message(
+        "RetryInfo", _field("retry_delay", 1, _MESSAGE, of=".google.protobuf.Duration")
+    )
+    file.message_type.extend([info, bad, whole, retry])
     pool = descriptor_pool.DescriptorPool()
     any_file = descriptor_pb2.FileDescriptorProto()
     any_pb2.DESCRIPTOR.CopyToProto(any_file)
     pool.Add(any_file)
+    duration_file = descriptor_pb2.FileDescriptorProto()
+    duration_pb2.DESCRIPTOR.CopyToProto(duration_file)
+    pool.Add(duration_file)
     pool.Add(file)
     return pool
 
@@ -124,4 +148,5 @@ def _class(pool: descriptor_pool.DescriptorPool, name: str) -> type[Message]:
 _POOL = _declared()
 _ERROR_INFO = _class(_POOL, "ErrorInfo")
 _BAD_REQUEST = _class(_POOL, "BadRequest")
+_RETRY_INFO = _class(_POOL, "RetryInfo")
 _STATUS = _class(_POOL, "Status")

@@ -68,7 +68,10 @@ def _coded(error: FleetdError, request_id: str) -> Failure:
         failure = Failure(
             code, error.code, error.message, [*failure.packed, details.bad_request(error.fields)]
         )
-    failure.retry_after_seconds = error.retry_after_seconds
+    if error.retry_after_seconds is not None:
+        retry = details.retry_info(error.retry_after_seconds)
+        failure = Failure(code, error.code, error.message, [*failure.packed, retry])
+        failure.retry_after_seconds = error.retry_after_seconds
     return failure
 
 

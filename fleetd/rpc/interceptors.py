@@ -8,21 +8,24 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from connectrpc.method import StreamType
 from connectrpc.request import RequestContext
-from django.conf import settings
 
-from apps.audit.models import AuditEntry
-from apps.audit.services.entries import record
+from apps.audit.services.refusals import record_refusal
+from apps.audit.services.request_log import log_call
+from apps.audit.types import Answered
 from apps.core.actors import Actor, Call, Source
+from apps.core.addresses import client_address
 from apps.core.errors import PermissionDenied
 from apps.core.ids import uuid7
 from apps.core.rpc import CALLER, Caller, orm
 from fleetd.rpc import metrics, validation
 from fleetd.rpc.authentication import Credentials, authenticate
+from fleetd.rpc.call_limits import AddressLimit, CallerLimit, RefusalLimit
 from fleetd.rpc.failures import Failure, failure_of
 
 log = structlog.get_logger(__name__)
@@ -48,7 +51,7 @@ class Boundary:
 
     async def on_start(self, ctx: Context) -> Flight:
         """Gives the RPC its id and its place in the logs."""
-        call = Call(self._source, client_address(ctx), _request_id(ctx))
+        call = Call(self._source, address_of(ctx), _request_id(ctx))
         caller = Caller(call, f"{ctx.method.service_name}/{ctx.method.name}")
         CALLER.set(caller)
         structlog.contextvars.bind_contextvars(request_id=call.request_id, method=caller.method)
@@ -61,10 +64,10 @@ class Boundary:
         caller = flight.caller
         failure = failure_of(error, caller.call.request_id) if error else None
         outcome = failure.reason if failure else "ok"
+        seconds = time.perf_counter() - flight.began
         metrics.REQUESTS.labels(caller.method, self._door, outcome).inc()
-        metrics.SECONDS.labels(caller.method, self._door).observe(
-            time.perf_counter() - flight.began
-        )
+        metrics.SECONDS.labels(caller.method, self._door).observe(seconds)
+        _log(ctx, caller, failure, seconds)
         if failure is None:
             return
         if isinstance(error, PermissionDenied) and caller.actor is not None:
@@ -95,6 +98,7 @@ class Validation:
         self, call_next: Callable[[Any, Context], Awaitable[Any]], request: Any, ctx: Context
     ) -> Any:
         """One request, one answer."""
+        _note_object(request)
         validation.check(request)
         return await call_next(request, ctx)
 
@@ -102,6 +106,7 @@ class Validation:
         self, call_next: Callable[[Any, Context], AsyncIterator[Any]], request: Any, ctx: Context
     ) -> AsyncIterator[Any]:
         """One request, many answers."""
+        _note_object(request)
         validation.check(request)
         async for response in call_next(request, ctx):
             yield response
@@ -109,18 +114,44 @@ class Validation:
 
 def around(door: str, source: Source, credentials: Credentials) -> list[Any]:
     """The interceptors of one service at one door, outermost first."""
-    return [Boundary(door, source), Authentication(credentials), Validation()]
+    inner = [Authentication(credentials), Validation()]
+    if credentials is Credentials.PUBLIC:
+        inner = [AddressLimit(), inner[0], CallerLimit(), *inner[1:]]
+    elif credentials is Credentials.NONE and source is Source.AGENT:
+        inner = [RefusalLimit(), *inner]
+    return [Boundary(door, source), *inner]
+
+
+def _log(ctx: Context, caller: Caller, failure: Failure | None, seconds: float) -> None:
+    """The line of the request log; a stream has one, when it ends."""
+    answered = Answered(
+        method="RPC" if ctx.method.stream_type is StreamType.UNARY else "RPC stream",
+        route=caller.method,
+        status=failure.code.value if failure else "ok",
+        code=failure.reason if failure else "ok",
+        object_id=caller.object_id,
+        seconds=seconds,
+    )
+    log_call(caller.actor, caller.call, answered)
+
+
+def _note_object(request: Any) -> None:
+    """Remembers what a request is about: its own id, or the first that it names."""
+    names = [f.name for f in request.DESCRIPTOR.fields if f.type == f.TYPE_STRING]
+    named = [n for n in names if n == "id" or n.endswith("_id")]
+    for name in sorted(named, key=lambda n: n != "id"):
+        value = getattr(request, name)
+        if isinstance(value, str) and value:
+            CALLER.get().object_id = value
+            return
 
 
 async def _record_refusal(actor: Actor, method: str, error: PermissionDenied) -> None:
     """Audits what was refused. The refusal stands, whether or not it can be written down."""
-    action = str(error.data.get("permission", "")) or method
-    values = {name: value for name, value in error.data.items() if name != "permission"}
-    changes = {"method": method, **values}
     try:
-        await orm(actor, record, actor, action, changes=changes, result=AuditEntry.Result.DENIED)
+        await orm(actor, partial(record_refusal, actor, error, method=method))
     except Exception as failed:
-        log.error("refusal_not_audited", action=action, exc_info=failed)
+        log.error("refusal_not_audited", method=method, exc_info=failed)
 
 
 def _announce(ctx: Context, failure: Failure) -> None:
@@ -144,11 +175,7 @@ def _request_id(ctx: Context) -> str:
     return given if REQUEST_ID.fullmatch(given) else f"req_{uuid7().hex}"
 
 
-def client_address(ctx: Context) -> str | None:
-    """The address of the socket, or what the trusted proxies in front say about it."""
-    forwarded = ctx.request_headers.get("x-forwarded-for", "").split(",")
-    trusted = settings.TRUSTED_PROXIES
-    if trusted and len(forwarded) >= trusted and forwarded[-trusted].strip():
-        return forwarded[-trusted].strip()[:45]
-    host = (ctx.client_address or "").rpartition(":")[0].strip("[]")
-    return host or None
+def address_of(ctx: Context) -> str | None:
+    """The caller's address."""
+    socket = (ctx.client_address or "").rpartition(":")[0].strip("[]")
+    return client_address(socket, ctx.request_headers.getall("x-forwarded-for"))

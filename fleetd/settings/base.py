@@ -56,6 +56,14 @@ ALLOWED_HOSTS = [
 ]
 CSRF_TRUSTED_ORIGINS = [f"{_external.scheme}://{_external.netloc}"]
 
+# --- Calls a minute; 0 for no limit ---
+LIMIT_ADDRESS = env.integer("FLEETD_LIMIT_ADDRESS")
+LIMIT_UNAUTHENTICATED = env.integer("FLEETD_LIMIT_UNAUTHENTICATED")
+LIMIT_USER = env.integer("FLEETD_LIMIT_USER")
+LIMIT_API_KEY = env.integer("FLEETD_LIMIT_API_KEY")
+LIMIT_ORGANIZATION = env.integer("FLEETD_LIMIT_ORGANIZATION")
+LIMIT_SOCKETS = env.integer("FLEETD_LIMIT_SOCKETS")
+
 # --- Secrets ---
 SECRET_KEY = env.raw("FLEETD_SECRET_KEY") or read_private(LAYOUT.secret_key) or ""
 # A missing key stops whoever needs it: Django refuses to read an empty one. Commands that need
@@ -186,6 +194,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "apps.web.middleware.RequestIdMiddleware",
     "apps.web.probes.ProbeMiddleware",
+    "apps.web.request_log.RequestLogMiddleware",
     "apps.web.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -199,6 +208,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "apps.web.middleware.ActorMiddleware",
+    "apps.web.middleware.CallLimitMiddleware",
     "apps.web.middleware.SetupMiddleware",
 ]
 ROOT_URLCONF = "fleetd.urls"

@@ -88,6 +88,42 @@ SETTINGS: tuple[Setting, ...] = (
         "How many reverse proxies in front add to X-Forwarded-For; 0 trusts the socket only",
     ),
     Setting(
+        "FLEETD_LIMIT_ADDRESS",
+        Kind.INTEGER,
+        "12000",
+        "Calls a minute of one address (IPv6: of one /64), whoever makes them; 0 for no limit",
+    ),
+    Setting(
+        "FLEETD_LIMIT_UNAUTHENTICATED",
+        Kind.INTEGER,
+        "600",
+        "Calls a minute of one address that show no valid credential; 0 for no limit",
+    ),
+    Setting(
+        "FLEETD_LIMIT_USER",
+        Kind.INTEGER,
+        "6000",
+        "Calls a minute of one person; 0 for no limit",
+    ),
+    Setting(
+        "FLEETD_LIMIT_API_KEY",
+        Kind.INTEGER,
+        "6000",
+        "Calls a minute of one API key; 0 for no limit",
+    ),
+    Setting(
+        "FLEETD_LIMIT_ORGANIZATION",
+        Kind.INTEGER,
+        "60000",
+        "Calls a minute of one organization that has no quota of its own; 0 for no limit",
+    ),
+    Setting(
+        "FLEETD_LIMIT_SOCKETS",
+        Kind.INTEGER,
+        "600",
+        "WebSockets that one address may open in a minute; 0 for no limit",
+    ),
+    Setting(
         "FLEETD_SECRET_KEY",
         Kind.SECRET,
         None,

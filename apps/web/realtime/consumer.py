@@ -7,6 +7,7 @@ Out: {"op": "subscribed", "topic", "seq"}, {"op": "resync", "topic", "seq"}, {"o
 
 import asyncio
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,12 +17,17 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from redis.exceptions import RedisError
 
-from apps.core.actors import Actor
-from apps.core.errors import FleetdError
+from apps.audit.services.refusals import record_refusal
+from apps.audit.services.request_log import log_call
+from apps.audit.types import Answered
+from apps.core.actors import Actor, Call, Source
+from apps.core.errors import FleetdError, PermissionDenied
+from apps.core.ids import uuid7
+from apps.core.limits import LimitReached
 from apps.core.realtime import group_name, hints_since, last_sequence
 from apps.core.rpc import orm
-from apps.web import callers
-from apps.web.realtime.topics import MAX_LENGTH, may_hear
+from apps.web import call_limits, callers
+from apps.web.realtime.topics import MAX_LENGTH, may_hear, refusal_of
 
 log = structlog.get_logger(__name__)
 
@@ -67,15 +73,25 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.unjoined: set[str] = set()
         self.budget = Budget()
         self.rechecking: asyncio.Task[None] | None = None
+        self.refused_topics: set[str] = set()
+        self.call = Call(Source.UI, callers.address_of(self.scope), f"req_{uuid7().hex}")
         if not callers.is_own_page(self.scope):
+            self._log("WS", code="foreign_origin", status="403")
             await self.close(HTTPStatus.FORBIDDEN)
             raise StopConsumer
         await self.accept()
         try:
+            await call_limits.spend_async(call_limits.of_socket(callers.address_of(self.scope)))
             self.actor = await orm(None, callers.find_actor, self.scope)
-        except FleetdError:
+        except LimitReached as error:
+            self._log("WS", code=error.code, status=str(TOO_FAST))
+            await self.close(TOO_FAST)
+            return
+        except FleetdError as error:
+            self._log("WS", code=error.code, status=str(SIGNED_OUT))
             await self.close(SIGNED_OUT)
             return
+        self._log("WS", code="ok", status="101")
         self.rechecking = asyncio.create_task(self._recheck_forever())
 
     async def disconnect(self, code: int) -> None:
@@ -131,8 +147,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if topic not in self.topics and len(self.topics) >= MAX_TOPICS:
             await self._say({"op": "error", "topic": topic, "code": "too_many_topics"})
             return
-        if not await orm(self.actor, may_hear, self.actor, topic):
+        refused = await orm(self.actor, refusal_of, self.actor, topic)
+        if refused is not None:
             await self._say({"op": "error", "topic": topic, "code": "not_found"})
+            await self._note_refusal(topic, refused)
             return
         # Joined before the past is read: what falls between comes twice rather than never.
         self.topics.add(topic)
@@ -143,6 +161,29 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._say({"op": "resync", "topic": topic, "seq": sequence})
         for envelope in missed or []:
             await self._say(envelope)
+
+    async def _note_refusal(self, topic: str, error: FleetdError) -> None:
+        """Into the request log, and into the audit trail where a right is missing.
+
+        Once per topic and socket: a page that asks again and again says nothing new.
+        """
+        if topic in self.refused_topics or len(self.refused_topics) >= MAX_TOPICS:
+            return
+        self.refused_topics.add(topic)
+        kind, _, rest = topic.partition(".")
+        identifier, _, part = rest.partition(".")
+        route = f"{kind[:20]}.<id>{'.' if part else ''}{part[:20]}"
+        self._log("WS subscribe", route=route, code=error.code, status="404", of=identifier)
+        if isinstance(error, PermissionDenied):
+            refusal = partial(record_refusal, self.actor, error, method="WS", topic=topic)
+            await orm(self.actor, refusal)
+
+    def _log(
+        self, method: str, *, code: str, status: str, route: str = "/ws/v1", of: str = ""
+    ) -> None:
+        """The line of the request log."""
+        actor = getattr(self, "actor", None)
+        log_call(actor, self.call, Answered(method, route, status, code, of))
 
     def _past(self, topic: str, since: int | None) -> tuple[int, list[dict[str, Any]] | None]:
         """The topic's newest number, and the hints after `since` if all of them are kept."""

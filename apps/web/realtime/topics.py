@@ -30,11 +30,16 @@ OF_OBJECT: dict[str, Callable[[Actor, UUID], object]] = {
 
 def may_hear(actor: Actor, topic: str) -> bool:
     """Whether the actor may subscribe; a topic that is nothing is one it may not."""
+    return refusal_of(actor, topic) is None
+
+
+def refusal_of(actor: Actor, topic: str) -> FleetdError | None:
+    """Why the actor may not subscribe, None where it may. Who asks is told only that it is not."""
     try:
         _authorize(actor, topic)
-    except FleetdError:
-        return False
-    return True
+    except FleetdError as error:
+        return error
+    return None
 
 
 def _authorize(actor: Actor, topic: str) -> None:
