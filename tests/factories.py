@@ -13,12 +13,13 @@ from apps.accounts.domain import secrets
 from apps.accounts.models import ApiKey, User
 from apps.core import clock
 from apps.core.actors import Actor, ActorKind, Call, Source, system_actor
-from apps.core.authz import Role, permissions_of
+from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.devices.domain.states import Connectivity, Lifecycle
 from apps.devices.models import Device, DeviceGroup, DeviceState, GroupMember
 from apps.devices.services.counts import count_moves
-from apps.organizations.models import Membership, Organization
+from apps.organizations.models import CustomRole, Membership, Organization
+from apps.teams.models import Team, TeamMember
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
@@ -151,6 +152,51 @@ def group(organization_id: UUID, name: str = "", *members: Device, tag: str = ""
             GroupMember(organization_id=organization_id, group=row, device=member).save(
                 force_insert=True
             )
+    return row
+
+
+def custom_role(organization_id: UUID, name: str, *permissions: str) -> CustomRole:
+    """A role of the organization's own."""
+    with tenant(organization_id):
+        row = CustomRole(
+            organization_id=organization_id,
+            name=name,
+            permissions=list(permissions),
+            created_at=clock.now(),
+        )
+        row.save(force_insert=True)
+    return row
+
+
+def team(organization_id: UUID, name: str = "", *owned: DeviceGroup) -> Team:
+    """A team that owns these groups."""
+    with tenant(organization_id):
+        row = Team(
+            organization_id=organization_id,
+            name=name or f"team-{next(_numbers)}",
+            created_at=clock.now(),
+        )
+        row.save(force_insert=True)
+        for each in owned:
+            each.team = row
+            each.save(update_fields=["team"])
+    return row
+
+
+def team_member(
+    of: Team, person: User, role: Role | str, custom_role: CustomRole | None = None
+) -> TeamMember:
+    """A person in a team."""
+    with tenant(of.organization_id):
+        row = TeamMember(
+            organization_id=of.organization_id,
+            team=of,
+            user=person,
+            role=role,
+            custom_role=custom_role,
+            created_at=clock.now(),
+        )
+        row.save(force_insert=True)
     return row
 
 

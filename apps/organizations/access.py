@@ -1,6 +1,6 @@
 """Reading the organization's own roles, and how many hold each role."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.db.models import Count
@@ -9,7 +9,7 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
-from apps.organizations.models import CustomRole, Membership
+from apps.organizations.models import CustomRole, Membership, Organization
 from apps.organizations.permissions import VIEW_ROLES
 
 
@@ -35,6 +35,17 @@ def find_custom_role(organization_id: UUID, role_id: UUID) -> CustomRole | None:
     rows = CustomRole.objects.for_org(organization_id)
     found: CustomRole | None = rows.filter(id=role_id).first()
     return found
+
+
+def members_held(actor: Actor, user_ids: Collection[UUID]) -> list[Membership]:
+    """These people's memberships, of those who have one; nobody comes or goes meanwhile.
+
+    For services that give members something: the organization's row is locked, as it is while
+    somebody is removed, so that nothing can be given to a person who is just leaving.
+    """
+    Organization.objects.select_for_update(no_key=True).get(id=actor.organization_id)
+    rows = Membership.objects.for_org(actor.organization_id).filter(user_id__in=user_ids)
+    return list(rows.select_related("user").order_by("id"))
 
 
 def count_members_by_role(actor: Actor) -> Mapping[str, int]:

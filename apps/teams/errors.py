@@ -15,4 +15,4 @@ class TeamOwnsGroups(FleetdError):
 
 class NotAMember(FleetdError):
     kind, code = Kind.STATE, "not_a_member"
-    default_message = "Only members of the organization can be in a team."
+    default_message = "Only members of the organization can be given rights in it."
