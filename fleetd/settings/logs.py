@@ -12,11 +12,23 @@ JSON_EXCEPTION = structlog.processors.ExceptionRenderer(ExceptionDictTransformer
 
 # Fields of a line that hold several lines.
 TRACES = ("exception", "stack")
+PLAIN = (str, int, float, list, tuple, dict, set, frozenset, bytes, type(None))
 
 
 def without_secrets(_: Any, __: str, fields: Any) -> Any:
-    """Masks whatever is a secret by its name or its looks, in every field and in the message."""
-    return masked_fields(fields)
+    """Masks whatever is a secret by its name or its looks, in every field and in the message.
+
+    Django adds its request object, which shows the query string: the request log says all of it
+    that may be said.
+    """
+    if not isinstance(fields.get("request"), str):
+        fields.pop("request", None)
+    return masked_fields({name: _plain(value) for name, value in fields.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Objects as the texts that they would be written as, so that those are looked at."""
+    return value if isinstance(value, PLAIN) else repr(value)
 
 
 def on_one_line(_: Any, __: str, fields: Any) -> Any:

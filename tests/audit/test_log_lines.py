@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from django.test import RequestFactory
 
 from apps.accounts.domain.secrets import new_secret
 from fleetd.settings.logs import logging_config
@@ -85,3 +86,21 @@ def test_json_lines_are_json() -> None:
     formatter = line.pop("()")(**line)
     record = logging.LogRecord("x", logging.INFO, "f", 1, "a\nb", (), None)
     assert json.loads(formatter.format(record))["event"] == "a\nb"
+
+
+def test_a_request_object_does_not_show_its_query(written: Written) -> None:
+    def act(log: Any, plain: logging.Logger) -> None:
+        request = RequestFactory().get("/setup?code=hunter2")
+        plain.warning("Forbidden: %s", request.path, extra={"request": request})
+        log.info("other", thing=Secretive())
+
+    text = written(act)
+    assert "hunter2" not in text
+    assert "Secretive" in text
+
+
+class Secretive:
+    """Something that would show a key."""
+
+    def __repr__(self) -> str:
+        return f"<Secretive {new_secret('pat')}>"
