@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .auth_pb2 import CreateApiKeyRequest, CreateApiKeyResponse, GetMeRequest, GetMeResponse, ListApiKeysRequest, ListApiKeysResponse, RevokeApiKeyRequest, RevokeApiKeyResponse
+from .auth_pb2 import CreateApiKeyRequest, CreateApiKeyResponse, CreateServiceAccountRequest, CreateServiceAccountResponse, DeleteServiceAccountRequest, DeleteServiceAccountResponse, DisableServiceAccountRequest, DisableServiceAccountResponse, EnableServiceAccountRequest, EnableServiceAccountResponse, GetMeRequest, GetMeResponse, GetServiceAccountRequest, GetServiceAccountResponse, ListApiKeysRequest, ListApiKeysResponse, ListServiceAccountsRequest, ListServiceAccountsResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutEverywhereRequest, LogoutEverywhereResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RevokeSessionRequest, RevokeSessionResponse, RotateApiKeyRequest, RotateApiKeyResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -45,6 +45,39 @@ class AuthService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def login(self, request: LoginRequest, ctx: RequestContext[LoginRequest, LoginResponse], /) -> LoginResponse:
+        """
+        With e-mail and password, without a credential. `mfa_required` asks for `code` as well.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def refresh(self, request: RefreshRequest, ctx: RequestContext[RefreshRequest, RefreshResponse], /) -> RefreshResponse:
+        """
+        New tokens for a refresh token, which is used up by this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def logout(self, request: LogoutRequest, ctx: RequestContext[LogoutRequest, LogoutResponse], /) -> LogoutResponse:
+        """
+        Ends the sign-in that the access token belongs to.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def logout_everywhere(self, request: LogoutEverywhereRequest, ctx: RequestContext[LogoutEverywhereRequest, LogoutEverywhereResponse], /) -> LogoutEverywhereResponse:
+        """
+        Ends every sign-in of the caller, in browsers too. API keys stay.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_sessions(self, request: ListSessionsRequest, ctx: RequestContext[ListSessionsRequest, ListSessionsResponse], /) -> ListSessionsResponse:
+        """
+        The caller's programs that are signed in.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def revoke_session(self, request: RevokeSessionRequest, ctx: RequestContext[RevokeSessionRequest, RevokeSessionResponse], /) -> RevokeSessionResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def list_api_keys(self, request: ListApiKeysRequest, ctx: RequestContext[ListApiKeysRequest, ListApiKeysResponse], /) -> ListApiKeysResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -55,6 +88,39 @@ class AuthService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def revoke_api_key(self, request: RevokeApiKeyRequest, ctx: RequestContext[RevokeApiKeyRequest, RevokeApiKeyResponse], /) -> RevokeApiKeyResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def rotate_api_key(self, request: RotateApiKeyRequest, ctx: RequestContext[RotateApiKeyRequest, RotateApiKeyResponse], /) -> RotateApiKeyResponse:
+        """
+        A new secret for a key; the old one works a little longer.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_service_accounts(self, request: ListServiceAccountsRequest, ctx: RequestContext[ListServiceAccountsRequest, ListServiceAccountsResponse], /) -> ListServiceAccountsResponse:
+        """
+        Accounts of programs: members of the organization that have keys and cannot sign in.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_service_account(self, request: GetServiceAccountRequest, ctx: RequestContext[GetServiceAccountRequest, GetServiceAccountResponse], /) -> GetServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_service_account(self, request: CreateServiceAccountRequest, ctx: RequestContext[CreateServiceAccountRequest, CreateServiceAccountResponse], /) -> CreateServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def disable_service_account(self, request: DisableServiceAccountRequest, ctx: RequestContext[DisableServiceAccountRequest, DisableServiceAccountResponse], /) -> DisableServiceAccountResponse:
+        """
+        Its keys stop working until it is enabled again.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def enable_service_account(self, request: EnableServiceAccountRequest, ctx: RequestContext[EnableServiceAccountRequest, EnableServiceAccountResponse], /) -> EnableServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_service_account(self, request: DeleteServiceAccountRequest, ctx: RequestContext[DeleteServiceAccountRequest, DeleteServiceAccountResponse], /) -> DeleteServiceAccountResponse:
+        """
+        For ever, and its keys with it.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -81,6 +147,72 @@ class AuthServiceASGIApplication(ConnectASGIApplication[AuthService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.get_me,
+                ),
+                "/public.v1.AuthService/Login": Endpoint.unary(
+                    method=MethodInfo(
+                        name="Login",
+                        service_name="public.v1.AuthService",
+                        input=LoginRequest,
+                        output=LoginResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.login,
+                ),
+                "/public.v1.AuthService/Refresh": Endpoint.unary(
+                    method=MethodInfo(
+                        name="Refresh",
+                        service_name="public.v1.AuthService",
+                        input=RefreshRequest,
+                        output=RefreshResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.refresh,
+                ),
+                "/public.v1.AuthService/Logout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="Logout",
+                        service_name="public.v1.AuthService",
+                        input=LogoutRequest,
+                        output=LogoutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.logout,
+                ),
+                "/public.v1.AuthService/LogoutEverywhere": Endpoint.unary(
+                    method=MethodInfo(
+                        name="LogoutEverywhere",
+                        service_name="public.v1.AuthService",
+                        input=LogoutEverywhereRequest,
+                        output=LogoutEverywhereResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.logout_everywhere,
+                ),
+                "/public.v1.AuthService/ListSessions": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListSessions",
+                        service_name="public.v1.AuthService",
+                        input=ListSessionsRequest,
+                        output=ListSessionsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_sessions,
+                ),
+                "/public.v1.AuthService/RevokeSession": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RevokeSession",
+                        service_name="public.v1.AuthService",
+                        input=RevokeSessionRequest,
+                        output=RevokeSessionResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.revoke_session,
                 ),
                 "/public.v1.AuthService/ListApiKeys": Endpoint.unary(
                     method=MethodInfo(
@@ -114,6 +246,83 @@ class AuthServiceASGIApplication(ConnectASGIApplication[AuthService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.revoke_api_key,
+                ),
+                "/public.v1.AuthService/RotateApiKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RotateApiKey",
+                        service_name="public.v1.AuthService",
+                        input=RotateApiKeyRequest,
+                        output=RotateApiKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.rotate_api_key,
+                ),
+                "/public.v1.AuthService/ListServiceAccounts": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListServiceAccounts",
+                        service_name="public.v1.AuthService",
+                        input=ListServiceAccountsRequest,
+                        output=ListServiceAccountsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_service_accounts,
+                ),
+                "/public.v1.AuthService/GetServiceAccount": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=GetServiceAccountRequest,
+                        output=GetServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_service_account,
+                ),
+                "/public.v1.AuthService/CreateServiceAccount": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=CreateServiceAccountRequest,
+                        output=CreateServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_service_account,
+                ),
+                "/public.v1.AuthService/DisableServiceAccount": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DisableServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=DisableServiceAccountRequest,
+                        output=DisableServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.disable_service_account,
+                ),
+                "/public.v1.AuthService/EnableServiceAccount": Endpoint.unary(
+                    method=MethodInfo(
+                        name="EnableServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=EnableServiceAccountRequest,
+                        output=EnableServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.enable_service_account,
+                ),
+                "/public.v1.AuthService/DeleteServiceAccount": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=DeleteServiceAccountRequest,
+                        output=DeleteServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_service_account,
                 ),
             },
             interceptors=interceptors,
@@ -177,6 +386,143 @@ class AuthServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
             use_get=use_get,
+        )
+    async def login(
+        self,
+        request: LoginRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LoginResponse:
+        """
+        With e-mail and password, without a credential. `mfa_required` asks for `code` as well.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="Login",
+                service_name="public.v1.AuthService",
+                input=LoginRequest,
+                output=LoginResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def refresh(
+        self,
+        request: RefreshRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RefreshResponse:
+        """
+        New tokens for a refresh token, which is used up by this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="Refresh",
+                service_name="public.v1.AuthService",
+                input=RefreshRequest,
+                output=RefreshResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def logout(
+        self,
+        request: LogoutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LogoutResponse:
+        """
+        Ends the sign-in that the access token belongs to.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="Logout",
+                service_name="public.v1.AuthService",
+                input=LogoutRequest,
+                output=LogoutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def logout_everywhere(
+        self,
+        request: LogoutEverywhereRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LogoutEverywhereResponse:
+        """
+        Ends every sign-in of the caller, in browsers too. API keys stay.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="LogoutEverywhere",
+                service_name="public.v1.AuthService",
+                input=LogoutEverywhereRequest,
+                output=LogoutEverywhereResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_sessions(
+        self,
+        request: ListSessionsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListSessionsResponse:
+        """
+        The caller's programs that are signed in.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListSessions",
+                service_name="public.v1.AuthService",
+                input=ListSessionsRequest,
+                output=ListSessionsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def revoke_session(
+        self,
+        request: RevokeSessionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RevokeSessionResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RevokeSession",
+                service_name="public.v1.AuthService",
+                input=RevokeSessionRequest,
+                output=RevokeSessionResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
         )
     async def list_api_keys(
         self,
@@ -243,12 +589,201 @@ class AuthServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def rotate_api_key(
+        self,
+        request: RotateApiKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RotateApiKeyResponse:
+        """
+        A new secret for a key; the old one works a little longer.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RotateApiKey",
+                service_name="public.v1.AuthService",
+                input=RotateApiKeyRequest,
+                output=RotateApiKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_service_accounts(
+        self,
+        request: ListServiceAccountsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListServiceAccountsResponse:
+        """
+        Accounts of programs: members of the organization that have keys and cannot sign in.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListServiceAccounts",
+                service_name="public.v1.AuthService",
+                input=ListServiceAccountsRequest,
+                output=ListServiceAccountsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_service_account(
+        self,
+        request: GetServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetServiceAccountResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetServiceAccount",
+                service_name="public.v1.AuthService",
+                input=GetServiceAccountRequest,
+                output=GetServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def create_service_account(
+        self,
+        request: CreateServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateServiceAccountResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateServiceAccount",
+                service_name="public.v1.AuthService",
+                input=CreateServiceAccountRequest,
+                output=CreateServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def disable_service_account(
+        self,
+        request: DisableServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DisableServiceAccountResponse:
+        """
+        Its keys stop working until it is enabled again.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DisableServiceAccount",
+                service_name="public.v1.AuthService",
+                input=DisableServiceAccountRequest,
+                output=DisableServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def enable_service_account(
+        self,
+        request: EnableServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> EnableServiceAccountResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="EnableServiceAccount",
+                service_name="public.v1.AuthService",
+                input=EnableServiceAccountRequest,
+                output=EnableServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_service_account(
+        self,
+        request: DeleteServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteServiceAccountResponse:
+        """
+        For ever, and its keys with it.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteServiceAccount",
+                service_name="public.v1.AuthService",
+                input=DeleteServiceAccountRequest,
+                output=DeleteServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
 
 class AuthServiceSync(Protocol):
     def get_me(self, request: GetMeRequest, ctx: RequestContext[GetMeRequest, GetMeResponse], /) -> GetMeResponse:
         """
         The caller, the organization that the call acts in, and what it may do there.
         """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def login(self, request: LoginRequest, ctx: RequestContext[LoginRequest, LoginResponse], /) -> LoginResponse:
+        """
+        With e-mail and password, without a credential. `mfa_required` asks for `code` as well.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def refresh(self, request: RefreshRequest, ctx: RequestContext[RefreshRequest, RefreshResponse], /) -> RefreshResponse:
+        """
+        New tokens for a refresh token, which is used up by this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def logout(self, request: LogoutRequest, ctx: RequestContext[LogoutRequest, LogoutResponse], /) -> LogoutResponse:
+        """
+        Ends the sign-in that the access token belongs to.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def logout_everywhere(self, request: LogoutEverywhereRequest, ctx: RequestContext[LogoutEverywhereRequest, LogoutEverywhereResponse], /) -> LogoutEverywhereResponse:
+        """
+        Ends every sign-in of the caller, in browsers too. API keys stay.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_sessions(self, request: ListSessionsRequest, ctx: RequestContext[ListSessionsRequest, ListSessionsResponse], /) -> ListSessionsResponse:
+        """
+        The caller's programs that are signed in.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def revoke_session(self, request: RevokeSessionRequest, ctx: RequestContext[RevokeSessionRequest, RevokeSessionResponse], /) -> RevokeSessionResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def list_api_keys(self, request: ListApiKeysRequest, ctx: RequestContext[ListApiKeysRequest, ListApiKeysResponse], /) -> ListApiKeysResponse:
@@ -261,6 +796,39 @@ class AuthServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def revoke_api_key(self, request: RevokeApiKeyRequest, ctx: RequestContext[RevokeApiKeyRequest, RevokeApiKeyResponse], /) -> RevokeApiKeyResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def rotate_api_key(self, request: RotateApiKeyRequest, ctx: RequestContext[RotateApiKeyRequest, RotateApiKeyResponse], /) -> RotateApiKeyResponse:
+        """
+        A new secret for a key; the old one works a little longer.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_service_accounts(self, request: ListServiceAccountsRequest, ctx: RequestContext[ListServiceAccountsRequest, ListServiceAccountsResponse], /) -> ListServiceAccountsResponse:
+        """
+        Accounts of programs: members of the organization that have keys and cannot sign in.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_service_account(self, request: GetServiceAccountRequest, ctx: RequestContext[GetServiceAccountRequest, GetServiceAccountResponse], /) -> GetServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_service_account(self, request: CreateServiceAccountRequest, ctx: RequestContext[CreateServiceAccountRequest, CreateServiceAccountResponse], /) -> CreateServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def disable_service_account(self, request: DisableServiceAccountRequest, ctx: RequestContext[DisableServiceAccountRequest, DisableServiceAccountResponse], /) -> DisableServiceAccountResponse:
+        """
+        Its keys stop working until it is enabled again.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def enable_service_account(self, request: EnableServiceAccountRequest, ctx: RequestContext[EnableServiceAccountRequest, EnableServiceAccountResponse], /) -> EnableServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_service_account(self, request: DeleteServiceAccountRequest, ctx: RequestContext[DeleteServiceAccountRequest, DeleteServiceAccountResponse], /) -> DeleteServiceAccountResponse:
+        """
+        For ever, and its keys with it.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -285,6 +853,72 @@ class AuthServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.get_me,
+                ),
+                "/public.v1.AuthService/Login": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="Login",
+                        service_name="public.v1.AuthService",
+                        input=LoginRequest,
+                        output=LoginResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.login,
+                ),
+                "/public.v1.AuthService/Refresh": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="Refresh",
+                        service_name="public.v1.AuthService",
+                        input=RefreshRequest,
+                        output=RefreshResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.refresh,
+                ),
+                "/public.v1.AuthService/Logout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="Logout",
+                        service_name="public.v1.AuthService",
+                        input=LogoutRequest,
+                        output=LogoutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.logout,
+                ),
+                "/public.v1.AuthService/LogoutEverywhere": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="LogoutEverywhere",
+                        service_name="public.v1.AuthService",
+                        input=LogoutEverywhereRequest,
+                        output=LogoutEverywhereResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.logout_everywhere,
+                ),
+                "/public.v1.AuthService/ListSessions": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListSessions",
+                        service_name="public.v1.AuthService",
+                        input=ListSessionsRequest,
+                        output=ListSessionsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_sessions,
+                ),
+                "/public.v1.AuthService/RevokeSession": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RevokeSession",
+                        service_name="public.v1.AuthService",
+                        input=RevokeSessionRequest,
+                        output=RevokeSessionResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.revoke_session,
                 ),
                 "/public.v1.AuthService/ListApiKeys": EndpointSync.unary(
                     method=MethodInfo(
@@ -318,6 +952,83 @@ class AuthServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.revoke_api_key,
+                ),
+                "/public.v1.AuthService/RotateApiKey": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RotateApiKey",
+                        service_name="public.v1.AuthService",
+                        input=RotateApiKeyRequest,
+                        output=RotateApiKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.rotate_api_key,
+                ),
+                "/public.v1.AuthService/ListServiceAccounts": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListServiceAccounts",
+                        service_name="public.v1.AuthService",
+                        input=ListServiceAccountsRequest,
+                        output=ListServiceAccountsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_service_accounts,
+                ),
+                "/public.v1.AuthService/GetServiceAccount": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=GetServiceAccountRequest,
+                        output=GetServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_service_account,
+                ),
+                "/public.v1.AuthService/CreateServiceAccount": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=CreateServiceAccountRequest,
+                        output=CreateServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_service_account,
+                ),
+                "/public.v1.AuthService/DisableServiceAccount": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DisableServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=DisableServiceAccountRequest,
+                        output=DisableServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.disable_service_account,
+                ),
+                "/public.v1.AuthService/EnableServiceAccount": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="EnableServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=EnableServiceAccountRequest,
+                        output=EnableServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.enable_service_account,
+                ),
+                "/public.v1.AuthService/DeleteServiceAccount": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteServiceAccount",
+                        service_name="public.v1.AuthService",
+                        input=DeleteServiceAccountRequest,
+                        output=DeleteServiceAccountResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_service_account,
                 ),
             },
             interceptors=interceptors,
@@ -382,6 +1093,143 @@ class AuthServiceClientSync(ConnectClientSync):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    def login(
+        self,
+        request: LoginRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LoginResponse:
+        """
+        With e-mail and password, without a credential. `mfa_required` asks for `code` as well.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="Login",
+                service_name="public.v1.AuthService",
+                input=LoginRequest,
+                output=LoginResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def refresh(
+        self,
+        request: RefreshRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RefreshResponse:
+        """
+        New tokens for a refresh token, which is used up by this.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="Refresh",
+                service_name="public.v1.AuthService",
+                input=RefreshRequest,
+                output=RefreshResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def logout(
+        self,
+        request: LogoutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LogoutResponse:
+        """
+        Ends the sign-in that the access token belongs to.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="Logout",
+                service_name="public.v1.AuthService",
+                input=LogoutRequest,
+                output=LogoutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def logout_everywhere(
+        self,
+        request: LogoutEverywhereRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LogoutEverywhereResponse:
+        """
+        Ends every sign-in of the caller, in browsers too. API keys stay.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="LogoutEverywhere",
+                service_name="public.v1.AuthService",
+                input=LogoutEverywhereRequest,
+                output=LogoutEverywhereResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_sessions(
+        self,
+        request: ListSessionsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListSessionsResponse:
+        """
+        The caller's programs that are signed in.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListSessions",
+                service_name="public.v1.AuthService",
+                input=ListSessionsRequest,
+                output=ListSessionsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def revoke_session(
+        self,
+        request: RevokeSessionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RevokeSessionResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RevokeSession",
+                service_name="public.v1.AuthService",
+                input=RevokeSessionRequest,
+                output=RevokeSessionResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def list_api_keys(
         self,
         request: ListApiKeysRequest,
@@ -441,6 +1289,162 @@ class AuthServiceClientSync(ConnectClientSync):
                 service_name="public.v1.AuthService",
                 input=RevokeApiKeyRequest,
                 output=RevokeApiKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def rotate_api_key(
+        self,
+        request: RotateApiKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RotateApiKeyResponse:
+        """
+        A new secret for a key; the old one works a little longer.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RotateApiKey",
+                service_name="public.v1.AuthService",
+                input=RotateApiKeyRequest,
+                output=RotateApiKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_service_accounts(
+        self,
+        request: ListServiceAccountsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListServiceAccountsResponse:
+        """
+        Accounts of programs: members of the organization that have keys and cannot sign in.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListServiceAccounts",
+                service_name="public.v1.AuthService",
+                input=ListServiceAccountsRequest,
+                output=ListServiceAccountsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_service_account(
+        self,
+        request: GetServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetServiceAccountResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetServiceAccount",
+                service_name="public.v1.AuthService",
+                input=GetServiceAccountRequest,
+                output=GetServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def create_service_account(
+        self,
+        request: CreateServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateServiceAccountResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateServiceAccount",
+                service_name="public.v1.AuthService",
+                input=CreateServiceAccountRequest,
+                output=CreateServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def disable_service_account(
+        self,
+        request: DisableServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DisableServiceAccountResponse:
+        """
+        Its keys stop working until it is enabled again.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DisableServiceAccount",
+                service_name="public.v1.AuthService",
+                input=DisableServiceAccountRequest,
+                output=DisableServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def enable_service_account(
+        self,
+        request: EnableServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> EnableServiceAccountResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="EnableServiceAccount",
+                service_name="public.v1.AuthService",
+                input=EnableServiceAccountRequest,
+                output=EnableServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_service_account(
+        self,
+        request: DeleteServiceAccountRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteServiceAccountResponse:
+        """
+        For ever, and its keys with it.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteServiceAccount",
+                service_name="public.v1.AuthService",
+                input=DeleteServiceAccountRequest,
+                output=DeleteServiceAccountResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
