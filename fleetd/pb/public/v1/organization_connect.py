@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .organization_pb2 import AcceptInvitationRequest, AcceptInvitationResponse, CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse, ChangeMemberRoleRequest, ChangeMemberRoleResponse, ChangeMemberRolesRequest, ChangeMemberRolesResponse, CreateInvitationRequest, CreateInvitationResponse, CreateOrganizationRequest, CreateOrganizationResponse, DeleteOrganizationRequest, DeleteOrganizationResponse, ExportOrganizationRequest, ExportOrganizationResponse, GetAuditEntryRequest, GetAuditEntryResponse, GetInvitationRequest, GetInvitationResponse, GetMemberRequest, GetMemberResponse, GetOrganizationExportRequest, GetOrganizationExportResponse, GetOrganizationRequest, GetOrganizationResponse, GetOrganizationSettingsRequest, GetOrganizationSettingsResponse, GetUsageRequest, GetUsageResponse, LeaveOrganizationRequest, LeaveOrganizationResponse, ListAuditEntriesRequest, ListAuditEntriesResponse, ListInvitationsRequest, ListInvitationsResponse, ListMembersRequest, ListMembersResponse, ListOrganizationExportsRequest, ListOrganizationExportsResponse, ListOrganizationsRequest, ListOrganizationsResponse, RemoveMemberRequest, RemoveMemberResponse, RemoveMembersRequest, RemoveMembersResponse, ResendInvitationRequest, ResendInvitationResponse, ResumeOrganizationRequest, ResumeOrganizationResponse, RevokeInvitationRequest, RevokeInvitationResponse, SuspendOrganizationRequest, SuspendOrganizationResponse, UpdateOrganizationRequest, UpdateOrganizationResponse, UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse
+from .organization_pb2 import AcceptInvitationRequest, AcceptInvitationResponse, CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse, ChangeMemberRoleRequest, ChangeMemberRoleResponse, ChangeMemberRolesRequest, ChangeMemberRolesResponse, CreateInvitationRequest, CreateInvitationResponse, CreateOrganizationRequest, CreateOrganizationResponse, DeleteOrganizationRequest, DeleteOrganizationResponse, ExportOrganizationRequest, ExportOrganizationResponse, GetAuditEntryRequest, GetAuditEntryResponse, GetInvitationRequest, GetInvitationResponse, GetMemberRequest, GetMemberResponse, GetOrganizationExportRequest, GetOrganizationExportResponse, GetOrganizationRequest, GetOrganizationResponse, GetOrganizationSettingsRequest, GetOrganizationSettingsResponse, GetUsageRequest, GetUsageResponse, LeaveOrganizationRequest, LeaveOrganizationResponse, ListAuditCheckpointsRequest, ListAuditCheckpointsResponse, ListAuditEntriesRequest, ListAuditEntriesResponse, ListInvitationsRequest, ListInvitationsResponse, ListMembersRequest, ListMembersResponse, ListOrganizationExportsRequest, ListOrganizationExportsResponse, ListOrganizationsRequest, ListOrganizationsResponse, RemoveMemberRequest, RemoveMemberResponse, RemoveMembersRequest, RemoveMembersResponse, ResendInvitationRequest, ResendInvitationResponse, ResumeOrganizationRequest, ResumeOrganizationResponse, RevokeInvitationRequest, RevokeInvitationResponse, SuspendOrganizationRequest, SuspendOrganizationResponse, UpdateOrganizationRequest, UpdateOrganizationResponse, UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -154,6 +154,9 @@ class OrganizationService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_audit_entry(self, request: GetAuditEntryRequest, ctx: RequestContext[GetAuditEntryRequest, GetAuditEntryResponse], /) -> GetAuditEntryResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_audit_checkpoints(self, request: ListAuditCheckpointsRequest, ctx: RequestContext[ListAuditCheckpointsRequest, ListAuditCheckpointsResponse], /) -> ListAuditCheckpointsResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -488,6 +491,17 @@ class OrganizationServiceASGIApplication(ConnectASGIApplication[OrganizationServ
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.get_audit_entry,
+                ),
+                "/public.v1.OrganizationService/ListAuditCheckpoints": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListAuditCheckpoints",
+                        service_name="public.v1.OrganizationService",
+                        input=ListAuditCheckpointsRequest,
+                        output=ListAuditCheckpointsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_audit_checkpoints,
                 ),
             },
             interceptors=interceptors,
@@ -1161,6 +1175,28 @@ class OrganizationServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def list_audit_checkpoints(
+        self,
+        request: ListAuditCheckpointsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListAuditCheckpointsResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListAuditCheckpoints",
+                service_name="public.v1.OrganizationService",
+                input=ListAuditCheckpointsRequest,
+                output=ListAuditCheckpointsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
 
 class OrganizationServiceSync(Protocol):
     def list_organizations(self, request: ListOrganizationsRequest, ctx: RequestContext[ListOrganizationsRequest, ListOrganizationsResponse], /) -> ListOrganizationsResponse:
@@ -1278,6 +1314,9 @@ class OrganizationServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_audit_entry(self, request: GetAuditEntryRequest, ctx: RequestContext[GetAuditEntryRequest, GetAuditEntryResponse], /) -> GetAuditEntryResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_audit_checkpoints(self, request: ListAuditCheckpointsRequest, ctx: RequestContext[ListAuditCheckpointsRequest, ListAuditCheckpointsResponse], /) -> ListAuditCheckpointsResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -1610,6 +1649,17 @@ class OrganizationServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.get_audit_entry,
+                ),
+                "/public.v1.OrganizationService/ListAuditCheckpoints": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListAuditCheckpoints",
+                        service_name="public.v1.OrganizationService",
+                        input=ListAuditCheckpointsRequest,
+                        output=ListAuditCheckpointsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_audit_checkpoints,
                 ),
             },
             interceptors=interceptors,
@@ -2276,6 +2326,28 @@ class OrganizationServiceClientSync(ConnectClientSync):
                 service_name="public.v1.OrganizationService",
                 input=GetAuditEntryRequest,
                 output=GetAuditEntryResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_audit_checkpoints(
+        self,
+        request: ListAuditCheckpointsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListAuditCheckpointsResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListAuditCheckpoints",
+                service_name="public.v1.OrganizationService",
+                input=ListAuditCheckpointsRequest,
+                output=ListAuditCheckpointsResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),
