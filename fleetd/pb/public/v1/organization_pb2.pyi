@@ -1723,7 +1723,7 @@ class ListAuditEntriesRequest(_message.Message):
     request_id: _builtins.str
     object_type: _builtins.str
     since: _builtins.str
-    """RFC 3339 times: entries from  on, and before ."""
+    """RFC 3339 times: entries from "since" on, and before "until"."""
     until: _builtins.str
     def __init__(
         self,
@@ -1788,7 +1788,7 @@ class AuditCheckpoint(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     sequence: _builtins.int
-    """The newest entry that it covers; the oldest is the one after ."""
+    """The newest entry that it covers; the oldest is the one after "since"."""
     since: _builtins.int
     head_hash: _builtins.str
     """Hash of the newest entry, and root of the Merkle tree (RFC 6962) over the hashes, hex."""
