@@ -4,18 +4,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Model, Prefetch, QuerySet
 
 from apps.core.actors import Actor
-from apps.core.authz import require
+from apps.core.authz import Permission, require, require_somewhere
 from apps.core.errors import NotFound, Unavailable, invalid
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.devices.selectors import resolve_target
+from apps.devices.selectors.places import group_ids_in_reach, reaches_groups, within
 from apps.updates.domain import engine
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
@@ -43,6 +44,8 @@ from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
 from apps.updates.types import Target, Withdrawal
+
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +157,35 @@ def _releases(actor: Actor) -> QuerySet[Release]:
 # ---- rollouts ----
 
 
+def rollouts_within(
+    actor: Actor, permission: Permission, rows: QuerySet[M], *, via: str = ""
+) -> QuerySet[M]:
+    """Those of `rows` whose rollout the actor's right reaches; `via` is the link that leads to it.
+
+    A rollout stands in the groups that its target names: all have to be within reach. One to chosen
+    devices, tags or everything is the organization's.
+    """
+    group_ids = group_ids_in_reach(actor, permission)
+    if group_ids is None:
+        return rows
+    target = f"{via}__target" if via else "target"
+    named = {f"{target}__device_ids": [], f"{target}__tags": []}
+    reached = {f"{target}__group_ids__contained_by": [str(each) for each in group_ids]}
+    return rows.filter(**named, **reached).exclude(**{f"{target}__group_ids": []})
+
+
+def reaches_rollout(actor: Actor, permission: Permission, target: Target) -> bool:
+    """The same for one target: of a rollout, or of one that is being planned."""
+    if actor.reach(permission.name) is None:
+        return True
+    by_groups_only = not target.device_ids and not target.tags
+    return by_groups_only and reaches_groups(actor, permission, target.group_ids)
+
+
 def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[Rollout]:
-    """The organization's rollouts with release and phases, newest first."""
-    require(actor, VIEW_ROLLOUTS)
-    rows = _rollouts(actor)
+    """The rollouts that the actor may see, with release and phases, newest first."""
+    require_somewhere(actor, VIEW_ROLLOUTS)
+    rows = rollouts_within(actor, VIEW_ROLLOUTS, _rollouts(actor))
     if state:
         rows = rows.filter(state=_known(RolloutState, state))
     return paginate(rows, page, order_by=["-id"])
@@ -165,8 +193,7 @@ def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[R
 
 def get_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """One rollout with its release, components and phases."""
-    require(actor, VIEW_ROLLOUTS)
-    return reread_rollout(actor, rollout_id)
+    return reread_rollout(actor, get_rollout_id(actor, rollout_id))
 
 
 def reread_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
@@ -181,8 +208,9 @@ def reread_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 
 
 def count_target_devices(actor: Actor, target: Target) -> int:
-    """How many active devices a target means now."""
-    require(actor, VIEW_ROLLOUTS)
+    """How many active devices a target means now, for those who could see a rollout to it."""
+    if not reaches_rollout(actor, VIEW_ROLLOUTS, target):
+        require(actor, VIEW_ROLLOUTS)
     devices = resolve_target(
         actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
     )
@@ -211,8 +239,9 @@ def list_newest_rollout_events(
 
 def get_rollout_id(actor: Actor, rollout_id: UUID) -> UUID:
     """The id itself, where the actor may see a rollout with this id; `NotFound` otherwise."""
-    require(actor, VIEW_ROLLOUTS)
-    if not Rollout.objects.for_org(actor.organization_id).filter(id=rollout_id).exists():
+    require_somewhere(actor, VIEW_ROLLOUTS)
+    rows = Rollout.objects.for_org(actor.organization_id).filter(id=rollout_id)
+    if not rollouts_within(actor, VIEW_ROLLOUTS, rows).exists():
         raise NotFound
     return rollout_id
 
@@ -295,8 +324,11 @@ def list_deployments(
     state: str = "",
 ) -> Page[Deployment]:
     """Deployments with their device and rollout: a rollout's in the order of its plan, so that
-    those at work come before those that wait; a device's, and all, newest first."""
-    require(actor, VIEW_DEPLOYMENTS)
+    those at work come before those that wait; a device's, and all, newest first.
+
+    They stand where their device stands: of a rollout to many, people see their devices' part.
+    """
+    require_somewhere(actor, VIEW_DEPLOYMENTS)
     rows = _deployments(actor)
     if rollout_id is not None:
         rows = rows.filter(rollout_id=rollout_id)
@@ -310,7 +342,7 @@ def list_deployments(
 
 def get_deployment(actor: Actor, deployment_id: UUID) -> Deployment:
     """One deployment with its device and rollout."""
-    require(actor, VIEW_DEPLOYMENTS)
+    require_somewhere(actor, VIEW_DEPLOYMENTS)
     found: Deployment | None = _deployments(actor).filter(id=deployment_id).first()
     if found is None:
         raise NotFound
@@ -337,7 +369,8 @@ def list_withdrawn(actor: Actor, deployment_ids: Collection[UUID]) -> list[Withd
 
 def _deployments(actor: Actor) -> QuerySet[Deployment]:
     rows: QuerySet[Deployment] = Deployment.objects.for_org(actor.organization_id)
-    return rows.select_related("device", "rollout", "rollout__release")
+    seen: QuerySet[Deployment] = within(actor, VIEW_DEPLOYMENTS, rows, via="device")
+    return seen.select_related("device", "rollout", "rollout__release")
 
 
 def _known(states: type[RolloutState] | type[DeploymentState], text: str) -> str:

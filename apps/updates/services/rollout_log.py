@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from apps.core.actors import Actor
-from apps.core.authz import Permission, require
+from apps.core.authz import Permission
 from apps.core.errors import NotFound
+from apps.devices.selectors.places import require_either, require_where
 from apps.updates.domain import engine
 from apps.updates.domain.engine import LogEvent, RolloutStatus
 from apps.updates.models import Phase, Rollout, RolloutEvent
+from apps.updates.permissions import VIEW_ROLLOUTS
+from apps.updates.selectors import reaches_rollout
+from apps.updates.types import Target
 
 ROLLOUT_FIELDS = [
     "state",
@@ -29,13 +33,20 @@ def lock_rollout(actor: Actor, rollout_id: UUID, permission: Permission) -> Roll
     other: rollout, devices, deployments, phases, the audit trail. Claims pass over devices and
     deployments that are locked, so reports may lock deployments before devices.
     """
+    require_either(actor, permission, VIEW_ROLLOUTS)
     rows = Rollout.objects.for_org(actor.organization_id).select_related("release")
     rollout: Rollout | None = (
         rows.select_for_update(of=("self",), no_key=True).filter(id=rollout_id).first()
     )
     if rollout is None:
         raise NotFound
-    require(actor, permission)
+    target = Target.restore(rollout.target)
+    require_where(
+        actor,
+        permission,
+        sight=VIEW_ROLLOUTS,
+        holds=lambda right: reaches_rollout(actor, right, target),
+    )
     return rollout
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
-from apps.core.authz import Permission, require
+from apps.core.authz import Permission, require_somewhere
 from apps.core.errors import NotFound, PermissionDenied, invalid
 from apps.core.realtime import notify_gateways
 from apps.core.tasks import wake
@@ -80,11 +80,12 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
     """Plans a rollout as a draft; no device is touched before it is started.
 
     `phase_percents` are cumulative, rising, the last one 100. With `validate_only` everything runs
-    and nothing stays: the answer is the rollout as it would be. Not idempotent. Raises
-    `InvalidRequest` for a bad plan, `NotFound` for a release, device or group that is missing,
+    and nothing stays: the answer is the rollout as it would be. Whoever may plan for some groups
+    only has to name these and nothing else. Not idempotent. Raises `InvalidRequest` for a bad plan,
+    `NotFound` for a release, device or group that is missing or out of sight,
     `RolloutTargetEmpty` where no active device is meant.
     """
-    require(actor, CREATE_ROLLOUT)
+    require_somewhere(actor, CREATE_ROLLOUT)
     with transaction.atomic():
         rollout = Rollout(
             organization_id=actor.organization_id,

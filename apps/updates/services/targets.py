@@ -7,10 +7,13 @@ from django.db import connection
 
 from apps.core import clock
 from apps.core.actors import Actor
+from apps.core.authz import require
 from apps.core.errors import invalid
 from apps.devices.selectors import resolve_target
 from apps.updates.domain.plan import phase_sizes
 from apps.updates.models import Phase, Rollout
+from apps.updates.permissions import CREATE_ROLLOUT
+from apps.updates.selectors import reaches_rollout
 from apps.updates.types import Target
 
 MAX_DEVICES, MAX_TAGS, MAX_GROUPS = 1000, 64, 64
@@ -50,7 +53,7 @@ def checked_target(actor: Actor, target: Target) -> dict[str, list[str]]:
     """The target as it is stored: every name once, in order.
 
     Raises `InvalidRequest` for too many names, `NotFound` for devices and groups that are missing
-    or of another organization.
+    or out of sight, `PermissionDenied` for others than those that the actor may roll out to.
     """
     _limit("device_ids", target.device_ids, MAX_DEVICES)
     _limit("tags", target.tags, MAX_TAGS)
@@ -58,6 +61,8 @@ def checked_target(actor: Actor, target: Target) -> dict[str, list[str]]:
     resolve_target(
         actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
     )
+    if not reaches_rollout(actor, CREATE_ROLLOUT, target):
+        require(actor, CREATE_ROLLOUT)
     return target.stored()
 
 
