@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Model
 
+from apps.core import erasure
 from apps.core.tenancy import (
     ORGANIZATION_SETTING,
     OrgOwnedModel,
@@ -55,6 +56,8 @@ def install_guards(**_: Any) -> None:
             for name, statements in _foreign_keys(model):
                 _run_once(cursor, model, name, statements)
         _grant_roles(cursor, models)
+        for statement in erasure.statements(models, settings.DATABASE_APP_ROLE):
+            cursor.execute(statement)
 
 
 def _run_once(cursor: Any, model: type[Model], name: str, statements: list[str]) -> bool:
