@@ -124,7 +124,7 @@ def _member(actor: Actor, user_id: UUID) -> Membership:
 
 def _present(actor: Actor, on: GrantObject, user_id: UUID) -> frozenset[str]:
     rows = GRANT_MODELS[on.kind].objects.for_org(actor.organization_id)
-    found = rows.filter(user_id=user_id, content_object_id=on.id).select_for_update(of=("self",))
+    found = rows.filter(user_id=user_id, content_object_id=on.id)
     return frozenset(found.values_list("permission__codename", flat=True))
 
 
