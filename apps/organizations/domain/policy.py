@@ -5,14 +5,18 @@ One pure function decides for every door. Networks are CIDR, as `ipaddress` read
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from apps.core.actors import SignIn
+from apps.organizations.domain.settings import HasSettings, value
 from apps.organizations.errors import AddressNotAllowed, MfaRequired, SessionTooOld
 
 SECOND_FACTORS = frozenset({"totp", "recovery_code", "passkey"})
 """Any of them makes a sign-in strong. A passkey proves possession and a PIN or finger by itself."""
+
+UNKNOWN = SignIn(datetime.fromtimestamp(0, UTC), frozenset())
+"""A caller of whom nobody says how they signed in: endlessly old, and nothing proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,17 @@ class Policy:
     idle_minutes: int = 0
     password_min_length: int = 0
     allowed_networks: tuple[str, ...] = ()
+
+
+def policy_of(organization: HasSettings) -> Policy:
+    """The policy that an organization has stored, or the defaults."""
+    return Policy(
+        requires_mfa=value(organization, "security.require_mfa"),
+        session_hours=value(organization, "security.session_hours"),
+        idle_minutes=value(organization, "security.idle_minutes"),
+        password_min_length=value(organization, "security.password_min_length"),
+        allowed_networks=tuple(value(organization, "security.allowed_networks")),
+    )
 
 
 def check(policy: Policy, sign_in: SignIn, address: str | None, now: datetime) -> None:
