@@ -16,4 +16,7 @@ class AccountsConfig(AppConfig):
         """Registers the upkeep of keys and sign-ins, and what is stored sealed."""
         keys = import_module("apps.accounts.services.signing_keys")
         sealed_column("accounts.SigningKey", "sealed_private_key", purpose=keys.PURPOSE)
+        factors = import_module("apps.accounts.services.second_factors")
+        for member in ("secret", "seed"):  # of the authenticator app, of the recovery codes
+            sealed_column("mfa.Authenticator", "data", purpose=factors.PURPOSE, member=member)
         import_module("apps.accounts.tasks")

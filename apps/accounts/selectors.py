@@ -1,7 +1,10 @@
 """Reading people and keys."""
 
+from datetime import datetime
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db.models import Q
 
 from apps.accounts.models import ApiKey, RefreshFamily, User
@@ -20,6 +23,41 @@ def has_users() -> bool:
 def find_active_user(user_id: UUID) -> User | None:
     """A person who may act now."""
     return User.objects.filter(id=user_id, is_active=True).first()
+
+
+def find_person(email: str) -> User | None:
+    """Somebody who may sign in: neither disabled nor a service account."""
+    if not 0 < len(email) <= 254 or "\x00" in email:
+        return None
+    return User.objects.filter(email=email.lower(), is_active=True, kind=User.Kind.PERSON).first()
+
+
+def is_email_taken(email: str, *, except_for: UUID) -> bool:
+    """Whether another account has this address."""
+    return User.objects.filter(email=email.lower()).exclude(id=except_for).exists()
+
+
+def session_seen_at(session_key: str) -> datetime | None:
+    """When a browser's session was last used, to the minute."""
+    found = UserSession.objects.filter(session_key=session_key)
+    return found.values_list("last_seen_at", flat=True).first()
+
+
+def list_browser_sessions(user: User) -> list[UserSession]:
+    """A person's browser sessions that still work, the last used first."""
+    live: list[UserSession] = UserSession.objects.purge_and_list(user)
+    return sorted(live, key=lambda session: session.last_seen_at, reverse=True)
+
+
+def list_second_factors(user_id: UUID) -> list[Authenticator]:
+    """A person's authenticator app, passkeys and recovery codes, oldest first."""
+    return list(Authenticator.objects.filter(user_id=user_id).order_by("pk"))
+
+
+def has_second_factor(user_id: UUID) -> bool:
+    """Whether the person has an authenticator app or a passkey."""
+    strong = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+    return Authenticator.objects.filter(user_id=user_id, type__in=strong).exists()
 
 
 def find_live_api_key(secret_hash: str) -> ApiKey | None:

@@ -71,6 +71,7 @@ class Actor:
     role: str = ""
     permissions: frozenset[str] = frozenset()
     grants: tuple[Grant, ...] = ()
+    sign_in: SignIn | None = None
     standstill: str = ""
     session_id: UUID | None = None
 

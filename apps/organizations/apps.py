@@ -12,6 +12,12 @@ class OrganizationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the tasks, and the quota of API keys, which lie below."""
+        observers = import_module("apps.accounts.services.observers")
+        sign_ins = import_module("apps.organizations.services.sign_ins")
+        observers.observe_sign_ins(sign_ins.record_sign_in)
+        observers.observe_changes(sign_ins.record_account_change)
+        selectors = import_module("apps.organizations.selectors")
+        observers.ask_for_password_length(selectors.password_length_asked_of)
         import_module("apps.organizations.tasks")
         keys = import_module("apps.accounts.services.departures")
         room = import_module("apps.accounts.services.room")

@@ -11,13 +11,22 @@ from apps.accounts.selectors import (
     find_live_api_key,
     find_live_family,
     find_usable_api_key,
+    has_second_factor,
 )
-from apps.core.actors import Actor, ActorKind, Call
+from apps.core import clock
+from apps.core.actors import Actor, ActorKind, Call, SignIn
 from apps.core.authz import held_grants, require
-from apps.core.errors import NotFound
+from apps.core.errors import FleetdError, NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.core.rights import Grant
 from apps.core.tenancy import credential, person, tenant
+from apps.organizations.domain.policy import (
+    UNKNOWN,
+    check,
+    check_key,
+    policy_of,
+    strictest_password_length,
+)
 from apps.organizations.domain.standstill import rights_left, standstill_of
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.models import Membership, Organization
@@ -44,11 +53,15 @@ def list_memberships_of(user_id: UUID) -> list[Membership]:
         return list(rows.order_by("id"))
 
 
-def actor_for_user(user: User, call: Call, *, organization: str = "") -> Actor:
+def actor_for_user(
+    user: User, call: Call, *, organization: str = "", sign_in: SignIn | None = None
+) -> Actor:
     """The person `user` in the organization with slug or id `organization`.
 
-    Without one, the only organization that the person belongs to. Raises `NoOrganization` where
-    the person is no member, `OrganizationAmbiguous` where there are several to choose from.
+    Without one, the only organization that the person belongs to. `sign_in` is how the person
+    proved who they are; without it every demand of the organization's security policy refuses.
+    Raises `NoOrganization` where the person is no member, `OrganizationAmbiguous` where there are
+    several to choose from, and what `domain.policy.check` raises.
     """
     memberships = [
         m
@@ -59,8 +72,11 @@ def actor_for_user(user: User, call: Call, *, organization: str = "") -> Actor:
         raise NoOrganization
     if len(memberships) > 1:
         raise OrganizationAmbiguous
+    policy = policy_of(memberships[0].organization)
+    check(policy, sign_in or UNKNOWN, call.address, clock.now())
     with tenant(memberships[0].organization_id):
-        return _actor(memberships[0], call, ActorKind.USER, user.id, user.email)
+        actor = _actor(memberships[0], call, ActorKind.USER, user.id, user.email)
+    return replace(actor, sign_in=sign_in)
 
 
 def actor_for_api_key(secret: str, call: Call) -> Actor:
@@ -80,6 +96,7 @@ def actor_for_api_key(secret: str, call: Call) -> Actor:
         membership = find_membership(key.organization_id, key.user_id)
         if membership is None:
             raise InvalidApiKey
+        _check_key(membership, call)
         label = f"{key.name} ({key.user.email})"
         actor = _actor(membership, call, ActorKind.API_KEY, key.id, label)
     return actor.narrowed(frozenset(key.scopes)) if key.scopes else actor
@@ -101,7 +118,9 @@ def actor_for_token(claims: Claims, call: Call, *, organization: str = "") -> Ac
         if organization not in ("", family.bound_to.slug, str(family.bound_to_id)):
             raise NoOrganization
         wanted = str(family.bound_to_id)
-    actor = actor_for_user(family.user, call, organization=wanted)
+    methods, seen = frozenset(family.methods), family.last_used_at
+    sign_in = SignIn(family.authenticated_at, methods, seen)
+    actor = actor_for_user(family.user, call, organization=wanted, sign_in=sign_in)
     return replace(actor, session_id=family.id)
 
 
@@ -126,7 +145,10 @@ def refreshed(actor: Actor) -> Actor:
         standstill=standstill_of(membership.organization.status),
     )
     if actor.kind is not ActorKind.API_KEY:
+        policy = policy_of(membership.organization)
+        check(policy, actor.sign_in or UNKNOWN, actor.call.address, clock.now())
         return now
+    _check_key(membership, actor.call)
     key = find_usable_api_key(actor.organization_id, actor.id)
     if key is None:
         raise InvalidApiKey
@@ -176,6 +198,34 @@ def list_members(actor: Actor, page: PageRequest) -> Page[Membership]:
     require(actor, VIEW_MEMBERS)
     rows = Membership.objects.for_org(actor.organization_id).select_related("user")
     return paginate(rows, page, order_by=["id"])
+
+
+def list_access(
+    user: User, sign_in: SignIn, address: str | None
+) -> list[tuple[Organization, FleetdError | None]]:
+    """A person's organizations, each with what its security policy has against this sign-in."""
+    found: list[tuple[Organization, FleetdError | None]] = []
+    for membership in list_memberships_of(user.id):
+        try:
+            check(policy_of(membership.organization), sign_in, address, clock.now())
+            found.append((membership.organization, None))
+        except FleetdError as error:
+            found.append((membership.organization, error))
+    return found
+
+
+def password_length_asked_of(user: User) -> int:
+    """How long the person's password must be for all of their organizations."""
+    mine = [policy_of(m.organization) for m in list_memberships_of(user.id)]
+    return strictest_password_length(mine)
+
+
+def _check_key(membership: Membership, call: Call) -> None:
+    """A key obeys its organization's policy; a service account's maker was asked at its making."""
+    policy = policy_of(membership.organization)
+    is_service = membership.user.kind == User.Kind.SERVICE
+    has_factor = not policy.requires_mfa or is_service or has_second_factor(membership.user_id)
+    check_key(policy, has_factor, call.address)
 
 
 def _rights(membership: Membership) -> tuple[frozenset[str], tuple[Grant, ...]]:

@@ -1,6 +1,7 @@
 """Whose socket it is: the page's origin, the session, and whether both still hold."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,10 @@ from django.contrib.auth import get_user
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
+from apps.accounts.domain.sessions import sign_in_of
 from apps.accounts.models import User
-from apps.core.actors import Actor, Call, Source
+from apps.accounts.selectors import session_seen_at
+from apps.core.actors import Actor, Call, SignIn, Source
 from apps.core.addresses import client_address
 from apps.core.errors import Unauthenticated
 from apps.core.ids import uuid7
@@ -40,14 +43,20 @@ def find_actor(scope: Scope) -> Actor:
     """The signed-in person in the session's organization. Raises `Unauthenticated` and its kin."""
     session, user = _session(scope)
     call = Call(Source.UI, address_of(scope), f"req_{uuid7().hex}")
-    return actor_of_session(user, session.get(ORGANIZATION_KEY, ""), call, is_page=True)
+    chosen = session.get(ORGANIZATION_KEY, "")
+    return actor_of_session(user, chosen, call, sign_in=_sign_in(session, user), is_page=True)
 
 
 def recheck(scope: Scope, actor: Actor) -> Actor:
     """The same person with the rights of now; raises once signed out or no longer a member."""
-    _session(scope)
+    session, user = _session(scope)
     with tenant(actor.organization_id):
-        return refreshed(actor)
+        return refreshed(replace(actor, sign_in=_sign_in(session, user)))
+
+
+def _sign_in(session: Any, user: User) -> SignIn:
+    """How the person signed in, and when they were last at the keyboard."""
+    return sign_in_of(session, user.pk, session_seen_at(session.session_key or ""))
 
 
 def _session(scope: Scope) -> tuple[Any, User]:

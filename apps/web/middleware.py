@@ -12,8 +12,9 @@ from django.utils.functional import SimpleLazyObject
 
 from apps.accounts.models import User
 from apps.accounts.selectors import has_users
+from apps.accounts.services.web_sessions import note_seen
 from apps.audit.services.refusals import record_refusal
-from apps.core.actors import Actor, Call, Source
+from apps.core.actors import Actor, Call, SignIn, Source
 from apps.core.addresses import client_address
 from apps.core.errors import FleetdError, Unauthenticated
 from apps.core.ids import uuid7
@@ -21,7 +22,7 @@ from apps.core.limits import Limit, LimitReached
 from apps.core.rest.problems import Problem, is_api, problem_response
 from apps.core.rpc import DATABASE_AWAY
 from apps.core.tenancy import tenant
-from apps.core.web import ORGANIZATION_KEY, error_response
+from apps.core.web import LIVE_MARK, ORGANIZATION_KEY, error_response
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.selectors import actor_for_user, list_memberships_of
 from apps.organizations.services.authentication import authenticate_caller, presented_credential
@@ -180,27 +181,35 @@ def find_actor(request: Any) -> Actor:
         return authenticate_caller(call, credential, named)
     if not request.user.is_authenticated:
         raise Unauthenticated
+    sign_in = request.find_sign_in()
     if named:
-        return actor_for_user(request.user, call, organization=named)
-    return actor_of_session(
-        request.user, request.session.get(ORGANIZATION_KEY, ""), call, is_page=not is_api(request)
-    )
+        actor = actor_for_user(request.user, call, organization=named, sign_in=sign_in)
+    else:
+        chosen = request.session.get(ORGANIZATION_KEY, "")
+        is_page = not is_api(request)
+        actor = actor_of_session(request.user, chosen, call, sign_in=sign_in, is_page=is_page)
+    if request.headers.get("X-Requested-With") != LIVE_MARK:
+        # A page that fetches itself again is nobody at the keyboard; a refused call is no use.
+        note_seen(request.session.session_key or "", call.address, before=sign_in.last_seen_at)
+    return actor
 
 
-def actor_of_session(user: User, chosen: str, call: Call, *, is_page: bool) -> Actor:
+def actor_of_session(
+    user: User, chosen: str, call: Call, *, sign_in: SignIn, is_page: bool
+) -> Actor:
     """The person in the organization that the session has chosen, or in the only one.
 
     Pages must show something: there a session that has chosen none, or one that the person has
     left, falls back to the oldest membership. Programs have to be explicit.
     """
     try:
-        return actor_for_user(user, call, organization=chosen)
+        return actor_for_user(user, call, organization=chosen, sign_in=sign_in)
     except (NoOrganization, OrganizationAmbiguous):
         memberships = list_memberships_of(user.id)
         if not is_page or not memberships:
             raise
         oldest = str(memberships[0].organization_id)
-        return actor_for_user(user, call, organization=oldest)
+        return actor_for_user(user, call, organization=oldest, sign_in=sign_in)
 
 
 def _record_refusal(request: Any) -> None:

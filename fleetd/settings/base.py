@@ -7,9 +7,10 @@ from urllib.parse import unquote, urlsplit
 from csp.constants import NONCE, NONE, SELF
 
 from fleetd.settings.databases import celery_broker_url, checked_redis_url, postgres_settings
-from fleetd.settings.env import SettingError
+from fleetd.settings.env import SettingError, is_loopback_host
 from fleetd.settings.layout import DataLayout, read_private
 from fleetd.settings.logs import configure_structlog, logging_config
+from fleetd.settings.mail import TIMEOUT_SECONDS, mail_settings
 from fleetd.settings.registry import environment
 from fleetd.settings.sealing_keys import KeyRing, KeysUnreadable
 from fleetd.settings.secrets import weak_secrets
@@ -182,6 +183,8 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "guardian",
     "rest_framework",
     "drf_spectacular",
@@ -207,6 +210,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "apps.accounts.ui.middleware.SignInMiddleware",
     "apps.web.middleware.ActorMiddleware",
     "apps.web.middleware.CallLimitMiddleware",
     "apps.web.middleware.SetupMiddleware",
@@ -234,6 +238,19 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 
+# --- Mail ---
+_mail = mail_settings(env.raw("FLEETD_EMAIL_URL"))
+EMAIL_IS_CONFIGURED = _mail is not None
+EMAIL_BACKEND = _mail.backend if _mail else "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_TIMEOUT = TIMEOUT_SECONDS
+if _mail:
+    globals().update(_mail.options)
+DEFAULT_FROM_EMAIL = env.find_text("FLEETD_EMAIL_FROM") or f"fleetd@{_external.hostname}"
+_verification = env.text("FLEETD_EMAIL_VERIFICATION")
+if _verification == "on" and not EMAIL_IS_CONFIGURED:
+    raise SettingError("FLEETD_EMAIL_VERIFICATION=on needs FLEETD_EMAIL_URL")
+_verifies_email = EMAIL_IS_CONFIGURED and _verification != "off"
+
 # --- People ---
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -255,9 +272,32 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "apps.accounts.ui.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if _verifies_email else "none"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SESSION_REMEMBER = None  # the form asks
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False  # a reset is no way around the second factor
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+# Attempts are counted by apps.core.limits, for all processes and every door alike.
+ACCOUNT_RATE_LIMITS = False
+MFA_RATE_LIMITS = False
+MFA_ADAPTER = "apps.accounts.ui.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody can sign up with somebody else's address
+MFA_TOTP_ISSUER = "fleetd"
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = False
+USERSESSIONS_TRACK_ACTIVITY = False  # the middleware does, once a minute
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+_admin_mfa = env.text("FLEETD_ADMIN_REQUIRE_MFA")
+ADMIN_REQUIRE_MFA = _admin_mfa == "on" or (
+    _admin_mfa == "auto" and not is_loopback_host(_external.hostname or "")
+)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"

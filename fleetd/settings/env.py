@@ -65,7 +65,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return is_loopback_host(self.host)
 
     @property
     def url(self) -> str:
@@ -76,6 +76,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host is this machine by its name or address."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 class Environment:

@@ -255,6 +255,36 @@ SETTINGS: tuple[Setting, ...] = (
         "Days between asking for an organization's deletion and its erasure; at least 1",
     ),
     Setting(
+        "FLEETD_EMAIL_URL",
+        Kind.SECRET,
+        None,
+        "Where mail goes: `smtp://user:password@host:587`, `smtps://…`, `file:///folder` or "
+        "`console:`; without it the platform sends none, and its pages say so",
+    ),
+    Setting(
+        "FLEETD_EMAIL_FROM",
+        Kind.TEXT,
+        None,
+        "The sender of mail",
+        shown_default="fleetd@ and the host of the external URL",
+    ),
+    Setting(
+        "FLEETD_EMAIL_VERIFICATION",
+        Kind.CHOICE,
+        "auto",
+        "Whether people confirm their e-mail address before they can sign in; `auto` asks for it "
+        "where mail is configured",
+        choices=("auto", "on", "off"),
+    ),
+    Setting(
+        "FLEETD_ADMIN_REQUIRE_MFA",
+        Kind.CHOICE,
+        "auto",
+        "Whether `/admin/` asks for a second factor whatever the organization's policy says; "
+        "`auto` does unless the external URL is this machine's own",
+        choices=("auto", "on", "off"),
+    ),
+    Setting(
         "FLEETD_EDITION",
         Kind.CHOICE,
         "oss",

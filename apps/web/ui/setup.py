@@ -1,6 +1,5 @@
 """The first account, before there is anybody to sign in."""
 
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -8,11 +7,11 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from apps.accounts.selectors import has_users
+from apps.accounts.services.web_sessions import open_session
 from apps.core.errors import FleetdError
 from apps.organizations.services.setup import complete_setup
 
 FIELDS = ("code", "email", "organization")
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -40,7 +39,7 @@ class Setup(View):
         except FleetdError as error:
             context = {"values": values, "errors": _errors(error)}
             return render(request, "web/setup.html", context, status=400)
-        login(request, made.owner, backend=BACKEND)
+        open_session(request, made.owner)
         return redirect("dashboard")
 
 
