@@ -14,9 +14,7 @@ signing_in = [
     path("accounts/login", sign_in.Login.as_view(), name="account_login"),
     path("accounts/login/passkey", sign_in.PasskeyLogin.as_view(), name="mfa_login_webauthn"),
     path("accounts/login/second-step", sign_in.SecondStep.as_view(), name="mfa_authenticate"),
-    path(
-        "accounts/login/password", sign_in.RenewPassword.as_view(), name="account_renew_password"
-    ),
+    path("accounts/login/password", sign_in.RenewPassword.as_view(), name="account_renew_password"),
     path("accounts/logout", sign_in.Logout.as_view(), name="account_logout"),
     path("accounts/signup", _sign_in, name="account_signup"),
     path("accounts/inactive", allauth.account_inactive, name="account_inactive"),
@@ -72,9 +70,7 @@ mine = [
         factors.FactorRemove.as_view(),
         name="account_factor_remove",
     ),
-    path(
-        "accounts/recovery-codes", factors.RecoveryCodes.as_view(), name="account_recovery_codes"
-    ),
+    path("accounts/recovery-codes", factors.RecoveryCodes.as_view(), name="account_recovery_codes"),
     path(
         "accounts/sessions/<int:session_id>/end",
         account.SessionEnd.as_view(),
