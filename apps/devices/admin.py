@@ -1,6 +1,7 @@
 """Devices and groups in the admin, with their live state."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -35,6 +36,8 @@ from apps.devices.permissions import (
     VIEW_DEVICE_GROUPS,
     VIEW_DEVICES,
 )
+from apps.devices.selectors import count_group_devices
+from apps.devices.selectors.places import groups_within, within
 from apps.devices.services.devices import (
     approve_device,
     decommission_device,
@@ -105,24 +108,26 @@ class GroupFilter(admin.SimpleListFilter):
     title = "group"
     parameter_name = "group"
 
+    def __init__(self, request: Any, params: Any, model: Any, model_admin: Any) -> None:
+        self.site = model_admin.admin_site
+        super().__init__(request, params, model, model_admin)
+
     def lookups(self, request: Any, model_admin: Any) -> Iterable[tuple[str, str]]:
         """The organization's first groups by name."""
         groups = rows_seen(model_admin.admin_site, DeviceGroup, request).order_by("name")[:100]
         return [(str(group.pk), group.name) for group in groups]
 
     def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Nothing for a group that is not the organization's."""
+        """Nothing for a group that the caller does not see."""
         if not self.value():
             return queryset
-        organization_id = actor_of(request).organization_id
-        groups = DeviceGroup.objects.for_org(organization_id)
+        groups = rows_seen(self.site, DeviceGroup, request)
         group = groups.filter(id=parse_uuid(self.value())).first()
         if group is None:
             return queryset.none()
         if not group.is_static:
             return queryset.filter(tags__contains=[group.tag])
-        members = GroupMember.objects.for_org(organization_id).filter(group=group)
-        return queryset.filter(id__in=members.values("device_id"))
+        return queryset.filter(group_ids__contains=[group.id])
 
 
 DEVICE_OPERATIONS = (
@@ -187,6 +192,9 @@ class DeviceAdmin(OrgModelAdmin):
 
     view_permission = VIEW_DEVICES
     change_permission = UPDATE_DEVICE
+    reached = staticmethod(within)
+    # Of its groups people see those in their reach, on the groups' own pages.
+    hidden_fields = ("group_ids",)
     page = "device"
     list_display = (
         "name",
@@ -314,6 +322,7 @@ class DeviceStateAdmin(OrgModelAdmin):
     """The live state as it is stored; what it means now is on the device's page."""
 
     view_permission = VIEW_DEVICES
+    reached = staticmethod(partial(within, via="device"))
     list_display = ("device", "connectivity", "seen", "ip_address", "cpu_ratio", "memory_ratio")
     list_filter = ("connectivity",)
     linked_by = ("device",)
@@ -330,7 +339,7 @@ class DeviceStateAdmin(OrgModelAdmin):
 
 @admin.register(DeviceCount)
 class DeviceCountAdmin(OrgModelAdmin):
-    """The kept totals behind the dashboard."""
+    """The kept totals behind the dashboard, for those who see every device."""
 
     view_permission = VIEW_DEVICES
     list_display = ("lifecycle", "connectivity", "count")
@@ -344,6 +353,7 @@ class DeviceGroupAdmin(OrgModelAdmin):
     view_permission = VIEW_DEVICE_GROUPS
     add_permission = CREATE_DEVICE_GROUP
     delete_permission = DELETE_DEVICE_GROUP
+    reached = staticmethod(groups_within)
     page = "device-group"
     list_display = ("name", "tag", "created_at")
     search_fields = ("name", "=tag")
@@ -364,21 +374,26 @@ class DeviceGroupAdmin(OrgModelAdmin):
         """The devices of the group."""
         return [("Devices", self.list_address(Device, group=obj.pk))]
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """The group, with the devices counted that the caller may see."""
+        group = super().get_object(request, object_id, from_field)
+        group.seen = count_group_devices(actor_of(request), [group.pk]).get(group.pk, 0)
+        return group
+
     @admin.display(description="devices")
-    def device_count(self, group: DeviceGroup) -> int:
-        """How many devices are in it."""
-        rows = GroupMember.objects.for_org(group.organization_id).filter(group=group)
-        if group.is_static:
-            return int(rows.count())
-        devices = Device.objects.for_org(group.organization_id)
-        return int(devices.filter(tags__contains=[group.tag]).count())
+    def device_count(self, group: Any) -> int:
+        """How many devices are in it, of those that the caller may see."""
+        return int(group.seen)
 
 
 @admin.register(GroupMember)
 class GroupMemberAdmin(OrgModelAdmin):
-    """Which devices were put into which groups."""
+    """Which devices were put into which groups, where the caller may see both."""
 
     view_permission = VIEW_DEVICE_GROUPS
+    reached = staticmethod(partial(groups_within, via="group"))
     list_display = ("device", "group")
     list_filter = ("group",)
     linked_by = ("device",)
@@ -396,3 +411,10 @@ class GroupMemberAdmin(OrgModelAdmin):
             ),
         ),
     )
+
+    def rows(self, request: HttpRequest) -> QuerySet[Any]:
+        """A group in sight may have devices that are not."""
+        found: QuerySet[Any] = within(
+            actor_of(request), VIEW_DEVICES, super().rows(request), via="device"
+        )
+        return found

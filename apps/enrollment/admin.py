@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -18,6 +19,7 @@ from apps.core.org_admin.model_admin import OrgModelAdmin
 from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of
 from apps.devices.models import DeviceGroup
+from apps.devices.selectors.places import within
 from apps.enrollment.models import Certificate, Enrollment, EnrollmentToken
 from apps.enrollment.permissions import (
     CREATE_ENROLLMENT_TOKEN,
@@ -25,6 +27,7 @@ from apps.enrollment.permissions import (
     REVOKE_ENROLLMENT_TOKEN,
     VIEW_ENROLLMENT_TOKENS,
 )
+from apps.enrollment.selectors import enrollments_within, tokens_within
 from apps.enrollment.services.certificates import revoke_certificates
 from apps.enrollment.services.tokens import (
     DEFAULT_LIFETIME,
@@ -65,6 +68,7 @@ class EnrollmentTokenAdmin(OrgModelAdmin):
 
     view_permission = VIEW_ENROLLMENT_TOKENS
     add_permission = CREATE_ENROLLMENT_TOKEN
+    reached = staticmethod(tokens_within)
     page = "enrollment-token"
     list_display = ("name", "prefix", "standing", "uses_left", "max_uses", "expires")
     search_fields = ("name", "^prefix")
@@ -128,6 +132,7 @@ class EnrollmentAdmin(OrgModelAdmin):
     """What came of each attempt to join."""
 
     view_permission = VIEW_ENROLLMENT_TOKENS
+    reached = staticmethod(enrollments_within)
     list_display = ("at", "hostname", "outcome", "address", "token", "device")
     list_display_links = ("at",)
     list_select_related = ("token", "device")
@@ -148,6 +153,7 @@ class CertificateAdmin(OrgModelAdmin):
     """The certificates with which devices speak."""
 
     view_permission = VIEW_ENROLLMENT_TOKENS
+    reached = staticmethod(partial(within, via="device"))
     list_display = ("serial", "device", "ends", "is_revoked", "key")
     list_select_related = ("device",)
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)

@@ -1,6 +1,7 @@
 """Artifacts, releases, rollouts and deployments in the admin."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -17,6 +18,7 @@ from apps.core.org_admin.model_admin import OrgInline, OrgModelAdmin
 from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of
 from apps.devices.models import Device, DeviceGroup
+from apps.devices.selectors.places import within
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.states import RolloutState
 from apps.updates.domain.verdict import verdict
@@ -44,6 +46,7 @@ from apps.updates.permissions import (
     VIEW_RELEASES,
     VIEW_ROLLOUTS,
 )
+from apps.updates.selectors import rollouts_within
 from apps.updates.services.artifacts import delete_artifact
 from apps.updates.services.releases import create_release
 from apps.updates.services.rollouts import (
@@ -299,6 +302,7 @@ class RolloutAdmin(OrgModelAdmin):
 
     view_permission = VIEW_ROLLOUTS
     add_permission = CREATE_ROLLOUT
+    reached = staticmethod(rollouts_within)
     page = "rollout"
     list_display = ("name", "release", "standing", "progress", "created")
     list_select_related = ("release",)
@@ -379,6 +383,7 @@ class PhaseAdmin(OrgModelAdmin):
     """Steps of rollouts with their gates and counters."""
 
     view_permission = VIEW_ROLLOUTS
+    reached = staticmethod(partial(rollouts_within, via="rollout"))
     list_display = ("name", "rollout", "percent", "standing", "gate_reason", "progress")
     list_select_related = ("rollout",)
     list_filter = ("state", "rollout")
@@ -401,6 +406,7 @@ class RolloutEventAdmin(OrgModelAdmin):
     """The append-only log of decisions and actions."""
 
     view_permission = VIEW_ROLLOUTS
+    reached = staticmethod(partial(rollouts_within, via="rollout"))
     list_display = ("sequence", "rollout", "type", "actor_label", "at")
     list_select_related = ("rollout",)
     list_filter = ("rollout",)
@@ -419,6 +425,7 @@ class DeploymentAdmin(OrgModelAdmin):
     """Each device's part of each rollout."""
 
     view_permission = VIEW_DEPLOYMENTS
+    reached = staticmethod(partial(within, via="device"))
     list_display = ("device", "rollout", "standing", "progress_percent", "reason_code", "since")
     list_select_related = ("device", "rollout")
     list_filter = ("state", "rollout")

@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from apps.core.authz import require
+from apps.core.authz import require_somewhere
 from apps.core.errors import FleetdError
 from apps.core.ids import parse_uuid
 from apps.core.org_admin.cells import FieldView, JsonView, MomentView
@@ -185,7 +185,7 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
     def render_change_form(self, request: Any, context: Any, *rest: Any, **options: Any) -> Any:
         """Adds the buttons of the operations that the caller may do."""
         obj = options.get("obj")
-        permitted = self._permitted(request) if obj else ()
+        permitted = self._permitted(request, obj) if obj else ()
         if obj:
             context["title"], context["subtitle"] = str(obj), self.opts.verbose_name
         context["operations"] = [o for o in permitted if o.applies(obj)]
@@ -314,12 +314,12 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         sent = request.POST.getlist("action")
         for operation in self.operations:
             if operation.name in sent:
-                require(actor_of(request), operation.permission)
+                require_somewhere(actor_of(request), operation.permission)
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
-    def _permitted(self, request: HttpRequest) -> list[Operation]:
-        return [o for o in self.operations if self.may(request, o.permission)]
+    def _permitted(self, request: HttpRequest, obj: Any = None) -> list[Operation]:
+        return [o for o in self.operations if self.may(request, o.permission, obj)]
 
 
 class OrgInline(OrgScope, _TabularInline):

@@ -5,6 +5,7 @@ is decided in one place, the `get_queryset` of that model's own admin; selects, 
 autocomplete of other admins ask there. Row level security stands behind all of it.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib.admin import AdminSite
@@ -70,6 +71,9 @@ class OrgScope(_Base):
     add_permission: ClassVar[Permission | None] = None
     change_permission: ClassVar[Permission | None] = None
     delete_permission: ClassVar[Permission | None] = None
+    # The rows that a right reaches which is held in some device groups only. Without it, such a
+    # right reaches nothing here: only one that holds in the whole organization counts.
+    reached: ClassVar[Callable[[Actor, Permission, Any], Any] | None] = None
     # The installation's own matters, which are no organization's.
     superusers_only: ClassVar[bool] = False
 
@@ -77,7 +81,10 @@ class OrgScope(_Base):
         """The rows that the caller may see; models without an organization override it."""
         if not issubclass(self.model, OrgOwnedModel):
             raise ImproperlyConfigured(f"{type(self).__name__} must say which rows may be seen")
-        rows = self.model.objects.for_org(actor_of(request).organization_id)
+        actor, right = actor_of(request), self.view_permission
+        rows = self.model.objects.for_org(actor.organization_id)
+        if right and self.reached and actor.may_somewhere(right.name):
+            rows = self.reached(actor, right, rows)
         return cast(QuerySet[Any], rows)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -123,11 +130,25 @@ class OrgScope(_Base):
         return self.may(request, self.delete_permission, obj)
 
     def may(self, request: HttpRequest, permission: Permission | None, obj: Any = None) -> bool:
-        """Whether the caller holds a right, and the object is of the caller's organization."""
+        """Whether the caller holds a right on an object of its organization.
+
+        Without an object: whether there is anything that the right reaches.
+        """
         actor = actor_of(request)
         own = getattr(obj, "organization_id", actor.organization_id) == actor.organization_id
         is_refused = self.superusers_only and not getattr(request.user, "is_superuser", False)
-        return bool(permission and own and not is_refused and actor.has_perm(permission.name))
+        if permission is None or not own or is_refused:
+            return False
+        return actor.has_perm(permission.name) or self._reaches(actor, permission, obj)
+
+    def _reaches(self, actor: Actor, permission: Permission, obj: Any) -> bool:
+        """Whether a right that is held in some device groups only reaches the object."""
+        if self.reached is None or not actor.may_somewhere(permission.name):
+            return False
+        if obj is None or obj._state.adding:
+            return True
+        rows = self.model.objects.for_org(actor.organization_id).filter(pk=obj.pk)
+        return bool(self.reached(actor, permission, rows).exists())
 
 
 def is_shown(field: "Field[Any, Any]", hidden: tuple[str, ...]) -> bool:
