@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetRolloutRequest, GetRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, UpdateDeviceRequest, UpdateDeviceResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetRolloutRequest, GetRolloutResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceRequest, UpdateDeviceResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -88,6 +88,15 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def delete_device_group(self, request: DeleteDeviceGroupRequest, ctx: RequestContext[DeleteDeviceGroupRequest, DeleteDeviceGroupResponse], /) -> DeleteDeviceGroupResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def give_group_to_team(self, request: GiveGroupToTeamRequest, ctx: RequestContext[GiveGroupToTeamRequest, GiveGroupToTeamResponse], /) -> GiveGroupToTeamResponse:
+        """
+        The team's members have their team roles on the group's devices from then on.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def take_group_from_team(self, request: TakeGroupFromTeamRequest, ctx: RequestContext[TakeGroupFromTeamRequest, TakeGroupFromTeamResponse], /) -> TakeGroupFromTeamResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def add_devices_to_group(self, request: AddDevicesToGroupRequest, ctx: RequestContext[AddDevicesToGroupRequest, AddDevicesToGroupResponse], /) -> AddDevicesToGroupResponse:
@@ -325,6 +334,28 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.delete_device_group,
+                ),
+                "/public.v1.FleetService/GiveGroupToTeam": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GiveGroupToTeam",
+                        service_name="public.v1.FleetService",
+                        input=GiveGroupToTeamRequest,
+                        output=GiveGroupToTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.give_group_to_team,
+                ),
+                "/public.v1.FleetService/TakeGroupFromTeam": Endpoint.unary(
+                    method=MethodInfo(
+                        name="TakeGroupFromTeam",
+                        service_name="public.v1.FleetService",
+                        input=TakeGroupFromTeamRequest,
+                        output=TakeGroupFromTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.take_group_from_team,
                 ),
                 "/public.v1.FleetService/AddDevicesToGroup": Endpoint.unary(
                     method=MethodInfo(
@@ -885,6 +916,49 @@ class FleetServiceClient(ConnectClient):
                 service_name="public.v1.FleetService",
                 input=DeleteDeviceGroupRequest,
                 output=DeleteDeviceGroupResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def give_group_to_team(
+        self,
+        request: GiveGroupToTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> GiveGroupToTeamResponse:
+        """
+        The team's members have their team roles on the group's devices from then on.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GiveGroupToTeam",
+                service_name="public.v1.FleetService",
+                input=GiveGroupToTeamRequest,
+                output=GiveGroupToTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def take_group_from_team(
+        self,
+        request: TakeGroupFromTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> TakeGroupFromTeamResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="TakeGroupFromTeam",
+                service_name="public.v1.FleetService",
+                input=TakeGroupFromTeamRequest,
+                output=TakeGroupFromTeamResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
@@ -1464,6 +1538,15 @@ class FleetServiceSync(Protocol):
     def delete_device_group(self, request: DeleteDeviceGroupRequest, ctx: RequestContext[DeleteDeviceGroupRequest, DeleteDeviceGroupResponse], /) -> DeleteDeviceGroupResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def give_group_to_team(self, request: GiveGroupToTeamRequest, ctx: RequestContext[GiveGroupToTeamRequest, GiveGroupToTeamResponse], /) -> GiveGroupToTeamResponse:
+        """
+        The team's members have their team roles on the group's devices from then on.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def take_group_from_team(self, request: TakeGroupFromTeamRequest, ctx: RequestContext[TakeGroupFromTeamRequest, TakeGroupFromTeamResponse], /) -> TakeGroupFromTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def add_devices_to_group(self, request: AddDevicesToGroupRequest, ctx: RequestContext[AddDevicesToGroupRequest, AddDevicesToGroupResponse], /) -> AddDevicesToGroupResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -1697,6 +1780,28 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.delete_device_group,
+                ),
+                "/public.v1.FleetService/GiveGroupToTeam": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GiveGroupToTeam",
+                        service_name="public.v1.FleetService",
+                        input=GiveGroupToTeamRequest,
+                        output=GiveGroupToTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.give_group_to_team,
+                ),
+                "/public.v1.FleetService/TakeGroupFromTeam": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="TakeGroupFromTeam",
+                        service_name="public.v1.FleetService",
+                        input=TakeGroupFromTeamRequest,
+                        output=TakeGroupFromTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.take_group_from_team,
                 ),
                 "/public.v1.FleetService/AddDevicesToGroup": EndpointSync.unary(
                     method=MethodInfo(
@@ -2257,6 +2362,49 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=DeleteDeviceGroupRequest,
                 output=DeleteDeviceGroupResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def give_group_to_team(
+        self,
+        request: GiveGroupToTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> GiveGroupToTeamResponse:
+        """
+        The team's members have their team roles on the group's devices from then on.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GiveGroupToTeam",
+                service_name="public.v1.FleetService",
+                input=GiveGroupToTeamRequest,
+                output=GiveGroupToTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def take_group_from_team(
+        self,
+        request: TakeGroupFromTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> TakeGroupFromTeamResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="TakeGroupFromTeam",
+                service_name="public.v1.FleetService",
+                input=TakeGroupFromTeamRequest,
+                output=TakeGroupFromTeamResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

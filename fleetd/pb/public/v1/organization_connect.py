@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .organization_pb2 import AcceptInvitationRequest, AcceptInvitationResponse, CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse, ChangeMemberRoleRequest, ChangeMemberRoleResponse, ChangeMemberRolesRequest, ChangeMemberRolesResponse, CreateInvitationRequest, CreateInvitationResponse, CreateOrganizationRequest, CreateOrganizationResponse, DeleteOrganizationRequest, DeleteOrganizationResponse, ExportOrganizationRequest, ExportOrganizationResponse, GetAuditEntryRequest, GetAuditEntryResponse, GetInvitationRequest, GetInvitationResponse, GetMemberRequest, GetMemberResponse, GetOrganizationExportRequest, GetOrganizationExportResponse, GetOrganizationRequest, GetOrganizationResponse, GetOrganizationSettingsRequest, GetOrganizationSettingsResponse, GetUsageRequest, GetUsageResponse, LeaveOrganizationRequest, LeaveOrganizationResponse, ListAuditCheckpointsRequest, ListAuditCheckpointsResponse, ListAuditEntriesRequest, ListAuditEntriesResponse, ListInvitationsRequest, ListInvitationsResponse, ListMembersRequest, ListMembersResponse, ListOrganizationExportsRequest, ListOrganizationExportsResponse, ListOrganizationsRequest, ListOrganizationsResponse, RemoveMemberRequest, RemoveMemberResponse, RemoveMembersRequest, RemoveMembersResponse, ResendInvitationRequest, ResendInvitationResponse, ResumeOrganizationRequest, ResumeOrganizationResponse, RevokeInvitationRequest, RevokeInvitationResponse, SuspendOrganizationRequest, SuspendOrganizationResponse, UpdateOrganizationRequest, UpdateOrganizationResponse, UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse
+from .organization_pb2 import AcceptInvitationRequest, AcceptInvitationResponse, AddTeamMembersRequest, AddTeamMembersResponse, CancelOrganizationDeletionRequest, CancelOrganizationDeletionResponse, ChangeMemberRoleRequest, ChangeMemberRoleResponse, ChangeMemberRolesRequest, ChangeMemberRolesResponse, ChangeTeamRoleRequest, ChangeTeamRoleResponse, CreateCustomRoleRequest, CreateCustomRoleResponse, CreateInvitationRequest, CreateInvitationResponse, CreateOrganizationRequest, CreateOrganizationResponse, CreateTeamRequest, CreateTeamResponse, DeleteCustomRoleRequest, DeleteCustomRoleResponse, DeleteOrganizationRequest, DeleteOrganizationResponse, DeleteTeamRequest, DeleteTeamResponse, ExplainAccessRequest, ExplainAccessResponse, ExportOrganizationRequest, ExportOrganizationResponse, GetAuditEntryRequest, GetAuditEntryResponse, GetInvitationRequest, GetInvitationResponse, GetMemberRequest, GetMemberResponse, GetOrganizationExportRequest, GetOrganizationExportResponse, GetOrganizationRequest, GetOrganizationResponse, GetOrganizationSettingsRequest, GetOrganizationSettingsResponse, GetRoleRequest, GetRoleResponse, GetTeamRequest, GetTeamResponse, GetUsageRequest, GetUsageResponse, GrantAccessRequest, GrantAccessResponse, LeaveOrganizationRequest, LeaveOrganizationResponse, ListAccessGrantsRequest, ListAccessGrantsResponse, ListAuditCheckpointsRequest, ListAuditCheckpointsResponse, ListAuditEntriesRequest, ListAuditEntriesResponse, ListInvitationsRequest, ListInvitationsResponse, ListMembersRequest, ListMembersResponse, ListOrganizationExportsRequest, ListOrganizationExportsResponse, ListOrganizationsRequest, ListOrganizationsResponse, ListPermissionsRequest, ListPermissionsResponse, ListRolesRequest, ListRolesResponse, ListTeamMembersRequest, ListTeamMembersResponse, ListTeamsRequest, ListTeamsResponse, RemoveMemberRequest, RemoveMemberResponse, RemoveMembersRequest, RemoveMembersResponse, RemoveTeamMemberRequest, RemoveTeamMemberResponse, ResendInvitationRequest, ResendInvitationResponse, ResumeOrganizationRequest, ResumeOrganizationResponse, RevokeAccessRequest, RevokeAccessResponse, RevokeInvitationRequest, RevokeInvitationResponse, SuspendOrganizationRequest, SuspendOrganizationResponse, UpdateCustomRoleRequest, UpdateCustomRoleResponse, UpdateOrganizationRequest, UpdateOrganizationResponse, UpdateOrganizationSettingsRequest, UpdateOrganizationSettingsResponse, UpdateTeamRequest, UpdateTeamResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -157,6 +157,84 @@ class OrganizationService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def list_audit_checkpoints(self, request: ListAuditCheckpointsRequest, ctx: RequestContext[ListAuditCheckpointsRequest, ListAuditCheckpointsResponse], /) -> ListAuditCheckpointsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_teams(self, request: ListTeamsRequest, ctx: RequestContext[ListTeamsRequest, ListTeamsResponse], /) -> ListTeamsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_team(self, request: GetTeamRequest, ctx: RequestContext[GetTeamRequest, GetTeamResponse], /) -> GetTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_team(self, request: CreateTeamRequest, ctx: RequestContext[CreateTeamRequest, CreateTeamResponse], /) -> CreateTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_team(self, request: UpdateTeamRequest, ctx: RequestContext[UpdateTeamRequest, UpdateTeamResponse], /) -> UpdateTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_team(self, request: DeleteTeamRequest, ctx: RequestContext[DeleteTeamRequest, DeleteTeamResponse], /) -> DeleteTeamResponse:
+        """
+        Refused while the team owns device groups.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_team_members(self, request: ListTeamMembersRequest, ctx: RequestContext[ListTeamMembersRequest, ListTeamMembersResponse], /) -> ListTeamMembersResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def add_team_members(self, request: AddTeamMembersRequest, ctx: RequestContext[AddTeamMembersRequest, AddTeamMembersResponse], /) -> AddTeamMembersResponse:
+        """
+        Members of the organization only; those who are in the team keep their role.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def change_team_role(self, request: ChangeTeamRoleRequest, ctx: RequestContext[ChangeTeamRoleRequest, ChangeTeamRoleResponse], /) -> ChangeTeamRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def remove_team_member(self, request: RemoveTeamMemberRequest, ctx: RequestContext[RemoveTeamMemberRequest, RemoveTeamMemberResponse], /) -> RemoveTeamMemberResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_roles(self, request: ListRolesRequest, ctx: RequestContext[ListRolesRequest, ListRolesResponse], /) -> ListRolesResponse:
+        """
+        The built-in roles, strongest first, then the organization's own by name.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_role(self, request: GetRoleRequest, ctx: RequestContext[GetRoleRequest, GetRoleResponse], /) -> GetRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_custom_role(self, request: CreateCustomRoleRequest, ctx: RequestContext[CreateCustomRoleRequest, CreateCustomRoleResponse], /) -> CreateCustomRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_custom_role(self, request: UpdateCustomRoleRequest, ctx: RequestContext[UpdateCustomRoleRequest, UpdateCustomRoleResponse], /) -> UpdateCustomRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_custom_role(self, request: DeleteCustomRoleRequest, ctx: RequestContext[DeleteCustomRoleRequest, DeleteCustomRoleResponse], /) -> DeleteCustomRoleResponse:
+        """
+        Refused while somebody holds it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_permissions(self, request: ListPermissionsRequest, ctx: RequestContext[ListPermissionsRequest, ListPermissionsResponse], /) -> ListPermissionsResponse:
+        """
+        Everything that a role can hold.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_access_grants(self, request: ListAccessGrantsRequest, ctx: RequestContext[ListAccessGrantsRequest, ListAccessGrantsResponse], /) -> ListAccessGrantsResponse:
+        """
+        What people were given on the organization, on teams and on device groups, beside their roles.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def grant_access(self, request: GrantAccessRequest, ctx: RequestContext[GrantAccessRequest, GrantAccessResponse], /) -> GrantAccessResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def revoke_access(self, request: RevokeAccessRequest, ctx: RequestContext[RevokeAccessRequest, RevokeAccessResponse], /) -> RevokeAccessResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def explain_access(self, request: ExplainAccessRequest, ctx: RequestContext[ExplainAccessRequest, ExplainAccessResponse], /) -> ExplainAccessResponse:
+        """
+        What somebody may do to something, and why: the rule that every operation asks.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -502,6 +580,215 @@ class OrganizationServiceASGIApplication(ConnectASGIApplication[OrganizationServ
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.list_audit_checkpoints,
+                ),
+                "/public.v1.OrganizationService/ListTeams": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListTeams",
+                        service_name="public.v1.OrganizationService",
+                        input=ListTeamsRequest,
+                        output=ListTeamsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_teams,
+                ),
+                "/public.v1.OrganizationService/GetTeam": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=GetTeamRequest,
+                        output=GetTeamResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_team,
+                ),
+                "/public.v1.OrganizationService/CreateTeam": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateTeamRequest,
+                        output=CreateTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_team,
+                ),
+                "/public.v1.OrganizationService/UpdateTeam": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=UpdateTeamRequest,
+                        output=UpdateTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_team,
+                ),
+                "/public.v1.OrganizationService/DeleteTeam": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=DeleteTeamRequest,
+                        output=DeleteTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_team,
+                ),
+                "/public.v1.OrganizationService/ListTeamMembers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListTeamMembers",
+                        service_name="public.v1.OrganizationService",
+                        input=ListTeamMembersRequest,
+                        output=ListTeamMembersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_team_members,
+                ),
+                "/public.v1.OrganizationService/AddTeamMembers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="AddTeamMembers",
+                        service_name="public.v1.OrganizationService",
+                        input=AddTeamMembersRequest,
+                        output=AddTeamMembersResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.add_team_members,
+                ),
+                "/public.v1.OrganizationService/ChangeTeamRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ChangeTeamRole",
+                        service_name="public.v1.OrganizationService",
+                        input=ChangeTeamRoleRequest,
+                        output=ChangeTeamRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.change_team_role,
+                ),
+                "/public.v1.OrganizationService/RemoveTeamMember": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RemoveTeamMember",
+                        service_name="public.v1.OrganizationService",
+                        input=RemoveTeamMemberRequest,
+                        output=RemoveTeamMemberResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.remove_team_member,
+                ),
+                "/public.v1.OrganizationService/ListRoles": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListRoles",
+                        service_name="public.v1.OrganizationService",
+                        input=ListRolesRequest,
+                        output=ListRolesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_roles,
+                ),
+                "/public.v1.OrganizationService/GetRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetRole",
+                        service_name="public.v1.OrganizationService",
+                        input=GetRoleRequest,
+                        output=GetRoleResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_role,
+                ),
+                "/public.v1.OrganizationService/CreateCustomRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateCustomRole",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateCustomRoleRequest,
+                        output=CreateCustomRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_custom_role,
+                ),
+                "/public.v1.OrganizationService/UpdateCustomRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateCustomRole",
+                        service_name="public.v1.OrganizationService",
+                        input=UpdateCustomRoleRequest,
+                        output=UpdateCustomRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_custom_role,
+                ),
+                "/public.v1.OrganizationService/DeleteCustomRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteCustomRole",
+                        service_name="public.v1.OrganizationService",
+                        input=DeleteCustomRoleRequest,
+                        output=DeleteCustomRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_custom_role,
+                ),
+                "/public.v1.OrganizationService/ListPermissions": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListPermissions",
+                        service_name="public.v1.OrganizationService",
+                        input=ListPermissionsRequest,
+                        output=ListPermissionsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_permissions,
+                ),
+                "/public.v1.OrganizationService/ListAccessGrants": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListAccessGrants",
+                        service_name="public.v1.OrganizationService",
+                        input=ListAccessGrantsRequest,
+                        output=ListAccessGrantsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_access_grants,
+                ),
+                "/public.v1.OrganizationService/GrantAccess": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GrantAccess",
+                        service_name="public.v1.OrganizationService",
+                        input=GrantAccessRequest,
+                        output=GrantAccessResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.grant_access,
+                ),
+                "/public.v1.OrganizationService/RevokeAccess": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RevokeAccess",
+                        service_name="public.v1.OrganizationService",
+                        input=RevokeAccessRequest,
+                        output=RevokeAccessResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.revoke_access,
+                ),
+                "/public.v1.OrganizationService/ExplainAccess": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExplainAccess",
+                        service_name="public.v1.OrganizationService",
+                        input=ExplainAccessRequest,
+                        output=ExplainAccessResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.explain_access,
                 ),
             },
             interceptors=interceptors,
@@ -1197,6 +1484,423 @@ class OrganizationServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def list_teams(
+        self,
+        request: ListTeamsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListTeamsResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListTeams",
+                service_name="public.v1.OrganizationService",
+                input=ListTeamsRequest,
+                output=ListTeamsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_team(
+        self,
+        request: GetTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetTeamResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetTeam",
+                service_name="public.v1.OrganizationService",
+                input=GetTeamRequest,
+                output=GetTeamResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def create_team(
+        self,
+        request: CreateTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateTeamResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateTeam",
+                service_name="public.v1.OrganizationService",
+                input=CreateTeamRequest,
+                output=CreateTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def update_team(
+        self,
+        request: UpdateTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateTeamResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateTeam",
+                service_name="public.v1.OrganizationService",
+                input=UpdateTeamRequest,
+                output=UpdateTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_team(
+        self,
+        request: DeleteTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteTeamResponse:
+        """
+        Refused while the team owns device groups.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteTeam",
+                service_name="public.v1.OrganizationService",
+                input=DeleteTeamRequest,
+                output=DeleteTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_team_members(
+        self,
+        request: ListTeamMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListTeamMembersResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListTeamMembers",
+                service_name="public.v1.OrganizationService",
+                input=ListTeamMembersRequest,
+                output=ListTeamMembersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def add_team_members(
+        self,
+        request: AddTeamMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AddTeamMembersResponse:
+        """
+        Members of the organization only; those who are in the team keep their role.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AddTeamMembers",
+                service_name="public.v1.OrganizationService",
+                input=AddTeamMembersRequest,
+                output=AddTeamMembersResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def change_team_role(
+        self,
+        request: ChangeTeamRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ChangeTeamRoleResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ChangeTeamRole",
+                service_name="public.v1.OrganizationService",
+                input=ChangeTeamRoleRequest,
+                output=ChangeTeamRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def remove_team_member(
+        self,
+        request: RemoveTeamMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveTeamMemberResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveTeamMember",
+                service_name="public.v1.OrganizationService",
+                input=RemoveTeamMemberRequest,
+                output=RemoveTeamMemberResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_roles(
+        self,
+        request: ListRolesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRolesResponse:
+        """
+        The built-in roles, strongest first, then the organization's own by name.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRoles",
+                service_name="public.v1.OrganizationService",
+                input=ListRolesRequest,
+                output=ListRolesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_role(
+        self,
+        request: GetRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetRoleResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetRole",
+                service_name="public.v1.OrganizationService",
+                input=GetRoleRequest,
+                output=GetRoleResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def create_custom_role(
+        self,
+        request: CreateCustomRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateCustomRoleResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateCustomRole",
+                service_name="public.v1.OrganizationService",
+                input=CreateCustomRoleRequest,
+                output=CreateCustomRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def update_custom_role(
+        self,
+        request: UpdateCustomRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateCustomRoleResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateCustomRole",
+                service_name="public.v1.OrganizationService",
+                input=UpdateCustomRoleRequest,
+                output=UpdateCustomRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_custom_role(
+        self,
+        request: DeleteCustomRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteCustomRoleResponse:
+        """
+        Refused while somebody holds it.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteCustomRole",
+                service_name="public.v1.OrganizationService",
+                input=DeleteCustomRoleRequest,
+                output=DeleteCustomRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_permissions(
+        self,
+        request: ListPermissionsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListPermissionsResponse:
+        """
+        Everything that a role can hold.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListPermissions",
+                service_name="public.v1.OrganizationService",
+                input=ListPermissionsRequest,
+                output=ListPermissionsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_access_grants(
+        self,
+        request: ListAccessGrantsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListAccessGrantsResponse:
+        """
+        What people were given on the organization, on teams and on device groups, beside their roles.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListAccessGrants",
+                service_name="public.v1.OrganizationService",
+                input=ListAccessGrantsRequest,
+                output=ListAccessGrantsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def grant_access(
+        self,
+        request: GrantAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> GrantAccessResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GrantAccess",
+                service_name="public.v1.OrganizationService",
+                input=GrantAccessRequest,
+                output=GrantAccessResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def revoke_access(
+        self,
+        request: RevokeAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RevokeAccessResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RevokeAccess",
+                service_name="public.v1.OrganizationService",
+                input=RevokeAccessRequest,
+                output=RevokeAccessResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def explain_access(
+        self,
+        request: ExplainAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ExplainAccessResponse:
+        """
+        What somebody may do to something, and why: the rule that every operation asks.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExplainAccess",
+                service_name="public.v1.OrganizationService",
+                input=ExplainAccessRequest,
+                output=ExplainAccessResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
 
 class OrganizationServiceSync(Protocol):
     def list_organizations(self, request: ListOrganizationsRequest, ctx: RequestContext[ListOrganizationsRequest, ListOrganizationsResponse], /) -> ListOrganizationsResponse:
@@ -1317,6 +2021,84 @@ class OrganizationServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def list_audit_checkpoints(self, request: ListAuditCheckpointsRequest, ctx: RequestContext[ListAuditCheckpointsRequest, ListAuditCheckpointsResponse], /) -> ListAuditCheckpointsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_teams(self, request: ListTeamsRequest, ctx: RequestContext[ListTeamsRequest, ListTeamsResponse], /) -> ListTeamsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_team(self, request: GetTeamRequest, ctx: RequestContext[GetTeamRequest, GetTeamResponse], /) -> GetTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_team(self, request: CreateTeamRequest, ctx: RequestContext[CreateTeamRequest, CreateTeamResponse], /) -> CreateTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def update_team(self, request: UpdateTeamRequest, ctx: RequestContext[UpdateTeamRequest, UpdateTeamResponse], /) -> UpdateTeamResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_team(self, request: DeleteTeamRequest, ctx: RequestContext[DeleteTeamRequest, DeleteTeamResponse], /) -> DeleteTeamResponse:
+        """
+        Refused while the team owns device groups.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_team_members(self, request: ListTeamMembersRequest, ctx: RequestContext[ListTeamMembersRequest, ListTeamMembersResponse], /) -> ListTeamMembersResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def add_team_members(self, request: AddTeamMembersRequest, ctx: RequestContext[AddTeamMembersRequest, AddTeamMembersResponse], /) -> AddTeamMembersResponse:
+        """
+        Members of the organization only; those who are in the team keep their role.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def change_team_role(self, request: ChangeTeamRoleRequest, ctx: RequestContext[ChangeTeamRoleRequest, ChangeTeamRoleResponse], /) -> ChangeTeamRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def remove_team_member(self, request: RemoveTeamMemberRequest, ctx: RequestContext[RemoveTeamMemberRequest, RemoveTeamMemberResponse], /) -> RemoveTeamMemberResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_roles(self, request: ListRolesRequest, ctx: RequestContext[ListRolesRequest, ListRolesResponse], /) -> ListRolesResponse:
+        """
+        The built-in roles, strongest first, then the organization's own by name.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_role(self, request: GetRoleRequest, ctx: RequestContext[GetRoleRequest, GetRoleResponse], /) -> GetRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_custom_role(self, request: CreateCustomRoleRequest, ctx: RequestContext[CreateCustomRoleRequest, CreateCustomRoleResponse], /) -> CreateCustomRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def update_custom_role(self, request: UpdateCustomRoleRequest, ctx: RequestContext[UpdateCustomRoleRequest, UpdateCustomRoleResponse], /) -> UpdateCustomRoleResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_custom_role(self, request: DeleteCustomRoleRequest, ctx: RequestContext[DeleteCustomRoleRequest, DeleteCustomRoleResponse], /) -> DeleteCustomRoleResponse:
+        """
+        Refused while somebody holds it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_permissions(self, request: ListPermissionsRequest, ctx: RequestContext[ListPermissionsRequest, ListPermissionsResponse], /) -> ListPermissionsResponse:
+        """
+        Everything that a role can hold.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_access_grants(self, request: ListAccessGrantsRequest, ctx: RequestContext[ListAccessGrantsRequest, ListAccessGrantsResponse], /) -> ListAccessGrantsResponse:
+        """
+        What people were given on the organization, on teams and on device groups, beside their roles.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def grant_access(self, request: GrantAccessRequest, ctx: RequestContext[GrantAccessRequest, GrantAccessResponse], /) -> GrantAccessResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def revoke_access(self, request: RevokeAccessRequest, ctx: RequestContext[RevokeAccessRequest, RevokeAccessResponse], /) -> RevokeAccessResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def explain_access(self, request: ExplainAccessRequest, ctx: RequestContext[ExplainAccessRequest, ExplainAccessResponse], /) -> ExplainAccessResponse:
+        """
+        What somebody may do to something, and why: the rule that every operation asks.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -1660,6 +2442,215 @@ class OrganizationServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.list_audit_checkpoints,
+                ),
+                "/public.v1.OrganizationService/ListTeams": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListTeams",
+                        service_name="public.v1.OrganizationService",
+                        input=ListTeamsRequest,
+                        output=ListTeamsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_teams,
+                ),
+                "/public.v1.OrganizationService/GetTeam": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=GetTeamRequest,
+                        output=GetTeamResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_team,
+                ),
+                "/public.v1.OrganizationService/CreateTeam": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateTeamRequest,
+                        output=CreateTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_team,
+                ),
+                "/public.v1.OrganizationService/UpdateTeam": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=UpdateTeamRequest,
+                        output=UpdateTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_team,
+                ),
+                "/public.v1.OrganizationService/DeleteTeam": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteTeam",
+                        service_name="public.v1.OrganizationService",
+                        input=DeleteTeamRequest,
+                        output=DeleteTeamResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_team,
+                ),
+                "/public.v1.OrganizationService/ListTeamMembers": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListTeamMembers",
+                        service_name="public.v1.OrganizationService",
+                        input=ListTeamMembersRequest,
+                        output=ListTeamMembersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_team_members,
+                ),
+                "/public.v1.OrganizationService/AddTeamMembers": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="AddTeamMembers",
+                        service_name="public.v1.OrganizationService",
+                        input=AddTeamMembersRequest,
+                        output=AddTeamMembersResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.add_team_members,
+                ),
+                "/public.v1.OrganizationService/ChangeTeamRole": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ChangeTeamRole",
+                        service_name="public.v1.OrganizationService",
+                        input=ChangeTeamRoleRequest,
+                        output=ChangeTeamRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.change_team_role,
+                ),
+                "/public.v1.OrganizationService/RemoveTeamMember": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RemoveTeamMember",
+                        service_name="public.v1.OrganizationService",
+                        input=RemoveTeamMemberRequest,
+                        output=RemoveTeamMemberResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.remove_team_member,
+                ),
+                "/public.v1.OrganizationService/ListRoles": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListRoles",
+                        service_name="public.v1.OrganizationService",
+                        input=ListRolesRequest,
+                        output=ListRolesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_roles,
+                ),
+                "/public.v1.OrganizationService/GetRole": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetRole",
+                        service_name="public.v1.OrganizationService",
+                        input=GetRoleRequest,
+                        output=GetRoleResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_role,
+                ),
+                "/public.v1.OrganizationService/CreateCustomRole": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateCustomRole",
+                        service_name="public.v1.OrganizationService",
+                        input=CreateCustomRoleRequest,
+                        output=CreateCustomRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_custom_role,
+                ),
+                "/public.v1.OrganizationService/UpdateCustomRole": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateCustomRole",
+                        service_name="public.v1.OrganizationService",
+                        input=UpdateCustomRoleRequest,
+                        output=UpdateCustomRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_custom_role,
+                ),
+                "/public.v1.OrganizationService/DeleteCustomRole": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteCustomRole",
+                        service_name="public.v1.OrganizationService",
+                        input=DeleteCustomRoleRequest,
+                        output=DeleteCustomRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_custom_role,
+                ),
+                "/public.v1.OrganizationService/ListPermissions": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListPermissions",
+                        service_name="public.v1.OrganizationService",
+                        input=ListPermissionsRequest,
+                        output=ListPermissionsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_permissions,
+                ),
+                "/public.v1.OrganizationService/ListAccessGrants": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListAccessGrants",
+                        service_name="public.v1.OrganizationService",
+                        input=ListAccessGrantsRequest,
+                        output=ListAccessGrantsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_access_grants,
+                ),
+                "/public.v1.OrganizationService/GrantAccess": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GrantAccess",
+                        service_name="public.v1.OrganizationService",
+                        input=GrantAccessRequest,
+                        output=GrantAccessResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.grant_access,
+                ),
+                "/public.v1.OrganizationService/RevokeAccess": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RevokeAccess",
+                        service_name="public.v1.OrganizationService",
+                        input=RevokeAccessRequest,
+                        output=RevokeAccessResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.revoke_access,
+                ),
+                "/public.v1.OrganizationService/ExplainAccess": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ExplainAccess",
+                        service_name="public.v1.OrganizationService",
+                        input=ExplainAccessRequest,
+                        output=ExplainAccessResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.explain_access,
                 ),
             },
             interceptors=interceptors,
@@ -2348,6 +3339,423 @@ class OrganizationServiceClientSync(ConnectClientSync):
                 service_name="public.v1.OrganizationService",
                 input=ListAuditCheckpointsRequest,
                 output=ListAuditCheckpointsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_teams(
+        self,
+        request: ListTeamsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListTeamsResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListTeams",
+                service_name="public.v1.OrganizationService",
+                input=ListTeamsRequest,
+                output=ListTeamsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_team(
+        self,
+        request: GetTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetTeamResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetTeam",
+                service_name="public.v1.OrganizationService",
+                input=GetTeamRequest,
+                output=GetTeamResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def create_team(
+        self,
+        request: CreateTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateTeamResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateTeam",
+                service_name="public.v1.OrganizationService",
+                input=CreateTeamRequest,
+                output=CreateTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def update_team(
+        self,
+        request: UpdateTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateTeamResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateTeam",
+                service_name="public.v1.OrganizationService",
+                input=UpdateTeamRequest,
+                output=UpdateTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_team(
+        self,
+        request: DeleteTeamRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteTeamResponse:
+        """
+        Refused while the team owns device groups.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteTeam",
+                service_name="public.v1.OrganizationService",
+                input=DeleteTeamRequest,
+                output=DeleteTeamResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_team_members(
+        self,
+        request: ListTeamMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListTeamMembersResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListTeamMembers",
+                service_name="public.v1.OrganizationService",
+                input=ListTeamMembersRequest,
+                output=ListTeamMembersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def add_team_members(
+        self,
+        request: AddTeamMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AddTeamMembersResponse:
+        """
+        Members of the organization only; those who are in the team keep their role.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AddTeamMembers",
+                service_name="public.v1.OrganizationService",
+                input=AddTeamMembersRequest,
+                output=AddTeamMembersResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def change_team_role(
+        self,
+        request: ChangeTeamRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ChangeTeamRoleResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ChangeTeamRole",
+                service_name="public.v1.OrganizationService",
+                input=ChangeTeamRoleRequest,
+                output=ChangeTeamRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def remove_team_member(
+        self,
+        request: RemoveTeamMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveTeamMemberResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveTeamMember",
+                service_name="public.v1.OrganizationService",
+                input=RemoveTeamMemberRequest,
+                output=RemoveTeamMemberResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_roles(
+        self,
+        request: ListRolesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRolesResponse:
+        """
+        The built-in roles, strongest first, then the organization's own by name.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRoles",
+                service_name="public.v1.OrganizationService",
+                input=ListRolesRequest,
+                output=ListRolesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_role(
+        self,
+        request: GetRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetRoleResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetRole",
+                service_name="public.v1.OrganizationService",
+                input=GetRoleRequest,
+                output=GetRoleResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def create_custom_role(
+        self,
+        request: CreateCustomRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateCustomRoleResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateCustomRole",
+                service_name="public.v1.OrganizationService",
+                input=CreateCustomRoleRequest,
+                output=CreateCustomRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def update_custom_role(
+        self,
+        request: UpdateCustomRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateCustomRoleResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateCustomRole",
+                service_name="public.v1.OrganizationService",
+                input=UpdateCustomRoleRequest,
+                output=UpdateCustomRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_custom_role(
+        self,
+        request: DeleteCustomRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteCustomRoleResponse:
+        """
+        Refused while somebody holds it.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteCustomRole",
+                service_name="public.v1.OrganizationService",
+                input=DeleteCustomRoleRequest,
+                output=DeleteCustomRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_permissions(
+        self,
+        request: ListPermissionsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListPermissionsResponse:
+        """
+        Everything that a role can hold.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListPermissions",
+                service_name="public.v1.OrganizationService",
+                input=ListPermissionsRequest,
+                output=ListPermissionsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_access_grants(
+        self,
+        request: ListAccessGrantsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListAccessGrantsResponse:
+        """
+        What people were given on the organization, on teams and on device groups, beside their roles.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListAccessGrants",
+                service_name="public.v1.OrganizationService",
+                input=ListAccessGrantsRequest,
+                output=ListAccessGrantsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def grant_access(
+        self,
+        request: GrantAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> GrantAccessResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GrantAccess",
+                service_name="public.v1.OrganizationService",
+                input=GrantAccessRequest,
+                output=GrantAccessResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def revoke_access(
+        self,
+        request: RevokeAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RevokeAccessResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RevokeAccess",
+                service_name="public.v1.OrganizationService",
+                input=RevokeAccessRequest,
+                output=RevokeAccessResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def explain_access(
+        self,
+        request: ExplainAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ExplainAccessResponse:
+        """
+        What somebody may do to something, and why: the rule that every operation asks.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExplainAccess",
+                service_name="public.v1.OrganizationService",
+                input=ExplainAccessRequest,
+                output=ExplainAccessResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),
