@@ -5,28 +5,45 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from apps.audit.domain.chain import GENESIS, first_break
 from apps.audit.domain.offline_verifier import PRUNE_ACTION
 from apps.audit.models import AuditCheckpoint, AuditEntry, AuditHead, AuditVerification
 from apps.audit.permissions import VIEW_ENTRIES
+from apps.audit.types import EntryFilter
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
+from apps.core.ids import parse_uuid
 from apps.core.pagination import Page, PageRequest, paginate
 
 
-def list_entries(
-    actor: Actor, page: PageRequest, *, action: str = "", object_id: str = ""
-) -> Page[AuditEntry]:
-    """Entries of the organization, newest first."""
+def list_entries(actor: Actor, page: PageRequest, /, **wanted: Any) -> Page[AuditEntry]:
+    """Entries of the organization, newest first; `wanted` are the fields of an `EntryFilter`."""
     require(actor, VIEW_ENTRIES)
     rows = AuditEntry.objects.for_org(actor.organization_id)
-    if action:
-        rows = rows.filter(action=action)
-    if object_id:
-        rows = rows.filter(object_id=object_id)
+    rows = _narrowed(rows, EntryFilter(**wanted))
     return paginate(rows, page, order_by=["-sequence"])
+
+
+def _narrowed(rows: QuerySet[AuditEntry], wanted: EntryFilter) -> QuerySet[AuditEntry]:
+    if wanted.actor_id:
+        actor_id = parse_uuid(wanted.actor_id)
+        rows = rows.filter(actor_id=actor_id) if actor_id else rows.none()
+    for name in ("action", "object_id", "object_type", "result", "source", "request_id"):
+        if value := getattr(wanted, name):
+            rows = rows.filter(**{name: value})
+    if wanted.action_prefix:
+        rows = rows.filter(action__startswith=wanted.action_prefix)
+    if wanted.actor:
+        rows = rows.filter(actor_label__istartswith=wanted.actor)
+    if wanted.since:
+        rows = rows.filter(time__gte=wanted.since)
+    if wanted.until:
+        rows = rows.filter(time__lt=wanted.until)
+    return rows
 
 
 def get_entry(actor: Actor, entry_id: UUID) -> AuditEntry:

@@ -1,6 +1,7 @@
 """Words of the audit trail and the request log."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -23,3 +24,24 @@ class Answered:
     code: str = "ok"
     object_id: str = ""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries are asked for; what is empty does not narrow."""
+
+    action: str = ""
+    action_prefix: str = ""
+    actor_id: str = ""
+    actor: str = ""  # the beginning of the label
+    object_id: str = ""
+    object_type: str = ""
+    result: str = ""
+    source: str = ""
+    request_id: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything narrows."""
+        return any(getattr(self, name) for name in self.__slots__)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.rest.conftest import api, api_of  # noqa: F401
 from tests.rpc.conftest import _no_remembered_keys, doors  # noqa: F401
 from tests.web.conftest import cookie_of, socket_of  # noqa: F401
 

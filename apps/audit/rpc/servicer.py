@@ -9,3 +9,4 @@ class AuditServicer:
 
     list_audit_entries = unary(public.list_audit_entries)
     get_audit_entry = unary(public.get_audit_entry)
+    list_audit_checkpoints = unary(public.list_audit_checkpoints)
