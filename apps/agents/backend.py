@@ -12,12 +12,14 @@ from google.protobuf.message import Message
 from apps.agents.identity import PeerCertificate
 from apps.core.actors import Actor, Source, system_actor
 from apps.core.errors import FleetdError
+from apps.core.tasks import is_active
 from apps.devices.services import live
 from apps.devices.services.devices import record_inventory
 from apps.devices.types import Beat, Closing, Facts, Opening
 from apps.enrollment.selectors import device_actor, list_refused_serials
 from apps.enrollment.services import certificates
 from apps.enrollment.types import DeviceIdentity, IssuedCertificate
+from apps.organizations.errors import OrganizationWaits
 from apps.updates.domain.reports import Outcome
 from apps.updates.selectors import list_withdrawn
 from apps.updates.services import offers
@@ -25,6 +27,7 @@ from apps.updates.types import Offer, Report, ReportResult, Withdrawal
 
 __all__ = ["NOT_FOUND", "device_actor"]
 
+WAIT_SECONDS = 60  # while the organization is suspended
 NOT_FOUND = Outcome.NOT_FOUND.value
 
 
@@ -32,8 +35,15 @@ def authenticate(
     organization_id: UUID, presented: list[PeerCertificate]
 ) -> list[DeviceIdentity | FleetdError]:
     """The devices that certificates name, or why one is refused."""
+    if not is_active(organization_id):
+        return [OrganizationWaits(retry_after_seconds=WAIT_SECONDS) for _ in presented]
     pairs = [(certificate.spiffe_id, certificate.serial) for certificate in presented]
     return certificates.authenticate_devices(organization_id, pairs)
+
+
+def is_waiting(organization_id: UUID) -> bool:
+    """Whether devices have to wait, because their organization is suspended or being deleted."""
+    return not is_active(organization_id)
 
 
 def refused_serials(organization_id: UUID, serials: list[str]) -> set[str]:

@@ -27,6 +27,7 @@ from apps.devices.types import Beat, Closing, Facts, Opening
 from apps.enrollment.domain.ca import Identity
 from apps.enrollment.errors import CertificateExpired, CertificateRevoked, CertificateUnknown
 from apps.enrollment.types import DeviceIdentity
+from apps.organizations.errors import OrganizationWaits
 from apps.updates.types import Offer, Report, ReportResult, Withdrawal
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 STREAMS = Gauge("fleetd_agent_streams", "Devices that are connected here")
 
 MAX_PER_SECOND_BACK = 200
+WAIT_SECONDS = 60  # while the organization is suspended
 # What is stored: a report, or a device's inventory.
 Content = Report | tuple[UUID, Facts]
 
@@ -46,6 +48,9 @@ class Backend(Protocol):
         self, organization_id: UUID, presented: list[PeerCertificate]
     ) -> list[DeviceIdentity | FleetdError]:
         """The devices that certificates name, or why one is refused."""
+
+    def is_waiting(self, organization_id: UUID) -> bool:
+        """Whether devices have to wait for their organization."""
 
     def refused_serials(self, organization_id: UUID, serials: list[str]) -> set[str]:
         """Which of these certificates may not be used any more."""
@@ -202,8 +207,16 @@ class Gateway:
             await asyncio.wait(tasks, timeout=0.2)
 
     async def recheck(self, organization_id: UUID) -> None:
-        """Ends the streams of one organization whose certificates are refused by now."""
+        """Ends the streams of one organization whose certificates are refused by now.
+
+        All of them where the organization is suspended: the devices keep what they have to say and
+        come back.
+        """
         sessions = self.sessions.of(organization_id)
+        if await orm(organization_id, self.backend.is_waiting, organization_id):
+            for session in sessions:
+                session.end(OrganizationWaits(retry_after_seconds=self._spread() + WAIT_SECONDS))
+            return
         serials = [session.certificate.serial for session in sessions]
         refused = await orm(organization_id, self.backend.refused_serials, organization_id, serials)
         for session in sessions:

@@ -17,6 +17,9 @@ class DevicesConfig(AppConfig):
         """Registers the sweep for deadlines, and object grants as a source of rights."""
         import_module("apps.devices.tasks")
         grant_source(import_module("apps.devices.access").object_grants_of)
+        quotas = import_module("apps.organizations.services.quotas")
+        counting = import_module("apps.devices.selectors.counting")
+        quotas.register_meter("devices", counting.count_for_quota)
         departures = import_module("apps.organizations.services.departures")
         departures.on_departure(import_module("apps.devices.services.grants").drop_all_grants)
         post_migrate.connect(_store_permissions, sender=self)

@@ -71,13 +71,6 @@ class NameDoesNotMatch(InvalidRequest):
     default_message = "Type the organization's name exactly as it is."
 
 
-class SignInAgain(FleetdError):
-    """The act is dangerous and the sign-in is not fresh."""
-
-    kind, code = Kind.DENIED, "reauthentication_required"
-    default_message = "Confirm that it is you: sign in again, then repeat this."
-
-
 class LastOwner(FleetdError):
     kind, code = Kind.STATE, "last_owner"
     default_message = "An organization keeps at least one owner. Make somebody else an owner first."

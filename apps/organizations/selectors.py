@@ -166,6 +166,17 @@ def find_membership(organization_id: UUID, user_id: UUID) -> Membership | None:
     return found
 
 
+def find_member_actor(organization_id: UUID, user_id: UUID, call: Call) -> Actor | None:
+    """A member with the rights of now, for what was begun in their name; None once they cannot act.
+
+    Works inside the organization.
+    """
+    membership = find_membership(organization_id, user_id)
+    if membership is None or not membership.user.is_active:
+        return None
+    return _actor(membership, call, ActorKind.USER, user_id, membership.user.email)
+
+
 def grants_of(membership: Membership) -> tuple[Grant, ...]:
     """Everything that a member holds, with its reasons; the role in the organization comes first.
 

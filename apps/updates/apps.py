@@ -14,3 +14,6 @@ class UpdatesConfig(AppConfig):
         """Registers tasks and subscribers."""
         for module in ("tasks", "subscribers"):
             import_module(f"{self.name}.{module}")
+        quotas = import_module("apps.organizations.services.quotas")
+        selectors = import_module("apps.updates.selectors")
+        quotas.register_meter("storage_bytes", selectors.count_stored_bytes)

@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import Count, Model, Prefetch, QuerySet
+from django.db.models import Count, Model, Prefetch, QuerySet, Sum
 
-from apps.core.actors import Actor
+from apps.core.actors import Actor, ActorHere
 from apps.core.authz import Permission, require, require_somewhere
-from apps.core.errors import NotFound, Unavailable, invalid
+from apps.core.errors import NotFound, invalid
 from apps.core.pagination import Page, PageRequest, paginate
+from apps.devices.models import DeviceGroup
 from apps.devices.selectors import resolve_target
-from apps.devices.selectors.places import group_ids_in_reach, reaches_groups, within
+from apps.devices.selectors.places import (
+    group_ids_in_reach,
+    place_of_group,
+    reaches_groups,
+    within,
+)
+from apps.organizations.storage import storage_root
 from apps.updates.domain import engine
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
@@ -82,12 +87,10 @@ def find_artifacts(actor: Actor, artifact_ids: Collection[UUID]) -> dict[UUID, A
     return {a.id: a for a in _artifacts(actor).filter(id__in=artifact_ids)}
 
 
-def storage_root() -> Path:
-    """The folder in which artifacts lie."""
-    parts = urlsplit(settings.STORAGE_URL)
-    if parts.scheme != "file" or not parts.path:
-        raise Unavailable("FLEETD_STORAGE_URL names no storage that this version knows: file://…")
-    return Path(unquote(parts.path))
+def count_stored_bytes(organization_id: UUID) -> int:
+    """How many bytes the organization's artifacts have, for the quota."""
+    rows = Artifact.objects.for_org(organization_id)
+    return int(rows.aggregate(total=Sum("size_bytes"))["total"] or 0)
 
 
 def file_path(artifact: Artifact) -> Path:
@@ -180,6 +183,21 @@ def reaches_rollout(actor: Actor, permission: Permission, target: Target) -> boo
         return True
     by_groups_only = not target.device_ids and not target.tags
     return by_groups_only and reaches_groups(actor, permission, target.group_ids)
+
+
+def actor_at_rollout(actor: Actor, rollout: Rollout) -> ActorHere:
+    """The actor for the page of one rollout: buttons ask what it may do to this one."""
+    target = Target.restore(rollout.target)
+    by_groups_only = not target.device_ids and not target.tags
+    groups: list[DeviceGroup] = []
+    if actor.grants and by_groups_only:
+        rows = DeviceGroup.objects.for_org(actor.organization_id)
+        groups = list(rows.filter(id__in=target.group_ids))
+    is_whole = bool(groups) and len(groups) == len(target.group_ids)
+    places = [place_of_group(group) for group in groups]
+    return ActorHere(
+        actor, lambda name: is_whole and all(actor.may(name, place) for place in places)
+    )
 
 
 def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[Rollout]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Case, Count, F, Func, QuerySet, Value, When
+from django.db.models import Case, Count, F, Func, QuerySet, Sum, Value, When
 from redis.exceptions import RedisError
 
 from apps.core import clock
@@ -41,6 +41,12 @@ class InstalledCount:
     name: str
     version: str
     count: int
+
+
+def count_for_quota(organization_id: UUID) -> int:
+    """How many devices count against the quota: all that are not decommissioned."""
+    rows = DeviceCount.objects.for_org(organization_id).exclude(lifecycle=Lifecycle.DECOMMISSIONED)
+    return int(rows.aggregate(total=Sum("count"))["total"] or 0)
 
 
 def count_devices(actor: Actor) -> dict[tuple[str, str], int]:

@@ -54,6 +54,7 @@ from apps.devices.types import (
     NewDevice,
 )
 from apps.events.services.outbox import publish
+from apps.organizations.services.quotas import require_room
 
 MAX_NAME_LENGTH = 200
 MAX_REASON_LENGTH = 200
@@ -181,9 +182,10 @@ def register_device(actor: Actor, new: NewDevice) -> Device:
     """Makes a device that enrolls, in its groups, active or waiting for approval.
 
     Not idempotent: enrollment finds out who asks again. Raises `HardwareIdInUse` where an
-    enrolled device has this hardware identity already.
+    enrolled device has this hardware identity already, `QuotaExceeded` where there is no room.
     """
     require(actor, REGISTER_DEVICE)
+    require_room(actor, "devices")
     at = clock.now()
     values = _fact_values(new.facts)
     lifecycle = Lifecycle.PENDING if new.is_pending else Lifecycle.ACTIVE

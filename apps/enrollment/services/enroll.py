@@ -14,6 +14,7 @@ from apps.accounts.domain import secrets
 from apps.core import clock
 from apps.core.actors import Actor, ActorKind, Call
 from apps.core.errors import FleetdError, TooMany
+from apps.core.tasks import is_active
 from apps.core.tenancy import tenant
 from apps.devices.domain.facts import clean_text
 from apps.devices.domain.states import Lifecycle
@@ -34,11 +35,13 @@ from apps.enrollment.services.authority import load_authority
 from apps.enrollment.services.certificates import issue_certificate
 from apps.enrollment.types import EnrollmentAnswered, EnrollmentRequest, EnrollmentResult
 from apps.events.services.outbox import publish
+from apps.organizations.errors import OrganizationWaits
 
 log = structlog.get_logger(__name__)
 
 ACCEPTED, PENDING = "accepted", "pending"
 RETRY_AFTER_SECONDS = 10
+WAIT_SECONDS = 60  # while the organization is suspended
 MAX_FAILURES = 20
 WINDOW = timedelta(minutes=1)
 # Whoever keeps the secret of a token, even of one that has ended, must not fill the database.
@@ -67,8 +70,9 @@ def enroll_device(call: Call, request: EnrollmentRequest) -> EnrollmentResult:
     always waits for approval. Refusals are kept with the token, for whoever waits for the device;
     who does not hold a token's secret learns nothing.
 
-    Raises the errors of tokens, `CsrInvalid`, `CsrKeyUnsupported`, `DeviceIsDecommissioned`, and
-    `TooMany` for an address that keeps guessing.
+    Raises `OrganizationWaits` while the organization is suspended, the errors of tokens,
+    `CsrInvalid`, `CsrKeyUnsupported`, `DeviceIsDecommissioned`, `QuotaExceeded`, and `TooMany` for
+    an address that keeps guessing.
     """
     token = _token(call, request.token)
     actor = Actor(
@@ -80,6 +84,8 @@ def enroll_device(call: Call, request: EnrollmentRequest) -> EnrollmentResult:
     )
     try:
         with tenant(token.organization_id):
+            if not is_active(token.organization_id):
+                raise OrganizationWaits(retry_after_seconds=WAIT_SECONDS)
             return _enroll(actor, token, request)
     except FleetdError as error:
         with tenant(token.organization_id):

@@ -23,6 +23,8 @@ from apps.core.ids import uuid7
 from apps.core.tenancy import tenant
 from apps.core.transactions import after_commit
 from apps.events.services.outbox import publish
+from apps.organizations.services.quotas import require_room
+from apps.organizations.storage import storage_root
 from apps.updates.domain.storage import INCOMING, is_content_type, is_plain_name, is_sha256
 from apps.updates.errors import (
     ArtifactDigestMismatch,
@@ -33,7 +35,7 @@ from apps.updates.errors import (
 )
 from apps.updates.models import Artifact, Component
 from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT
-from apps.updates.selectors import file_path, storage_root
+from apps.updates.selectors import file_path
 from apps.updates.types import ArtifactStored
 
 CHUNK_BYTES = 1024 * 1024
@@ -62,7 +64,7 @@ def store_artifact(
 
     The same content stored again is the artifact that exists, under the name that it has. Raises
     `InvalidRequest` for a bad name, type or digest, `ArtifactDigestMismatch`, `ArtifactTooLarge`,
-    `ArtifactEmpty`, `StorageFull`; none of them leaves anything behind.
+    `ArtifactEmpty`, `StorageFull`, `QuotaExceeded`; none of them leaves anything behind.
     """
     require(actor, STORE_ARTIFACT)
     expected = expected_sha256.strip().lower()
@@ -74,6 +76,8 @@ def store_artifact(
         existing = _find(actor, received.sha256)
         if existing is not None and file_path(existing).is_file():
             return existing
+        if existing is None:
+            require_room(actor, "storage_bytes", adding=received.size_bytes)
         _put_in_place(received.path, _path_of(actor, received.sha256))
         return existing or _insert(actor, received, name, content_type)
 
