@@ -1,6 +1,7 @@
 import htmx from "htmx.org";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
+import { startPasskeys } from "./passkeys.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./time.js";
 import { startUi, toast } from "./ui.js";
@@ -14,6 +15,7 @@ function start() {
   startUi();
   startKeys();
   startUpload();
+  startPasskeys();
   startLive();
   document.addEventListener("fleetd:toast", ({ detail }) => toast(detail.text, detail.tone));
 }
