@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 
 from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
 from apps.core.rest.problems import INTERNAL, is_api, problem_response
+from apps.core.rest.views import TOO_MUCH
 from apps.core.web import error_response
 
 log = structlog.get_logger(__name__)
@@ -23,7 +24,11 @@ class CsrfFailed(PermissionDenied):
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400: a header, host or form that cannot be read."""
+    """400: a header, host or form that cannot be read; 413 for a form with too many parts."""
+    if isinstance(exception, TOO_MUCH):
+        answer = error_response(request, InvalidRequest("The form has too many parts."))
+        answer.status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return answer
     return error_response(request, InvalidRequest())
 
 

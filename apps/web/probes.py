@@ -3,15 +3,19 @@
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from redis import Redis
 from redis.exceptions import RedisError
+
+from apps.core.addresses import is_private_peer
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +30,7 @@ SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
 )
+METRICS = "/metrics"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -34,13 +39,15 @@ class ProbeMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self.probes = {"/healthz": self.healthz, "/readyz": self.readyz, "/metrics": self.metrics}
+        self.probes = {"/healthz": self.healthz, "/readyz": self.readyz, METRICS: self.metrics}
         self.is_migrated = False
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The probe's answer, or the answer of what lies behind."""
         probe = self.probes.get(request.path)
         if probe is not None and request.method in ("GET", "HEAD"):
+            if request.path == METRICS and not _may_read_metrics(request):
+                return _refused()
             return probe()
         began = time.perf_counter()
         response = self.get_response(request)
@@ -78,6 +85,27 @@ class ProbeMiddleware:
                 return "unknown"
             self.is_migrated = not plan
         return "ok" if self.is_migrated else "pending"
+
+
+def _may_read_metrics(request: Any) -> bool:
+    """Whoever has the token; where none is set, neighbours on this machine or network.
+
+    Figures say how large a fleet is and what it does: nothing for the whole internet.
+    """
+    if settings.METRICS_TOKEN is None:
+        return is_private_peer(request.client_address)
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    sent, expected = token.strip().encode(), settings.METRICS_TOKEN.encode()
+    return scheme.lower() == "bearer" and constant_time_compare(sent, expected)
+
+
+def _refused() -> HttpResponse:
+    headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
+    answer = HttpResponse(
+        "Send the token of FLEETD_METRICS_TOKEN.\n", "text/plain", headers=headers
+    )
+    answer.status_code = HTTPStatus.UNAUTHORIZED
+    return _uncached(answer)
 
 
 def _postgresql() -> str:

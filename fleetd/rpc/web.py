@@ -6,12 +6,12 @@ from typing import Any
 
 from connectrpc.server import ConnectASGIApplication
 
+from apps.web.bodies import Patience
+from fleetd.rpc.authentication import Credentials
 from fleetd.rpc.interceptors import around
 from fleetd.rpc.limits import MAX_MESSAGE_BYTES
-from fleetd.rpc.registry import Door, Service, at_door
+from fleetd.rpc.registry import SERVICES, Door, Service, at_door
 
-# How long the whole body of a request may take to arrive.
-BODY_SECONDS = 30.0
 # A prefix may stand before the path of its own package, so that an ingress can route by it.
 PREFIXES = {"/public/v1/": "public.v1.", "/internal/agent/v1/": "internal.agent.v1."}
 
@@ -36,6 +36,12 @@ def with_rpc(fallback: Any, offered: Sequence[Service] | None = None) -> Any:
             await _serve(service, {**scope, "path": path, "root_path": ""}, receive, send)
 
     return application
+
+
+def is_public(path: str) -> bool:
+    """Whether a path is of a service that takes tokens."""
+    name = _without_prefix(path).rpartition("/")[0].removeprefix("/")
+    return any(s.name == name for s in SERVICES if s.credentials is Credentials.PUBLIC)
 
 
 def _applications(services: Sequence[Service]) -> dict[str, ConnectASGIApplication[Any]]:
@@ -79,8 +85,7 @@ def _is_native_grpc(scope: Any) -> bool:
 
 async def _serve(service: Any, scope: Any, receive: Any, send: Any) -> None:
     """Answers one request; gives up a body that does not arrive in time."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BODY_SECONDS
+    patience = Patience()
     is_complete, is_late, has_begun = False, False, False
 
     async def in_time() -> Any:
@@ -88,11 +93,12 @@ async def _serve(service: Any, scope: Any, receive: Any, send: Any) -> None:
         if is_complete:
             return await receive()
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(patience.until):
                 message = await receive()
         except TimeoutError:
             is_late = is_complete = True
             return {"type": "http.disconnect"}
+        patience.came(len(message.get("body", b"")))
         is_complete = not message.get("more_body", False)
         return message
 

@@ -64,6 +64,8 @@ LIMIT_USER = env.integer("FLEETD_LIMIT_USER")
 LIMIT_API_KEY = env.integer("FLEETD_LIMIT_API_KEY")
 LIMIT_ORGANIZATION = env.integer("FLEETD_LIMIT_ORGANIZATION")
 LIMIT_SOCKETS = env.integer("FLEETD_LIMIT_SOCKETS")
+BODY_SECONDS = env.seconds("FLEETD_BODY_SECONDS")
+METRICS_TOKEN = env.find_text("FLEETD_METRICS_TOKEN")
 
 # --- Secrets ---
 SECRET_KEY = env.raw("FLEETD_SECRET_KEY") or read_private(LAYOUT.secret_key) or ""
@@ -197,6 +199,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "apps.web.middleware.RequestIdMiddleware",
     "apps.web.probes.ProbeMiddleware",
+    "apps.web.hosts.HostMiddleware",
     "apps.web.request_log.RequestLogMiddleware",
     "apps.web.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -311,14 +314,21 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = IS_HTTPS
 CSRF_COOKIE_SECURE = IS_HTTPS
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True  # pages carry the token themselves
+if IS_HTTPS:
+    # Browsers take such a name only with Secure, for this host alone and for every path: no
+    # subdomain and no plain connection can plant one.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
-SECURE_SSL_REDIRECT = False
-SILENCED_SYSTEM_CHECKS = [
-    "security.W008",  # the proxy in front terminates TLS and redirects
-    "guardian.W001",  # its backend would be a second way to decide
-]
-if IS_HTTPS and TRUSTED_PROXIES:
+SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
+SECURE_HSTS_PRELOAD = IS_HTTPS
+# A proxy terminates TLS. Only one that is counted is believed when it says so; `check --deploy`
+# warns where https is announced and none is.
+SECURE_SSL_REDIRECT = bool(IS_HTTPS and TRUSTED_PROXIES)
+if SECURE_SSL_REDIRECT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]  # its backend would be a second way to decide
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "apps.web.errors.csrf_failure"

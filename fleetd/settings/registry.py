@@ -124,6 +124,19 @@ SETTINGS: tuple[Setting, ...] = (
         "WebSockets that one address may open in a minute; 0 for no limit",
     ),
     Setting(
+        "FLEETD_BODY_SECONDS",
+        Kind.SECONDS,
+        "30",
+        "How long a request's body may take to arrive, besides one second for each 4 KiB",
+    ),
+    Setting(
+        "FLEETD_METRICS_TOKEN",
+        Kind.SECRET,
+        None,
+        "What Prometheus sends as `Authorization: Bearer …` to read `/metrics` of the web port; "
+        "without one, loopback and private addresses may read it",
+    ),
+    Setting(
         "FLEETD_SECRET_KEY",
         Kind.SECRET,
         None,

@@ -11,7 +11,6 @@ import grpc.aio
 import pytest
 
 from fleetd.pb.internal.agent.v1 import agent_pb2
-from fleetd.rpc import web
 from tests.rpc.doors import Doors
 
 ENROLL = "internal.agent.v1.EnrollmentService/Enroll"
@@ -151,8 +150,8 @@ async def test_headers_and_queries_that_are_no_text_are_refused(doors: Doors) ->
     assert 400 <= got.status_code < 500
 
 
-async def test_a_body_that_never_ends_is_given_up(doors: Doors, monkeypatch: Any) -> None:
-    monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
+async def test_a_body_that_never_ends_is_given_up(doors: Doors, settings: Any) -> None:
+    settings.BODY_SECONDS = 0.2
 
     async def drip() -> Any:
         while True:

@@ -11,6 +11,8 @@ from apps.core.rest.problems import Problem
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20
+MAX_VALUES = 50_000
+MAX_TEXT = 512 * 1024
 JSON_TYPE = "application/json"
 
 
@@ -63,7 +65,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The body is not JSON: {error.msg} at {error.pos}.") from None
     if not isinstance(found, dict):
         raise InvalidRequest("The body is not a JSON object.")
-    _check(found, MAX_DEPTH)
+    _check(found)
     return found
 
 
@@ -99,22 +101,30 @@ def _constant(text: str) -> Any:
     raise InvalidRequest(f"{text} is no JSON.")
 
 
-def _check(value: Any, depth: int) -> None:
-    """Refuses what neither protobuf nor PostgreSQL can hold."""
-    if depth == 0:
-        raise InvalidRequest("The JSON is nested too deeply.")
-    if isinstance(value, str):
-        check_text(value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            check_text(key)
-            _check(item, depth - 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, depth - 1)
+def _check(found: dict[str, Any]) -> None:
+    """Refuses what neither protobuf nor PostgreSQL can hold, and what is too much of it."""
+    left, level = MAX_VALUES, [found]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, str):
+                check_text(value)
+            elif isinstance(value, dict):
+                inner += [*value, *value.values()]
+            elif isinstance(value, list):
+                inner += value
+        left -= len(inner)
+        if left < 0:
+            raise InvalidRequest(f"The JSON has more than {MAX_VALUES} values.")
+        if not inner:
+            return
+        level = inner
+    raise InvalidRequest("The JSON is nested too deeply.")
 
 
 def check_text(text: str) -> None:
-    """Refuses NUL and lone surrogates."""
+    """Refuses NUL, lone surrogates and texts of absurd length."""
+    if len(text) > MAX_TEXT:
+        raise InvalidRequest("The JSON has a text that is too long.")
     if "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise InvalidRequest("Text must be valid Unicode without NUL characters.")

@@ -7,7 +7,13 @@ from typing import Any
 
 import orjson
 import structlog
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import (
+    BadRequest,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -49,6 +55,8 @@ log = structlog.get_logger(__name__)
 CSRF_FAILED = Problem(403, "csrf_failed", "Send the CSRF token in X-CSRFToken, or an API key.")
 _DRF_CODES = {405: "method_not_allowed", 415: "unsupported_media_type", 404: "not_found"}
 UNREADABLE = (SuspiciousOperation, BadRequest, RawPostDataException, MultiPartParserError)
+TOO_MUCH = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
+BODY_TOO_LARGE = Problem(413, "body_too_large", "The body has too many parts, or is too long.")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -148,7 +156,7 @@ def endpoint(
         if query:
             message, fields = _read_query(operation, plain, bound)
         else:
-            _refuse_query(plain)
+            refuse_query(plain)
             message, fields = (
                 read(operation.request_class, read_json_object(plain), bound=bound),
                 (),
@@ -227,7 +235,8 @@ def _read_query(
     return read_query(operation.request_class, query, bound=bound), fields
 
 
-def _refuse_query(request: HttpRequest) -> None:
+def refuse_query(request: HttpRequest) -> None:
+    """Raises `InvalidRequest` for parameters in the address of a request that takes none."""
     if request.GET:
         name = next(iter(request.GET))
         raise invalid(name[:100], "unknown_parameter", "This request takes no query parameters.")
@@ -290,6 +299,8 @@ def _problem_for(error: Exception) -> Problem:
         return problem_of(NotFound())
     if isinstance(error, DjangoPermissionDenied):
         return CSRF_FAILED
+    if isinstance(error, TOO_MUCH):
+        return BODY_TOO_LARGE
     if isinstance(error, UNREADABLE):
         return problem_of(InvalidRequest())
     if isinstance(error, DataError):
