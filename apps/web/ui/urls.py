@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.web.ui import add_device, dashboard, device, organization, settings, setup
+from apps.web.ui import access, add_device, dashboard, device, organization, settings, setup
 
 urlpatterns = [
     path("", dashboard.Dashboard.as_view(), name="dashboard"),
@@ -12,6 +12,7 @@ urlpatterns = [
     ),
     path("devices/<uuid:device_id>", device.DevicePage.as_view(), name="device"),
     path("setup", setup.Setup.as_view(), name="setup"),
+    path("accounts/access", access.Entry.as_view(), name="account_access"),
     path("settings", settings.Settings.as_view(), name="settings"),
     path("organization/switch", organization.Switch.as_view(), name="organization-switch"),
 ]
