@@ -1,5 +1,6 @@
 """Who is acting: the first argument of every service."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -109,6 +110,26 @@ class Actor:
     def holds_all(self, names: frozenset[str], place: Place = NOWHERE) -> bool:
         """Whether the actor may do all of `names` at `place`: the most that it can hand on."""
         return all(self.may(name, place) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class ActorHere:
+    """An actor as a page about one object shows it: what can be done to this very object.
+
+    `holds` says whether a right reaches the object. Buttons ask it; services get the actor itself.
+    """
+
+    actor: Actor
+    holds: Callable[[str], bool]
+
+    @property
+    def organization_id(self) -> UUID:
+        """The actor's organization."""
+        return self.actor.organization_id
+
+    def may_somewhere(self, name: str) -> bool:
+        """Whether the right reaches the object."""
+        return self.actor.has_perm(name) or self.holds(name)
 
 
 def system_actor(organization_id: UUID, *, source: Source = Source.TASK) -> Actor:

@@ -63,6 +63,9 @@ class Permission:
 SIGNED_IN = Permission("signed_in", "be signed in", EVERYONE)
 """For what tells the caller about itself only: every caller may."""
 
+OPEN_TO_ALL = Permission("open_to_all", "be anybody: the request itself is the proof", EVERYONE)
+"""For what is asked before anybody is known, such as signing in."""
+
 PLATFORM = Permission("platform", "be the platform itself", frozenset())
 """For work that nobody asks for and no role can hold: sweeps, relays, schedulers."""
 

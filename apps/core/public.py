@@ -13,13 +13,13 @@ from uuid import UUID
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from apps.core.actors import Actor
+from apps.core.actors import Actor, Call
+from apps.core.authz import OPEN_TO_ALL, Permission, needs
 from apps.core.authz import SIGNED_IN as SIGNED_IN
-from apps.core.authz import Permission, needs
 from apps.core.errors import NotFound, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
-from apps.core.rpc import current_actor, orm
+from apps.core.rpc import current_actor, current_call, orm
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -49,6 +49,39 @@ class Operation(Generic[Request, Response]):
         return (self.function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
 
 
+@dataclass(frozen=True, slots=True)
+class OpenOperation(Generic[Request, Response]):
+    """One public operation that is asked before anybody is known: signing in and its kin."""
+
+    function: Callable[[Call, Request], Response]
+    request_class: type[Request]
+    response_class: type[Response]
+
+    permission = OPEN_TO_ALL
+
+    def __call__(self, call: Call, request: Request) -> Response:
+        """Runs it, in no organization and no transaction: a refusal must not undo its record."""
+        return self.function(call, request)
+
+    @property
+    def name(self) -> str:
+        """Its name in snake case, the same as the service's."""
+        return self.function.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of its documentation."""
+        return (self.function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+
+
+def open_operation(
+    function: Callable[[Call, Request], Response],
+) -> OpenOperation[Request, Response]:
+    """Makes an open operation of a function whose annotations name its two messages."""
+    hints = get_type_hints(function)
+    return OpenOperation(function, hints["request"], hints["return"])
+
+
 def operation(
     permission: Permission,
 ) -> Callable[[Callable[[Actor, Request], Response]], Operation[Request, Response]]:
@@ -71,6 +104,18 @@ def unary(operation: Operation[Request, Response]) -> Any:
 
     method.__name__ = operation.name
     method.__doc__ = operation.function.__doc__
+    return method
+
+
+def open_unary(operation: OpenOperation[Request, Response]) -> Any:
+    """The RPC method of an open operation; `WITHOUT_PERMISSION` and `OPEN_METHODS` name it."""
+
+    async def method(self: object, request: Request, ctx: object) -> Response:
+        return await orm(None, operation, current_call(), request)
+
+    method.__name__ = operation.name
+    method.__doc__ = operation.function.__doc__
+    method.is_open = True  # type: ignore[attr-defined]
     return method
 
 

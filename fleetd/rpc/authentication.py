@@ -22,6 +22,10 @@ class Credentials(Enum):
     NONE = "nothing"
 
 
+# Asked before anybody is known. A credential that comes with them is not looked at.
+OPEN_METHODS = frozenset({"public.v1.AuthService/Login", "public.v1.AuthService/Refresh"})
+
+
 async def authenticate(credentials: Credentials, headers: Headers, call: Call) -> Actor | None:
     """The actor of a call to a service with these credentials.
 

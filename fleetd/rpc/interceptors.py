@@ -24,7 +24,7 @@ from apps.core.errors import PermissionDenied
 from apps.core.ids import uuid7
 from apps.core.rpc import CALLER, Caller, orm
 from fleetd.rpc import metrics, validation
-from fleetd.rpc.authentication import Credentials, authenticate
+from fleetd.rpc.authentication import OPEN_METHODS, Credentials, authenticate
 from fleetd.rpc.call_limits import AddressLimit, CallerLimit, RefusalLimit
 from fleetd.rpc.failures import Failure, failure_of
 
@@ -85,6 +85,8 @@ class Authentication:
     async def on_start(self, ctx: Context) -> None:
         """Raises `Unauthenticated` before anything of the request is read."""
         caller = CALLER.get()
+        if caller.method in OPEN_METHODS:
+            return
         caller.actor = await authenticate(self._credentials, ctx.request_headers, caller.call)
 
     async def on_end(self, token: None, ctx: Context, error: Exception | None) -> None:

@@ -162,6 +162,8 @@ AGENT_SERVICE = agent_pb2.DESCRIPTOR.services_by_name["AgentService"]
 
 WITHOUT_PERMISSION: dict[str, str] = {
     "public.v1.AuthService/GetMe": "says who is calling, to whoever is calling",
+    "public.v1.AuthService/Login": "the password is the credential",
+    "public.v1.AuthService/Refresh": "the refresh token is the credential",
     "internal.agent.v1.EnrollmentService/Enroll": "the enrollment token is the credential",
     "internal.agent.v1.AgentService/Connect": "the certificate says which device it is",
     "internal.agent.v1.AgentService/RenewCertificate": "the certificate says which device it is",

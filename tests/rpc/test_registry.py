@@ -4,6 +4,7 @@ import pytest
 
 from apps.core import rpc
 from fleetd.rpc import registry
+from fleetd.rpc.authentication import OPEN_METHODS
 from fleetd.rpc.naming import snake
 from fleetd.rpc.registry import SERVICES, WITHOUT_PERMISSION, undeclared_methods
 
@@ -35,6 +36,17 @@ def test_exceptions_name_methods_that_exist_and_declare_nothing() -> None:
         for method in descriptor.methods
     }
     assert set(WITHOUT_PERMISSION) <= known
+
+
+def test_open_methods_are_the_listed_ones() -> None:
+    marked = {
+        f"{service.name}/{method.name}"
+        for service in SERVICES
+        for method in service.descriptor.methods
+        if getattr(getattr(service.servicer(), snake(method.name)), "is_open", False)
+    }
+    assert marked == OPEN_METHODS
+    assert marked <= set(WITHOUT_PERMISSION)
 
 
 def test_two_servicers_cannot_answer_one_method() -> None:

@@ -5,6 +5,7 @@ that comes back means that two hold what only one may hold: the family ends (RFC
 ten seconds it gives the same successor again, because answers get lost on the way.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -17,6 +18,7 @@ from apps.accounts.domain import jwt, secrets
 from apps.accounts.errors import InvalidRefreshToken, InvalidToken
 from apps.accounts.models import RefreshFamily, RefreshToken, User
 from apps.accounts.services.signing_keys import RING
+from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor, Call, SignIn
 from apps.core.errors import NotFound, PermissionDenied
@@ -33,6 +35,9 @@ REUSED = "reused"
 EVERYWHERE = "everywhere"
 ACCESS_CHANGED = "access_changed"
 CROWDED_OUT = "crowded_out"
+
+
+Check = Callable[[RefreshFamily, Call], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +91,20 @@ def issue_tokens(
     return _pair(family, text)
 
 
-def rotate_refresh_token(call: Call, text: str) -> TokenPair:
+def rotate_refresh_token(call: Call, text: str, *, check: Check | None = None) -> TokenPair:
     """New tokens for a refresh token, which is used up by this.
 
     The same token again within ten seconds gives the same successor. Raises `RefreshTokenReused`
     where it comes back later, which ends the family, and `InvalidRefreshToken` for one that is
-    unknown, expired, ended, or of a person whose access has changed since.
+    unknown, expired, ended, or of a person whose access has changed since. `check` may refuse a
+    good one; then nothing has changed.
     """
     if not secrets.is_well_formed(text, secrets.REFRESH_TOKEN):
         raise InvalidRefreshToken
     with transaction.atomic():
         token = _locked(secrets.secret_hash(text))
         was_live = token.family.ended_at is None
-        successor = _successor(token, text, call)
+        successor = _successor(token, text, call, check)
     # Raised outside: the end of a family must not be rolled back with the refusal.
     if successor is None and was_live and token.family.end_reason == REUSED:
         raise RefreshTokenReused(token.family)
@@ -107,8 +113,8 @@ def rotate_refresh_token(call: Call, text: str) -> TokenPair:
     return _pair(token.family, successor)
 
 
-def end_family(actor: Actor, family_id: UUID, *, reason: str = REVOKED) -> RefreshFamily:
-    """Ends one of the caller's own sign-ins; its tokens die within five seconds.
+def end_family(actor: Actor, family_id: UUID, *, action: str, reason: str) -> RefreshFamily:
+    """Ends one of the caller's own sign-ins, recorded as `action`; its tokens die in five seconds.
 
     Ending an ended one changes nothing. Raises `NotFound` for one that is not the caller's.
     """
@@ -116,7 +122,9 @@ def end_family(actor: Actor, family_id: UUID, *, reason: str = REVOKED) -> Refre
     family = families.filter(id=family_id).first()
     if family is None or actor.user_id is None:
         raise NotFound
-    _end(family, reason)
+    if family.ended_at is None:
+        _end(family, reason)
+        record(actor, action, family, changes={"client": family.client})
     return family
 
 
@@ -173,7 +181,7 @@ def _locked(token_hash: str) -> RefreshToken:
     return token
 
 
-def _successor(token: RefreshToken, text: str, call: Call) -> str | None:
+def _successor(token: RefreshToken, text: str, call: Call, check: Check | None) -> str | None:
     """The token after this one; None where it is refused, which may have ended the family."""
     family, at = token.family, clock.now()
     if family.ended_at is not None or family.expires_at <= at:
@@ -181,6 +189,8 @@ def _successor(token: RefreshToken, text: str, call: Call) -> str | None:
     if not _may_still_sign_in(family):
         _end(family, ACCESS_CHANGED)
         return None
+    if check is not None:
+        check(family, call)
     if token.used_at is None:
         return _use(token, text, call)
     successor = _derived(text, token.successor_seed)

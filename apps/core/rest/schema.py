@@ -9,8 +9,9 @@ from google.protobuf.message import Message
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from apps.core.authz import OPEN_TO_ALL
 from apps.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from apps.core.public import Operation
+from apps.core.public import OpenOperation, Operation
 from apps.core.rest.messages import (
     FLOATS,
     INTEGERS,
@@ -88,7 +89,13 @@ class JsonRenderer(BaseRenderer):
 # --- Describing one endpoint ---
 
 
-def described(handler: Any, operation: Operation[Any, Any], *, status: int, query: bool) -> Any:
+def described(
+    handler: Any,
+    operation: Operation[Any, Any] | OpenOperation[Any, Any],
+    *,
+    status: int,
+    query: bool,
+) -> Any:
     """The handler with its entry in the OpenAPI document."""
     answer = None if status == HTTPStatus.NO_CONTENT else answer_schema(operation.response_class)
     responses = {status: answer, **({304: None} if query else {})}
@@ -292,11 +299,11 @@ def complete(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, Any]
     components.setdefault("schemas", {}).update(component_schemas(operations))
     components["schemas"]["Problem"] = PROBLEM_SCHEMA
     components["securitySchemes"] = {
-        "api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "fld_pat_…"},
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or fld_pat_…"},
         "api_key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
     }
-    result["security"] = [{"api_key": []}, {"api_key_header": []}, {"session": []}]
+    result["security"] = [{"bearer": []}, {"api_key_header": []}, {"session": []}]
     for item in result["paths"].values():
         for described_operation in item.values():
             _complete_operation(described_operation)
@@ -310,6 +317,8 @@ def _complete_operation(described_operation: dict[str, Any]) -> None:
             status, {"description": text, "content": problem}
         )
     described_operation.pop("security", None)
+    if described_operation.get("x-permission") == OPEN_TO_ALL.name:
+        described_operation["security"] = []
     in_path = {p["name"] for p in described_operation.get("parameters", []) if p["in"] == "path"}
     described_operation["parameters"] = [
         p
