@@ -51,7 +51,7 @@ def list_members(
     found: Page[Membership] = paginate(
         rows.select_related("user", "custom_role"), page, order_by=["id"]
     )
-    return Page(_with_knowledge(actor.organization_id, found.items), found.next_page_token)
+    return Page(describe(actor.organization_id, found.items), found.next_page_token)
 
 
 def get_member(actor: Actor, member_id: UUID) -> Member:
@@ -61,7 +61,7 @@ def get_member(actor: Actor, member_id: UUID) -> Member:
     if found is None:
         raise NotFound
     require(actor, VIEW_MEMBERS)
-    return _with_knowledge(actor.organization_id, [found])[0]
+    return describe(actor.organization_id, [found])[0]
 
 
 def count_members(organization_id: UUID) -> int:
@@ -124,8 +124,8 @@ def recent_memberships(user_id: UUID) -> list[Membership]:
     )
 
 
-def _with_knowledge(organization_id: UUID, found: Sequence[Membership]) -> list[Member]:
-    """Two queries for the whole page, whatever its length."""
+def describe(organization_id: UUID, found: Sequence[Membership]) -> list[Member]:
+    """These memberships with what is known of the people: two queries, however many they are."""
     user_ids = [membership.user_id for membership in found]
     strong = _with_second_factor(user_ids)
     teams = team_names(organization_id, user_ids) if user_ids else {}

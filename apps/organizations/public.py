@@ -1,4 +1,4 @@
-"""Organizations, members and the caller, as REST and RPC offer them."""
+"""Organizations and the caller, as REST and RPC offer them."""
 
 from uuid import UUID
 
@@ -7,10 +7,19 @@ from apps.core.actors import Actor
 from apps.core.errors import InvalidPageToken, Unauthenticated
 from apps.core.ids import parse_uuid
 from apps.core.pagination import Page
-from apps.core.public import SIGNED_IN, id_of, operation, page_of, timestamp
+from apps.core.public import SIGNED_IN, enum_value, id_of, operation, page_of, timestamp
 from apps.organizations import selectors
-from apps.organizations.models import Membership, Organization
-from apps.organizations.permissions import UPDATE_ORGANIZATION, VIEW_MEMBERS, VIEW_ORGANIZATION
+from apps.organizations.models import Organization
+from apps.organizations.permissions import (
+    CANCEL_ORGANIZATION_DELETION,
+    CREATE_ORGANIZATION,
+    DELETE_ORGANIZATION,
+    RESUME_ORGANIZATION,
+    SUSPEND_ORGANIZATION,
+    UPDATE_ORGANIZATION,
+    VIEW_ORGANIZATION,
+)
+from apps.organizations.services import deletion
 from apps.organizations.services import organizations as services
 from fleetd.pb.public.v1 import auth_pb2, organization_pb2
 
@@ -65,14 +74,55 @@ def update_organization(
     return organization_pb2.UpdateOrganizationResponse(organization=organization_message(changed))
 
 
-@operation(VIEW_MEMBERS)
-def list_members(
-    actor: Actor, request: organization_pb2.ListMembersRequest
-) -> organization_pb2.ListMembersResponse:
-    """The people in the organization with their roles, oldest first."""
-    page = selectors.list_members(actor, page_of(request))
-    return organization_pb2.ListMembersResponse(
-        items=[member_message(each) for each in page.items], next_page_token=page.next_page_token
+@operation(CREATE_ORGANIZATION)
+def create_organization(
+    actor: Actor, request: organization_pb2.CreateOrganizationRequest
+) -> organization_pb2.CreateOrganizationResponse:
+    """Makes a further organization, whose owner the caller becomes, where the platform allows."""
+    made = services.create_organization(actor, name=request.name)
+    return organization_pb2.CreateOrganizationResponse(organization=organization_message(made))
+
+
+@operation(SUSPEND_ORGANIZATION)
+def suspend_organization(
+    actor: Actor, request: organization_pb2.SuspendOrganizationRequest
+) -> organization_pb2.SuspendOrganizationResponse:
+    """Stops everything in an organization; for superusers of the installation."""
+    changed = services.suspend_organization(actor, id_of(request.id), reason=request.reason)
+    return organization_pb2.SuspendOrganizationResponse(organization=organization_message(changed))
+
+
+@operation(RESUME_ORGANIZATION)
+def resume_organization(
+    actor: Actor, request: organization_pb2.ResumeOrganizationRequest
+) -> organization_pb2.ResumeOrganizationResponse:
+    """Lets a suspended organization work again; for superusers of the installation."""
+    changed = services.resume_organization(actor, id_of(request.id))
+    return organization_pb2.ResumeOrganizationResponse(organization=organization_message(changed))
+
+
+@operation(DELETE_ORGANIZATION)
+def delete_organization(
+    actor: Actor, request: organization_pb2.DeleteOrganizationRequest
+) -> organization_pb2.DeleteOrganizationResponse:
+    """Asks for deletion: everything stands still, and is erased after the time of grace.
+
+    Takes a person who has signed in a few minutes ago, the name typed again, and a reason.
+    """
+    changed = deletion.delete_organization(
+        actor, id_of(request.id), name=request.name, reason=request.reason
+    )
+    return organization_pb2.DeleteOrganizationResponse(organization=organization_message(changed))
+
+
+@operation(CANCEL_ORGANIZATION_DELETION)
+def cancel_organization_deletion(
+    actor: Actor, request: organization_pb2.CancelOrganizationDeletionRequest
+) -> organization_pb2.CancelOrganizationDeletionResponse:
+    """Keeps an organization that is to be deleted."""
+    changed = deletion.cancel_organization_deletion(actor, id_of(request.id))
+    return organization_pb2.CancelOrganizationDeletionResponse(
+        organization=organization_message(changed)
     )
 
 
@@ -83,18 +133,9 @@ def organization_message(organization: Organization) -> organization_pb2.Organiz
         slug=organization.slug,
         name=organization.name,
         created_at=timestamp(organization.created_at),
-    )
-
-
-def member_message(membership: Membership) -> organization_pb2.Member:
-    """A person with a role."""
-    return organization_pb2.Member(
-        id=str(membership.id),
-        user_id=str(membership.user_id),
-        email=membership.user.email,
-        name=membership.user.name,
-        role=membership.role,
-        created_at=timestamp(membership.created_at),
+        status=enum_value(organization_pb2.OrganizationStatus, organization.status),
+        deletes_at=timestamp(organization.deletes_at),
+        status_reason=organization.status_reason,
     )
 
 

@@ -17,7 +17,6 @@ from apps.core import clock
 from apps.core.actors import Actor, ActorKind, Call, SignIn
 from apps.core.authz import held_grants, require
 from apps.core.errors import FleetdError, NotFound
-from apps.core.pagination import Page, PageRequest, paginate
 from apps.core.rights import Grant
 from apps.core.tenancy import credential, person, tenant
 from apps.organizations.domain.policy import (
@@ -30,7 +29,7 @@ from apps.organizations.domain.policy import (
 from apps.organizations.domain.standstill import rights_left, standstill_of
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.models import Membership, Organization
-from apps.organizations.permissions import VIEW_MEMBERS, VIEW_ORGANIZATION
+from apps.organizations.permissions import VIEW_ORGANIZATION, VIEW_ORGANIZATION_SETTINGS
 
 
 def list_organization_ids() -> list[UUID]:
@@ -204,11 +203,13 @@ def get_organization(actor: Actor, organization_id: UUID) -> Organization:
     return found
 
 
-def list_members(actor: Actor, page: PageRequest) -> Page[Membership]:
-    """The organization's members, oldest first."""
-    require(actor, VIEW_MEMBERS)
-    rows = Membership.objects.for_org(actor.organization_id).select_related("user")
-    return paginate(rows, page, order_by=["id"])
+def get_organization_with_settings(actor: Actor, organization_id: UUID) -> Organization:
+    """The actor's own organization, for whoever may see its settings."""
+    require(actor, VIEW_ORGANIZATION_SETTINGS)
+    found = Organization.objects.filter(id=organization_id).first()
+    if found is None or found.id != actor.organization_id:
+        raise NotFound
+    return found
 
 
 def list_access(

@@ -11,10 +11,10 @@ from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.models import Membership
+from apps.organizations.people import list_members
 from apps.organizations.selectors import (
     actor_for_user,
     get_organization,
-    list_members,
     list_organizations,
 )
 from apps.organizations.services.members import add_member
