@@ -1,5 +1,6 @@
 """Reading people and keys."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -56,8 +57,14 @@ def list_second_factors(user_id: UUID) -> list[Authenticator]:
 
 def has_second_factor(user_id: UUID) -> bool:
     """Whether the person has an authenticator app or a passkey."""
+    return bool(people_with_second_factor([user_id]))
+
+
+def people_with_second_factor(user_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the people who have an authenticator app or a passkey."""
     strong = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
-    return Authenticator.objects.filter(user_id=user_id, type__in=strong).exists()
+    found = Authenticator.objects.filter(user_id__in=user_ids, type__in=strong)
+    return set(found.values_list("user_id", flat=True))
 
 
 def find_live_api_key(secret_hash: str) -> ApiKey | None:

@@ -49,6 +49,13 @@ class AddressNotAllowed(FleetdError):
     page = "account_access"
 
 
+class WouldLockYouOut(FleetdError):
+    """The policy would refuse the very person who sets it."""
+
+    kind, code = Kind.STATE, "would_lock_you_out"
+    default_message = "This would shut you out at once."
+
+
 class OrganizationAmbiguous(FleetdError):
     kind, code = Kind.INVALID, "organization_required"
     default_message = "You belong to several organizations: name one in Fleetd-Organization."

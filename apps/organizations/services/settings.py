@@ -23,6 +23,7 @@ from apps.organizations.permissions import (
     UPDATE_QUOTAS,
     UPDATE_SECURITY_POLICY,
 )
+from apps.organizations.services.policy import SECURITY, guard_own_access
 from apps.organizations.types import OrganizationUpdated
 
 PERMISSIONS = {
@@ -36,7 +37,8 @@ def update_organization_settings(actor: Actor, changes: Mapping[str, Any]) -> Or
 
     Each key says which permission it needs; quotas are the installation's, for superusers. They
     hold at once: the next call, and the next message of an open stream, are judged by them. Raises
-    `InvalidRequest` that names every bad key.
+    `InvalidRequest` that names every bad key, and `WouldLockYouOut` for a security policy that
+    refuses the caller.
     """
     rows = Organization.objects.select_for_update(no_key=True)
     organization = rows.get(id=actor.organization_id)
@@ -49,6 +51,8 @@ def update_organization_settings(actor: Actor, changes: Mapping[str, Any]) -> Or
     differences = changed(before, values(organization))
     if not differences:
         return organization
+    if any(name.startswith(SECURITY) for name in differences):
+        guard_own_access(actor, organization)
     organization.settings = {
         name: held for name, held in organization.settings.items() if name in KEYS
     }
