@@ -17,9 +17,11 @@ api_v1: list[URLPattern | URLResolver] = [
     path("", include("apps.organizations.api.urls")),
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.audit.api.urls")),
+    path("", include("apps.teams.api.urls")),
     path("", include("apps.devices.api.urls")),
     path("", include("apps.enrollment.api.urls")),
     path("", include("apps.updates.api.urls")),
+    path("", include("apps.web.api.urls")),
     re_path(r"", UnknownResource.as_view()),
 ]
 

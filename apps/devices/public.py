@@ -6,8 +6,10 @@ from uuid import UUID
 
 from apps.core import clock
 from apps.core.actors import Actor
+from apps.core.errors import invalid
 from apps.core.public import enum_value, enum_word, id_of, ids_of, operation, page_of, timestamp
-from apps.devices import selectors
+from apps.devices import access, selectors
+from apps.devices.access import AccessGrant, GrantObject
 from apps.devices.domain.connectivity import connectivity_of, explain
 from apps.devices.models import Device, DeviceGroup, DeviceState
 from apps.devices.permissions import (
@@ -16,16 +18,23 @@ from apps.devices.permissions import (
     CREATE_DEVICE_GROUP,
     DECOMMISSION_DEVICE,
     DELETE_DEVICE_GROUP,
+    GIVE_GROUP_TO_TEAM,
+    GRANT_ACCESS,
     QUARANTINE_DEVICE,
     RELEASE_DEVICE,
     REMOVE_DEVICES_FROM_GROUP,
+    REVOKE_ACCESS,
+    TAKE_GROUP_FROM_TEAM,
     UPDATE_DEVICE,
+    VIEW_ACCESS_GRANTS,
     VIEW_DEVICE_GROUPS,
     VIEW_DEVICES,
 )
 from apps.devices.services import devices as services
+from apps.devices.services import grants, ownership
 from apps.devices.services import groups as group_services
 from fleetd.pb.public.v1 import fleet_pb2 as pb
+from fleetd.pb.public.v1 import organization_pb2 as org_pb
 
 
 @operation(VIEW_DEVICES)
@@ -102,7 +111,9 @@ def list_device_groups(
     actor: Actor, request: pb.ListDeviceGroupsRequest
 ) -> pb.ListDeviceGroupsResponse:
     """The organization's device groups by name."""
-    page = selectors.list_device_groups(actor, page_of(request))
+    page = selectors.list_device_groups(
+        actor, page_of(request), team_id=id_of(request.team_id) if request.team_id else None
+    )
     counts = selectors.count_group_devices(actor, [group.id for group in page.items])
     return pb.ListDeviceGroupsResponse(
         items=[_group(group, counts.get(group.id, 0)) for group in page.items],
@@ -155,6 +166,67 @@ def remove_devices_from_group(
         actor, id_of(request.id), ids_of(request.device_ids, "device_ids")
     )
     return pb.RemoveDevicesFromGroupResponse(device_group=_group_message(actor, group))
+
+
+@operation(GIVE_GROUP_TO_TEAM)
+def give_group_to_team(
+    actor: Actor, request: pb.GiveGroupToTeamRequest
+) -> pb.GiveGroupToTeamResponse:
+    """Makes a team the owner of a group: its members act on the group's devices from then on."""
+    group = ownership.give_group_to_team(actor, id_of(request.id), id_of(request.team_id))
+    return pb.GiveGroupToTeamResponse(device_group=_group_message(actor, group))
+
+
+@operation(TAKE_GROUP_FROM_TEAM)
+def take_group_from_team(
+    actor: Actor, request: pb.TakeGroupFromTeamRequest
+) -> pb.TakeGroupFromTeamResponse:
+    """Makes a group nobody's: only rights in the organization or on the group reach it."""
+    group = ownership.take_group_from_team(actor, id_of(request.id))
+    return pb.TakeGroupFromTeamResponse(device_group=_group_message(actor, group))
+
+
+@operation(VIEW_ACCESS_GRANTS)
+def list_access_grants(
+    actor: Actor, request: org_pb.ListAccessGrantsRequest
+) -> org_pb.ListAccessGrantsResponse:
+    """What people were given on the organization, on teams and on device groups."""
+    is_about_one = request.team_id or request.device_group_id
+    page = access.list_access_grants(
+        actor,
+        page_of(request),
+        user_id=id_of(request.user_id) if request.user_id else None,
+        on=_grant_object(actor, request) if is_about_one else None,
+    )
+    return org_pb.ListAccessGrantsResponse(
+        items=[_grant(grant) for grant in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(GRANT_ACCESS)
+def grant_access(actor: Actor, request: org_pb.GrantAccessRequest) -> org_pb.GrantAccessResponse:
+    """Gives a member rights on a team, a device group or the organization, beside their roles."""
+    grant = grants.grant_access(
+        actor,
+        user_id=id_of(request.user_id),
+        on=_grant_object(actor, request),
+        permissions=list(request.permissions),
+        role=request.role,
+        custom_role_id=request.custom_role_id or None,
+    )
+    return org_pb.GrantAccessResponse(access_grant=_grant(grant))
+
+
+@operation(REVOKE_ACCESS)
+def revoke_access(actor: Actor, request: org_pb.RevokeAccessRequest) -> org_pb.RevokeAccessResponse:
+    """Takes rights on one object back from somebody, or all that they have on it."""
+    grants.revoke_access(
+        actor,
+        user_id=id_of(request.user_id),
+        on=_grant_object(actor, request),
+        permissions=list(request.permissions),
+    )
+    return org_pb.RevokeAccessResponse()
 
 
 def device_messages(actor: Actor, devices: Sequence[Device]) -> list[pb.Device]:
@@ -222,6 +294,35 @@ def _group(group: DeviceGroup, device_count: int) -> pb.DeviceGroup:
         id=str(group.id),
         name=group.name,
         tag=group.tag,
+        team_id=str(group.team_id or ""),
         device_count=device_count,
         created_at=timestamp(group.created_at),
+    )
+
+
+def _grant_object(
+    actor: Actor,
+    request: org_pb.ListAccessGrantsRequest
+    | org_pb.GrantAccessRequest
+    | org_pb.RevokeAccessRequest,
+) -> GrantObject:
+    """What a request is about: a team, a device group, or with neither the organization."""
+    if request.team_id and request.device_group_id:
+        raise invalid("device_group_id", "one_object", "Name a team or a device group, not both.")
+    if request.team_id:
+        return GrantObject("team", id_of(request.team_id))
+    if request.device_group_id:
+        return GrantObject("device_group", id_of(request.device_group_id))
+    return GrantObject("organization", actor.organization_id)
+
+
+def _grant(grant: AccessGrant) -> org_pb.AccessGrant:
+    return org_pb.AccessGrant(
+        user_id=str(grant.user_id),
+        email=grant.email,
+        name=grant.name,
+        object_kind=grant.kind,
+        object_id=str(grant.object_id),
+        object_name=grant.object_name,
+        permissions=grant.permissions,
     )

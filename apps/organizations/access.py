@@ -6,11 +6,22 @@ from uuid import UUID
 from django.db.models import Count
 
 from apps.core.actors import Actor
-from apps.core.authz import require
+from apps.core.authz import Role, require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.organizations.models import CustomRole, Membership, Organization
 from apps.organizations.permissions import VIEW_ROLES
+
+DESCRIPTIONS = {
+    Role.OWNER: "Everything, and the only one who makes other owners and deletes the organization.",
+    Role.ADMIN: "Everything but what only owners may do.",
+    Role.OPERATOR: "Looks after devices: lets them in, groups, tags and takes them out.",
+    Role.DEPLOYER: "Brings software to devices: artifacts, releases, rollouts.",
+    Role.VIEWER: "Sees devices, rollouts and people, and changes nothing.",
+    Role.AUDITOR: "Reads the audit trail and who may do what; sees no devices.",
+    Role.MEMBER: "Belongs to the organization; sees of the devices only what teams give.",
+}
+"""What the built-in roles are for, strongest first."""
 
 
 def list_custom_roles(actor: Actor, page: PageRequest) -> Page[CustomRole]:

@@ -99,9 +99,18 @@ def _auth() -> Sequence[object]:
 
 def _organization() -> Sequence[object]:
     from apps.audit.rpc.servicer import AuditServicer
+    from apps.devices.rpc.servicer import GrantsServicer
     from apps.organizations.rpc.servicer import OrganizationsServicer
+    from apps.teams.rpc.servicer import TeamsServicer
+    from apps.web.rpc.servicer import AccessServicer
 
-    return (OrganizationsServicer(), AuditServicer())
+    return (
+        OrganizationsServicer(),
+        AuditServicer(),
+        TeamsServicer(),
+        GrantsServicer(),
+        AccessServicer(),
+    )
 
 
 def _enrollment() -> Sequence[object]:

@@ -43,4 +43,17 @@ urlpatterns = [
         "device-groups/<ident:id>:remove-devices",
         post=does(public.remove_devices_from_group),
     ),
+    *resource(
+        "device-group-give-to-team",
+        "device-groups/<ident:id>:give-to-team",
+        post=does(public.give_group_to_team),
+    ),
+    *resource(
+        "device-group-take-from-team",
+        "device-groups/<ident:id>:take-from-team",
+        post=does(public.take_group_from_team),
+    ),
+    *resource("access-grants", "access-grants", get=reads(public.list_access_grants)),
+    *resource("access-grant", "access:grant", post=does(public.grant_access)),
+    *resource("access-revoke", "access:revoke", post=does(public.revoke_access)),
 ]

@@ -22,3 +22,13 @@ class DevicesServicer:
     delete_device_group = unary(public.delete_device_group)
     add_devices_to_group = unary(public.add_devices_to_group)
     remove_devices_from_group = unary(public.remove_devices_from_group)
+    give_group_to_team = unary(public.give_group_to_team)
+    take_group_from_team = unary(public.take_group_from_team)
+
+
+class GrantsServicer:
+    """The part of OrganizationService that is about rights on single objects."""
+
+    list_access_grants = unary(public.list_access_grants)
+    grant_access = unary(public.grant_access)
+    revoke_access = unary(public.revoke_access)

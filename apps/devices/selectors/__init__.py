@@ -63,6 +63,17 @@ def list_devices(
     return paginate(rows, page, order_by=["name", "id"])
 
 
+def list_candidates(
+    actor: Actor, page: PageRequest, right: Permission, *, search: str = ""
+) -> Page[Device]:
+    """Devices by name that a right reaches, for a form that chooses what to do it to."""
+    require_somewhere(actor, VIEW_DEVICES)
+    rows = within(actor, right, _seen(actor))
+    if search:
+        rows = rows.filter(_found_by(search[:MAX_SEARCH_LENGTH]))
+    return paginate(rows, page, order_by=["name", "id"])
+
+
 def get_device(actor: Actor, device_id: UUID) -> Device:
     """One device with its state."""
     require_somewhere(actor, VIEW_DEVICES)
@@ -97,14 +108,17 @@ def list_device_groups(
     page: PageRequest,
     *,
     search: str = "",
+    team_id: UUID | None = None,
     right: Permission = VIEW_DEVICE_GROUPS,
 ) -> Page[DeviceGroup]:
-    """The groups that the actor may see, by name.
+    """The groups that the actor may see, by name; with `team_id` those that this team owns.
 
     With `right` those that this right reaches, for a form that chooses what to do it to.
     """
     require_somewhere(actor, VIEW_DEVICE_GROUPS)
     rows = groups_within(actor, right, _groups_seen(actor))
+    if team_id is not None:
+        rows = rows.filter(team_id=team_id)
     if search:
         rows = rows.filter(name__icontains=_clean(search))
     return paginate(rows, page, order_by=["name", "id"])

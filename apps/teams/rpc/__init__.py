@@ -1,0 +1,1 @@
+"""The RPC door of teams and roles."""

@@ -1,0 +1,1 @@
+"""The RPC door of what concerns several apps at once."""
