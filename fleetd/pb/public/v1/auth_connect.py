@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .auth_pb2 import CreateApiKeyRequest, CreateApiKeyResponse, CreateServiceAccountRequest, CreateServiceAccountResponse, DeleteServiceAccountRequest, DeleteServiceAccountResponse, DisableServiceAccountRequest, DisableServiceAccountResponse, EnableServiceAccountRequest, EnableServiceAccountResponse, GetMeRequest, GetMeResponse, GetServiceAccountRequest, GetServiceAccountResponse, ListApiKeysRequest, ListApiKeysResponse, ListServiceAccountsRequest, ListServiceAccountsResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutEverywhereRequest, LogoutEverywhereResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RevokeSessionRequest, RevokeSessionResponse, RotateApiKeyRequest, RotateApiKeyResponse
+from .auth_pb2 import CreateApiKeyRequest, CreateApiKeyResponse, CreateServiceAccountKeyRequest, CreateServiceAccountKeyResponse, CreateServiceAccountRequest, CreateServiceAccountResponse, DeleteServiceAccountRequest, DeleteServiceAccountResponse, DisableServiceAccountRequest, DisableServiceAccountResponse, EnableServiceAccountRequest, EnableServiceAccountResponse, GetMeRequest, GetMeResponse, GetServiceAccountRequest, GetServiceAccountResponse, ListApiKeysRequest, ListApiKeysResponse, ListServiceAccountsRequest, ListServiceAccountsResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutEverywhereRequest, LogoutEverywhereResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RevokeSessionRequest, RevokeSessionResponse, RotateApiKeyRequest, RotateApiKeyResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -115,6 +115,12 @@ class AuthService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def enable_service_account(self, request: EnableServiceAccountRequest, ctx: RequestContext[EnableServiceAccountRequest, EnableServiceAccountResponse], /) -> EnableServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_service_account_key(self, request: CreateServiceAccountKeyRequest, ctx: RequestContext[CreateServiceAccountKeyRequest, CreateServiceAccountKeyResponse], /) -> CreateServiceAccountKeyResponse:
+        """
+        The key itself is in this answer and never again.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def delete_service_account(self, request: DeleteServiceAccountRequest, ctx: RequestContext[DeleteServiceAccountRequest, DeleteServiceAccountResponse], /) -> DeleteServiceAccountResponse:
@@ -312,6 +318,17 @@ class AuthServiceASGIApplication(ConnectASGIApplication[AuthService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.enable_service_account,
+                ),
+                "/public.v1.AuthService/CreateServiceAccountKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateServiceAccountKey",
+                        service_name="public.v1.AuthService",
+                        input=CreateServiceAccountKeyRequest,
+                        output=CreateServiceAccountKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_service_account_key,
                 ),
                 "/public.v1.AuthService/DeleteServiceAccount": Endpoint.unary(
                     method=MethodInfo(
@@ -722,6 +739,29 @@ class AuthServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def create_service_account_key(
+        self,
+        request: CreateServiceAccountKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateServiceAccountKeyResponse:
+        """
+        The key itself is in this answer and never again.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateServiceAccountKey",
+                service_name="public.v1.AuthService",
+                input=CreateServiceAccountKeyRequest,
+                output=CreateServiceAccountKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def delete_service_account(
         self,
         request: DeleteServiceAccountRequest,
@@ -823,6 +863,12 @@ class AuthServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def enable_service_account(self, request: EnableServiceAccountRequest, ctx: RequestContext[EnableServiceAccountRequest, EnableServiceAccountResponse], /) -> EnableServiceAccountResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_service_account_key(self, request: CreateServiceAccountKeyRequest, ctx: RequestContext[CreateServiceAccountKeyRequest, CreateServiceAccountKeyResponse], /) -> CreateServiceAccountKeyResponse:
+        """
+        The key itself is in this answer and never again.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def delete_service_account(self, request: DeleteServiceAccountRequest, ctx: RequestContext[DeleteServiceAccountRequest, DeleteServiceAccountResponse], /) -> DeleteServiceAccountResponse:
@@ -1018,6 +1064,17 @@ class AuthServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.enable_service_account,
+                ),
+                "/public.v1.AuthService/CreateServiceAccountKey": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateServiceAccountKey",
+                        service_name="public.v1.AuthService",
+                        input=CreateServiceAccountKeyRequest,
+                        output=CreateServiceAccountKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_service_account_key,
                 ),
                 "/public.v1.AuthService/DeleteServiceAccount": EndpointSync.unary(
                     method=MethodInfo(
@@ -1422,6 +1479,29 @@ class AuthServiceClientSync(ConnectClientSync):
                 service_name="public.v1.AuthService",
                 input=EnableServiceAccountRequest,
                 output=EnableServiceAccountResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def create_service_account_key(
+        self,
+        request: CreateServiceAccountKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateServiceAccountKeyResponse:
+        """
+        The key itself is in this answer and never again.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateServiceAccountKey",
+                service_name="public.v1.AuthService",
+                input=CreateServiceAccountKeyRequest,
+                output=CreateServiceAccountKeyResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
