@@ -9,7 +9,7 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEntry
 from apps.audit.services.entries import record
 from apps.core.actors import Actor, ActorKind, Call
-from apps.core.tenancy import tenant
+from apps.core.tenancy import visiting
 from apps.organizations.models import Membership
 from apps.organizations.selectors import list_memberships_of
 
@@ -34,7 +34,7 @@ def record_account_change(
 def _in_each(user: User, call: Call, write: Callable[[Actor], object]) -> None:
     """Always in the same order: two of these never wait for each other."""
     for membership in sorted(list_memberships_of(user.pk), key=lambda m: str(m.organization_id)):
-        with tenant(membership.organization_id):
+        with visiting(membership.organization_id):
             write(_as_themselves(membership, user, call))
 
 
