@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed, rest = _parser().parse_known_args(given)
-    if rest and parsed.run not in (_migrate, _check, _createowner, _setup_url, _audit):
+    if rest and parsed.run not in (_migrate, _check, _createowner, _setup_url, _audit, _users, _reset_link):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return int(parsed.run(parsed, rest))
@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "check the settings as for a public installation"),
         ("createowner", _createowner, "create an organization and its owner"),
         ("setup-url", _setup_url, "print a new link for the first visit"),
+        ("users", _users, "list, disable and enable people; help those who are locked out"),
+        ("reset-link", _reset_link, "print a one-time link that sets a person's new password"),
         ("audit", _audit, "verify, export, sign (checkpoint) or prune the audit trail"),
     ):
         commands.add_parser(name, help=text, add_help=False).set_defaults(run=run)
@@ -107,6 +109,14 @@ def _audit(_: argparse.Namespace, rest: list[str]) -> int:
     """Only pruning deletes, which the application's own role may not."""
     role = {"FLEETD_DB_ROLE": "owner"} if rest[:1] == ["prune"] else {}
     return _manage(["audit", *rest], **role)
+
+
+def _users(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["users", *rest])
+
+
+def _reset_link(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["users", "reset-link", *rest])
 
 
 def _manage(arguments: list[str], **changes: str) -> int:

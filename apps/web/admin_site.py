@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.checks import CheckMessage
 from django.core.exceptions import BadRequest
@@ -22,11 +23,12 @@ from apps.audit.permissions import VIEW_ENTRIES
 from apps.audit.selectors import list_entries
 from apps.core.actors import Actor
 from apps.core.authz import SIGNED_IN, needs
-from apps.core.errors import PermissionDenied
+from apps.core.errors import FleetdError, Kind, PermissionDenied
 from apps.core.org_admin.checks import check_admin
 from apps.core.org_admin.scoping import actor_of
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView
+from apps.organizations.domain.policy import UNKNOWN, is_strong
 from apps.organizations.selectors import list_memberships_of
 
 # Signing in and out is the product's own; objects link to their pages themselves.
@@ -58,6 +60,14 @@ class NotStaff(PermissionDenied):
     default_message = "The admin is for staff accounts. The web UI is open to you."
 
 
+class SecondFactorForAdmin(FleetdError):
+    """The admin asks for a second factor, whatever the organization does."""
+
+    kind, code = Kind.DENIED, "mfa_required"
+    default_message = "The admin asks for a second factor. Set one up, then come back."
+    page = "account"
+
+
 class AdminDoor(OrgView):
     """One view of the admin, within the tenant of whoever asks."""
 
@@ -69,6 +79,9 @@ class AdminDoor(OrgView):
         """Answers, if the person may use the admin and the address can be read."""
         if not self.site.has_permission(request):
             raise NotStaff
+        if settings.ADMIN_REQUIRE_MFA and not is_strong(request.actor.sign_in or UNKNOWN):
+            messages.warning(request, SecondFactorForAdmin.default_message)
+            raise SecondFactorForAdmin
         if any("\x00" in value for values in request.GET.lists() for value in values[1]):
             raise BadRequest("NUL in the address")
         try:

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.accounts.selectors import has_users
 from apps.core.errors import FleetdError
+from apps.organizations.services.accounts import issue_reset_link
 from apps.organizations.services.setup import create_organization
 
 
@@ -22,6 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("email")
         parser.add_argument("--organization", required=True, help="name of the new organization")
         parser.add_argument("--password-file", type=Path, help="generated and printed if absent")
+        parser.add_argument(
+            "--print-link",
+            action="store_true",
+            help="print a one-time link to set the password, instead of a password",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Creates both or neither."""
@@ -41,5 +47,7 @@ class Command(BaseCommand):
         except FleetdError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Organization {made.organization.slug}, owner {made.owner.email}")
-        if generated:
+        if options["print_link"]:
+            self.stdout.write(f"Sets the password, once: {issue_reset_link(None, made.owner.pk)}")
+        elif generated:
             self.stdout.write(f"Password, shown only now: {generated}")
