@@ -18,7 +18,11 @@ from apps.devices.models import Device
 from apps.devices.permissions import REPORT_STATE
 from apps.devices.selectors.places import group_ids_in_reach, within
 from apps.enrollment.models import Certificate, Enrollment, EnrollmentToken
-from apps.enrollment.permissions import RENEW_CERTIFICATE, VIEW_ENROLLMENT_TOKENS
+from apps.enrollment.permissions import (
+    RENEW_CERTIFICATE,
+    REVOKE_ENROLLMENT_TOKEN,
+    VIEW_ENROLLMENT_TOKENS,
+)
 
 DEVICE_RIGHTS = frozenset({REPORT_STATE.name, RENEW_CERTIFICATE.name})
 SHOWN_ENROLLMENTS = 20
@@ -77,6 +81,19 @@ def get_enrollment_token(actor: Actor, token_id: UUID) -> EnrollmentToken:
     if found is None:
         raise NotFound("There is no such enrollment token.")
     return found
+
+
+def revocable_ids(actor: Actor, tokens: Collection[EnrollmentToken]) -> set[UUID]:
+    """Those of these tokens that the actor may revoke."""
+    if not actor.may_somewhere(REVOKE_ENROLLMENT_TOKEN.name):
+        return set()
+    ids = [token.id for token in tokens]
+    rows = EnrollmentToken.objects.for_org(actor.organization_id).filter(id__in=ids)
+    return set(
+        tokens_within(actor, REVOKE_ENROLLMENT_TOKEN, rows).values_list("id", flat=True)
+        if actor.grants
+        else ids
+    )
 
 
 def enrollments_within(

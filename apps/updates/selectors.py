@@ -200,6 +200,14 @@ def actor_at_rollout(actor: Actor, rollout: Rollout) -> ActorHere:
     )
 
 
+def seen_rollout_ids(actor: Actor, rollout_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these rollouts that the actor may see."""
+    if actor.reach(VIEW_ROLLOUTS.name) is None:
+        return set(rollout_ids)
+    rows = Rollout.objects.for_org(actor.organization_id).filter(id__in=rollout_ids)
+    return set(rollouts_within(actor, VIEW_ROLLOUTS, rows).values_list("id", flat=True))
+
+
 def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[Rollout]:
     """The rollouts that the actor may see, with release and phases, newest first."""
     require_somewhere(actor, VIEW_ROLLOUTS)

@@ -9,14 +9,14 @@ from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.actors import Actor
-from apps.devices.selectors import count_devices
+from apps.devices.selectors import count_pending_devices
 from apps.organizations.selectors import list_memberships_of
 from apps.web.settings_area import settings_sections
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place in the navigation; shown to those who hold `permission`."""
+    """One place in the navigation; shown to those who hold `permission` anywhere."""
 
     name: str
     icon: str
@@ -105,7 +105,9 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[Group]:
     groups = []
     for heading, places in PLACES:
         items = [
-            i for p in places if actor.has_perm(p.permission) and (i := _item(request, actor, p))
+            item
+            for place in places
+            if actor.may_somewhere(place.permission) and (item := _item(request, actor, place))
         ]
         if items:
             groups.append(Group(heading, items))
@@ -118,11 +120,5 @@ def _item(request: HttpRequest, actor: Actor, place: Place) -> Item | None:
     except NoReverseMatch:
         return None
     here = request.path == url or (url != "/" and request.path.startswith(f"{url}/"))
-    count = _pending(actor) if place.name == "devices" else 0
+    count = count_pending_devices(actor) if place.name == "devices" else 0
     return Item(url, place.icon, place.word, place.key, here, count)
-
-
-def _pending(actor: Actor) -> int:
-    """Devices that wait for somebody's approval."""
-    totals = count_devices(actor)
-    return sum(n for (lifecycle, _connectivity), n in totals.items() if lifecycle == "pending")

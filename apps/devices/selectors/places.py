@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
-from apps.core.actors import Actor
+from apps.core.actors import Actor, ActorHere
 from apps.core.authz import Permission, require
 from apps.core.errors import NotFound
 from apps.core.rights import NOWHERE, Place
@@ -169,6 +169,18 @@ def require_on_group(actor: Actor, permission: Permission, group: DeviceGroup) -
         holds=lambda right: actor.may(right.name, place),
         missing="There is no such device group.",
     )
+
+
+def actor_at(actor: Actor, device: Device) -> ActorHere:
+    """The actor for the page of one device: buttons ask what it may do to this one."""
+    place = place_of(device) if actor.grants else NOWHERE
+    return ActorHere(actor, lambda name: actor.may(name, place))
+
+
+def actor_at_group(actor: Actor, group: DeviceGroup) -> ActorHere:
+    """The same for the page of one group."""
+    place = place_of_group(group)
+    return ActorHere(actor, lambda name: actor.may(name, place))
 
 
 def list_groups_of(organization_id: UUID, devices: Sequence[Device]) -> list[DeviceGroup]:

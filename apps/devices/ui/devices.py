@@ -19,6 +19,7 @@ from apps.devices.permissions import (
     QUARANTINE_DEVICE,
     RELEASE_DEVICE,
     UPDATE_DEVICE,
+    VIEW_DEVICE_GROUPS,
     VIEW_DEVICES,
 )
 from apps.devices.selectors import get_device, list_device_groups, list_devices
@@ -67,13 +68,16 @@ class DeviceList(OrgView):
         )
         context: dict[str, Any] = {
             "actor": request.actor,
+            "sees_all": request.actor.has_perm(VIEW_DEVICES.name),
             "page": rows_of(page),
             "filters": filters,
             "is_filtered": any(filters.values()),
         }
         if request.GET.get("fragment") == "list":
             return render(request, "devices/list_rows.html", context)
-        groups = list_device_groups(request.actor, PageRequest(size=200)).items
+        may_group = request.actor.may_somewhere(VIEW_DEVICE_GROUPS.name)
+        asked = PageRequest(size=200)
+        groups = list_device_groups(request.actor, asked).items if may_group else []
         return render(
             request, "devices/list.html", {**context, "groups": groups, "choices": CHOICES}
         )

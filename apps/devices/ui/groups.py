@@ -23,9 +23,11 @@ from apps.devices.permissions import (
 from apps.devices.selectors import (
     count_group_devices,
     get_device_group,
+    list_candidates,
     list_device_groups,
     list_devices,
 )
+from apps.devices.selectors.places import actor_at_group
 from apps.devices.services.groups import (
     add_devices_to_group,
     create_device_group,
@@ -67,7 +69,8 @@ class GroupDetail(OrgView):
         group = get_device_group(request.actor, group_id)
         asked = PageRequest.of(None, request.GET.get("page_token"))
         page = rows_of(list_devices(request.actor, asked, group_id=group_id))
-        context: dict[str, Any] = {"actor": request.actor, "group": group, "page": page}
+        here = actor_at_group(request.actor, group)
+        context: dict[str, Any] = {"actor": here, "group": group, "page": page}
         if request.GET.get("fragment") == "list":
             return render(request, "devices/list_rows.html", context)
         if group.is_static:
@@ -124,8 +127,10 @@ class GroupRemove(OrgView):
 
 
 def _candidates(request: OrgRequest) -> Page[DeviceRow]:
+    """Devices that the person may put into groups."""
     search = request.GET.get("q", "").strip()
-    return rows_of(list_devices(request.actor, PageRequest(size=CANDIDATES), search=search))
+    asked = PageRequest(size=CANDIDATES)
+    return rows_of(list_candidates(request.actor, asked, ADD_DEVICES_TO_GROUP, search=search))
 
 
 def _device_ids(request: OrgRequest) -> list[UUID]:

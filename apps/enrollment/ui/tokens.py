@@ -13,7 +13,7 @@ from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.enrollment.permissions import REVOKE_ENROLLMENT_TOKEN, VIEW_ENROLLMENT_TOKENS
-from apps.enrollment.selectors import list_enrollment_tokens
+from apps.enrollment.selectors import list_enrollment_tokens, revocable_ids
 from apps.enrollment.services.tokens import revoke_enrollment_token
 
 
@@ -25,8 +25,14 @@ class TokenList(OrgView):
         """The page."""
         asked = PageRequest.of(None, request.GET.get("page_token"))
         page, now = list_enrollment_tokens(request.actor, asked), clock.now()
+        revocable = revocable_ids(request.actor, page.items)
         rows = [
-            {"token": t, "state": state_of(t, now), "used": t.max_uses - t.uses_left}
+            {
+                "token": t,
+                "state": state_of(t, now),
+                "used": t.max_uses - t.uses_left,
+                "may_revoke": t.id in revocable,
+            }
             for t in page.items
         ]
         context = {"actor": request.actor, "page": page, "rows": rows}

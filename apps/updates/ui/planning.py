@@ -9,12 +9,13 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core.actors import Actor
 from apps.core.authz import needs
-from apps.core.errors import FleetdError, invalid
+from apps.core.errors import FleetdError, PermissionDenied, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines, go
-from apps.devices.permissions import VIEW_DEVICES
+from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import list_device_groups
 from apps.updates.domain.plan import BadPlan, checked_percents, phase_sizes
 from apps.updates.permissions import CREATE_ROLLOUT
@@ -86,6 +87,8 @@ class RolloutNew(OrgView):
                 requires_approval="requires_approval" in data,
                 deployment_timeout_seconds=_seconds(data.get("timeout", "")),
             )
+        except PermissionDenied:
+            raise
         except FleetdError as error:
             return _form(request, _values(data), failure_lines(error))
         return go(request, "rollout", rollout.id)
@@ -114,12 +117,20 @@ def _form(request: OrgRequest, values: Mapping[str, Any], errors: list[str]) -> 
         "values": values,
         "errors": errors,
         "releases": list_releases(request.actor, PageRequest(size=CHOOSABLE)).items,
-        "groups": list_device_groups(request.actor, PageRequest(size=CHOOSABLE)).items,
+        "groups": _groups(request.actor),
+        "groups_only": not request.actor.has_perm(CREATE_ROLLOUT.name),
         "strategies": STRATEGY_WORDS,
         "timeouts": TIMEOUTS,
     }
     status = 400 if errors else 200
     return render(request, "updates/rollout_new.html", context, status=status)
+
+
+def _groups(actor: Actor) -> list[Any]:
+    """The groups that the person may roll out to."""
+    if not actor.may_somewhere(VIEW_DEVICE_GROUPS.name):
+        return []
+    return list_device_groups(actor, PageRequest(size=CHOOSABLE), right=CREATE_ROLLOUT).items
 
 
 def _values(data: QueryDict) -> dict[str, Any]:

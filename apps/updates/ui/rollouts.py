@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from apps.core.authz import needs
-from apps.core.pagination import PageRequest
+from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.domain.states import RolloutState, can_rollout_become
 from apps.updates.domain.verdict import summary
@@ -22,9 +22,11 @@ from apps.updates.permissions import (
     RESUME_ROLLOUT,
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
+    VIEW_DEPLOYMENTS,
     VIEW_ROLLOUTS,
 )
 from apps.updates.selectors import (
+    actor_at_rollout,
     count_failure_reasons,
     get_rollout,
     list_deployments,
@@ -190,8 +192,9 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
     asked = PageRequest.of(DEVICES, request.GET.get("page_token"))
     tone, icon = VERDICT_LOOKS.get(rollout.state, ("quiet", "info-circle"))
     is_ready = rollout.state == "draft" and not rollout.requires_approval
+    may_look = actor.may_somewhere(VIEW_DEPLOYMENTS.name)
     return {
-        "actor": actor,
+        "actor": actor_at_rollout(actor, rollout),
         "rollout": rollout,
         "phases": rollout.phases.all(),
         "verdict_tone": tone,
@@ -201,7 +204,9 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "can_start": is_ready or rollout.state == "scheduled",
         "can_cancel": can_rollout_become(RolloutState(rollout.state), RolloutState.CANCELLED),
         "failures": _failures(request, rollout_id),
-        "page": list_deployments(actor, asked, rollout_id=rollout_id, state=state),
+        "page": list_deployments(actor, asked, rollout_id=rollout_id, state=state)
+        if may_look
+        else Page[Any]([]),
         "chips": _choices(CHIPS, state),
         "is_filtered": bool(state),
         "events": _events(request, rollout_id),

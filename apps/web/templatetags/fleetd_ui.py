@@ -310,5 +310,8 @@ def short_hash(value: Any) -> str:
 
 @register.filter
 def can(actor: Any, permission: str) -> bool:
-    """Whether the actor holds a permission: hides what would be refused, guards nothing."""
-    return bool(actor is not None and actor.has_perm(permission))
+    """Whether the actor may do this to anything: hides what would be refused, guards nothing.
+
+    On a page about one object the actor is given as an `ActorHere`, which speaks of that object.
+    """
+    return bool(actor is not None and actor.may_somewhere(permission))

@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from apps.core.authz import needs, require
-from apps.core.errors import FleetdError, invalid
+from apps.core.authz import needs
+from apps.core.errors import FleetdError, PermissionDenied, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines
+from apps.devices.permissions import VIEW_DEVICE_GROUPS
 from apps.devices.selectors import list_device_groups
 from apps.enrollment.permissions import CREATE_ENROLLMENT_TOKEN, VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import EnrollmentProgress, get_enrollment_progress
@@ -51,7 +52,6 @@ class AddDevice(OrgView):
     @needs(CREATE_ENROLLMENT_TOKEN)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The choice between both."""
-        require(request.actor, CREATE_ENROLLMENT_TOKEN)
         return _form(request, {"lifetime_hours": 168}, [])
 
     @needs(CREATE_ENROLLMENT_TOKEN)
@@ -59,6 +59,8 @@ class AddDevice(OrgView):
         """Makes the token and shows its secret, this once."""
         try:
             made = _create(request)
+        except PermissionDenied:
+            raise
         except FleetdError as error:
             values = {name: request.POST.get(name, "") for name in FIELDS}
             return _form(request, values, failure_lines(error))
@@ -112,13 +114,16 @@ def _number(text: str, field: str) -> int:
 
 
 def _form(request: OrgRequest, values: dict[str, Any], errors: list[str]) -> HttpResponse:
+    actor, right, groups = request.actor, CREATE_ENROLLMENT_TOKEN, PageRequest(size=200)
+    may_group = actor.may_somewhere(VIEW_DEVICE_GROUPS.name)
     context = {
-        "actor": request.actor,
+        "actor": actor,
         "many": "many" in request.GET,
         "values": values,
         "errors": errors,
         "lifetimes": LIFETIMES,
-        "groups": list_device_groups(request.actor, PageRequest(size=200)).items,
+        "groups": list_device_groups(actor, groups, right=right).items if may_group else [],
+        "needs_group": not actor.has_perm(right.name),
     }
     return render(request, "web/device_add.html", context, status=400 if errors else 200)
 

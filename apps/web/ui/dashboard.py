@@ -8,11 +8,12 @@ from django.shortcuts import render
 
 from apps.audit.selectors import list_entries
 from apps.core.actors import Actor
-from apps.core.authz import needs
+from apps.core.authz import SIGNED_IN, needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import count_devices, count_installed_versions
+from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors import list_rollouts
 
 # In the order in which somebody should look at them.
@@ -26,21 +27,27 @@ ENTRIES = 10
 class Dashboard(OrgView):
     """The page behind the logo."""
 
-    @needs(VIEW_DEVICES)
+    @needs(SIGNED_IN)
     def get(self, request: OrgRequest) -> HttpResponse:
-        """The page, or its live part alone."""
+        """The page, or its live part alone; members without any device see that it is so."""
+        if not request.actor.may_somewhere(VIEW_DEVICES.name):
+            return render(request, "web/dashboard_nothing.html", {"actor": request.actor})
         context = _context(request.actor)
         is_body = request.GET.get("fragment") == "body"
         return render(request, f"web/dashboard{'_body' if is_body else ''}.html", context)
 
 
 def _context(actor: Actor) -> dict[str, Any]:
-    in_progress = _in_progress(actor)
+    may_roll_out = actor.may_somewhere(VIEW_ROLLOUTS.name)
+    in_progress = _in_progress(actor) if may_roll_out else []
+    latest = PageRequest(size=LATEST)
     may_audit = actor.has_perm("audit.view_entries")
     return {
         "actor": actor,
         "summary": summary(count_devices(actor)),
-        "rollouts": in_progress or list_rollouts(actor, PageRequest(size=LATEST)).items,
+        "sees_all": actor.has_perm(VIEW_DEVICES.name),
+        "may_view_rollouts": may_roll_out,
+        "rollouts": in_progress or (list_rollouts(actor, latest).items if may_roll_out else []),
         "is_in_progress": bool(in_progress),
         "versions": count_installed_versions(actor, limit=VERSIONS),
         "may_audit": may_audit,

@@ -22,12 +22,15 @@ from apps.devices.domain.connectivity import (
     connectivity_of,
     explain,
 )
-from apps.devices.permissions import VIEW_DEVICES
+from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import get_device, get_device_group, group_ids_of
+from apps.devices.selectors.places import actor_at
 from apps.devices.types import DeviceOffline, DeviceOnline
+from apps.enrollment.permissions import VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import list_certificates
 from apps.events.selectors import list_device_events
-from apps.updates.selectors import list_deployments
+from apps.updates.permissions import CREATE_ROLLOUT, VIEW_DEPLOYMENTS
+from apps.updates.selectors import list_deployments, seen_rollout_ids
 from apps.web import vocabulary
 
 DEPLOYMENTS = 10
@@ -79,9 +82,10 @@ class DevicePage(OrgView):
 
 def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
     device, now = get_device(actor, device_id), clock.now()
-    deployments = list_deployments(actor, PageRequest(size=DEPLOYMENTS), device_id=device_id).items
+    deployments = _deployments(actor, device_id)
     return {
-        "actor": actor,
+        "actor": actor_at(actor, device),
+        "can_roll_out": actor.has_perm(CREATE_ROLLOUT.name),
         "device": device,
         "state": device.state,
         "connectivity": connectivity_of(device.state, now),
@@ -89,8 +93,9 @@ def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
         "large_skew": abs(device.state.clock_skew_seconds) > MAX_CLOCK_SKEW_SECONDS,
         "facts": _facts(device),
         "groups": _groups(actor, device_id),
-        "certificate": next(iter(list_certificates(actor, device_id)), None),
+        "certificate": _certificate(actor, device_id),
         "deployments": deployments,
+        "rollouts_seen": seen_rollout_ids(actor, {d.rollout_id for d in deployments}),
         "timeline": _timeline(actor, device, deployments),
         "may_audit": actor.has_perm("audit.view_entries"),
     }
@@ -119,7 +124,23 @@ def _text(name: str, value: Any) -> str:
     return str(value)
 
 
+def _deployments(actor: Actor, device_id: UUID) -> list[Any]:
+    """The newest ones, for those who may see any."""
+    if not actor.may_somewhere(VIEW_DEPLOYMENTS.name):
+        return []
+    return list_deployments(actor, PageRequest(size=DEPLOYMENTS), device_id=device_id).items
+
+
+def _certificate(actor: Actor, device_id: UUID) -> Any:
+    """The newest one, for those who may see how devices enrolled."""
+    if not actor.may_somewhere(VIEW_ENROLLMENT_TOKENS.name):
+        return None
+    return next(iter(list_certificates(actor, device_id)), None)
+
+
 def _groups(actor: Actor, device_id: UUID) -> list[Any]:
+    if not actor.may_somewhere(VIEW_DEVICE_GROUPS.name):
+        return []
     return [get_device_group(actor, each) for each in group_ids_of(actor, [device_id])[device_id]]
 
 
