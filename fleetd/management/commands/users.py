@@ -1,4 +1,4 @@
-"""People's accounts from the console: `fleetd users list|disable|enable|reset-factors|reset-link`."""
+"""People from the console: `fleetd users list|disable|enable|reset-factors|reset-link`."""
 
 from argparse import ArgumentParser
 from typing import Any
