@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed, rest = _parser().parse_known_args(given)
-    if rest and parsed.run not in (_migrate, _check, _createowner, _setup_url, _audit, _users, _reset_link):
+    takes_more = (_migrate, _check, _createowner, _setup_url, _audit, _users, _reset_link)
+    if rest and parsed.run not in takes_more:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return int(parsed.run(parsed, rest))
