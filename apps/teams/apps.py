@@ -17,3 +17,5 @@ class TeamsConfig(AppConfig):
         grant_source(import_module("apps.teams.selectors").grants_of)
         departures = import_module("apps.organizations.services.departures")
         departures.on_departure(import_module("apps.teams.services.members").leave_all_teams)
+        joining = import_module("apps.organizations.joining")
+        joining.register_teams(import_module("apps.teams.services.joining").TeamsOfInvitations())

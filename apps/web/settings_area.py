@@ -74,7 +74,7 @@ SECTIONS: tuple[tuple[str | Promise, tuple[Section, ...]], ...] = (
                 "settings-access",
                 "user-question",
                 _("Who may what"),
-                "teams.explain_access",
+                SEE,
             ),
         ),
     ),
@@ -98,7 +98,7 @@ def settings_sections(actor: Actor) -> list[SectionGroup]:
     """The sections whose pages exist and that `actor` may see; groups without any are left out."""
     groups = []
     for heading, sections in SECTIONS:
-        seen = [s for s in sections if actor.has_perm(s.permission)]
+        seen = [s for s in sections if actor.may_somewhere(s.permission)]
         items = [item for section in seen if (item := _item(section))]
         if items:
             groups.append(SectionGroup(heading, items))

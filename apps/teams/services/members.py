@@ -38,7 +38,7 @@ def add_team_members(
     nobody: raises `NotAMember`, `RightsExceedOwn`, `InvalidRequest`.
     """
     team = locked_team(actor, team_id, ADD_TEAM_MEMBERS)
-    chosen = _chosen(actor, team, role, custom_role_id)
+    chosen = checked_role(actor, team, role, custom_role_id)
     wanted = set(user_ids)
     if len(wanted) > MAX_AT_ONCE:
         raise invalid("user_ids", "too_many", f"At most {MAX_AT_ONCE} people at once.")
@@ -74,7 +74,7 @@ def change_team_role(
     """
     team = locked_team(actor, team_id, CHANGE_TEAM_ROLE)
     member = _member(actor, team, user_id)
-    chosen = _chosen(actor, team, role, custom_role_id)
+    chosen = checked_role(actor, team, role, custom_role_id)
     if (chosen.role, chosen.custom) == (member.role, member.custom_role):
         return member
     _require_not_above(actor, team, member)
@@ -112,7 +112,9 @@ def leave_all_teams(actor: Actor, user_id: UUID) -> None:
     rows.delete()
 
 
-def _chosen(actor: Actor, team: Team, role: str, custom_role_id: UUID | str | None) -> ChosenRole:
+def checked_role(
+    actor: Actor, team: Team, role: str, custom_role_id: UUID | str | None = None
+) -> ChosenRole:
     """The role, once the actor holds all that it means on this team's groups."""
     chosen = choose_role(actor, role, custom_role_id)
     if chosen.custom is None and chosen.role not in TEAM_ROLES:
