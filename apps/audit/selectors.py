@@ -1,6 +1,6 @@
 """Reading the audit trail."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,18 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
 from apps.core.ids import parse_uuid
-from apps.core.pagination import Page, PageRequest, paginate
+from apps.core.pagination import MAX_PAGE_SIZE, Page, PageRequest, paginate
+
+MAX_FILE_ROWS = 10_000
+FACET_ROWS = 1000
+FACET_VALUES = 20
+FACETS = {
+    "action_prefix": "action",
+    "result": "result",
+    "source": "source",
+    "object_type": "object_type",
+    "actor": "actor_label",
+}
 
 
 def list_entries(actor: Actor, page: PageRequest, /, **wanted: Any) -> Page[AuditEntry]:
@@ -26,6 +37,51 @@ def list_entries(actor: Actor, page: PageRequest, /, **wanted: Any) -> Page[Audi
     rows = AuditEntry.objects.for_org(actor.organization_id)
     rows = _narrowed(rows, EntryFilter(**wanted))
     return paginate(rows, page, order_by=["-sequence"])
+
+
+def read_file_rows(actor: Actor, page: PageRequest, /, **wanted: Any) -> Page[dict[str, Any]]:
+    """At most `page.size` entries as rows of a file; read page by page, so no query is long."""
+    rows: list[dict[str, Any]] = []
+    token = page.token
+    while True:
+        size = min(MAX_PAGE_SIZE, page.size - len(rows))
+        found = list_entries(actor, PageRequest(size, token), **wanted)
+        rows += [_file_row(entry) for entry in found.items]
+        token = found.next_page_token
+        if not token or len(rows) >= page.size:
+            return Page(rows, token)
+
+
+def count_facets(actor: Actor, /, **wanted: Any) -> dict[str, list[tuple[str, int]]]:
+    """What the newest matching entries have in which number, per facet, the most frequent first.
+
+    A facet that is narrowed already shows what else there is: its own filter does not count.
+    """
+    require(actor, VIEW_ENTRIES)
+    rows = AuditEntry.objects.for_org(actor.organization_id).order_by("-sequence")
+    found: dict[str, list[tuple[str, int]]] = {}
+    shared: dict[Any, list[Any]] = {}
+    for name, column in FACETS.items():
+        asked = EntryFilter(**{**wanted, name: ""})
+        if asked not in shared:
+            newest = _narrowed(rows, asked).values_list(*FACETS.values())
+            shared[asked] = list(newest[:FACET_ROWS])
+        place = list(FACETS.values()).index(column)
+        values = (row[place] for row in shared[asked])
+        if name == "action_prefix":
+            values = (f"{action.partition('.')[0]}." for action in values)
+        found[name] = Counter(v for v in values if v).most_common(FACET_VALUES)
+    return found
+
+
+def _file_row(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        **entry.hashed_fields(),
+        "time": entry.time.isoformat().replace("+00:00", "Z"),
+        "actor_id": str(entry.actor_id or ""),
+        "hash": bytes(entry.hash).hex(),
+        "previous_hash": bytes(entry.previous_hash).hex(),
+    }
 
 
 def _narrowed(rows: QuerySet[AuditEntry], wanted: EntryFilter) -> QuerySet[AuditEntry]:

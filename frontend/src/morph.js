@@ -37,9 +37,10 @@ export function morph(from, to, options = {}) {
   return morphChildren(from, to, options);
 }
 
-/** A list under the pointer or with the focus in it must not move under the hand. */
+/** A list under the pointer or with the focus in it must not move under the hand; some never move. */
 function held(list, { force = false } = {}) {
-  return !force && (list.matches(":hover") || list.contains(document.activeElement));
+  const busy = list.matches(":hover") || list.contains(document.activeElement);
+  return !force && (busy || list.hasAttribute("data-live-hold"));
 }
 
 function morphHeldList(from, to, options) {
@@ -51,7 +52,8 @@ function morphHeldList(from, to, options) {
     else waiting += 1;
     news.delete(keyOf(child));
   }
-  return waiting + news.size;
+  // What new rows have pushed off the end of a page is no news.
+  return from.hasAttribute("data-live-hold") ? news.size : waiting + news.size;
 }
 
 /** The next unnamed sibling of the same kind; texts pair only where they stand. */

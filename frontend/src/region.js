@@ -83,6 +83,6 @@ export class Region {
       this.element.before(this.pill);
     }
     this.etag = ""; // what is shown is not what the tag names
-    this.pill.firstChild.textContent = (document.body.dataset.changes || "%s").replace("%s", waiting);
+    this.pill.firstChild.textContent = (this.element.dataset.changes || document.body.dataset.changes || "%s").replace("%s", waiting);
   }
 }

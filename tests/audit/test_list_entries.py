@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from apps.audit import selectors
 from apps.audit.api import exports
 from apps.audit.domain.cells import original
 from apps.audit.models import AuditEntry
@@ -118,8 +119,8 @@ def test_the_list_is_an_ndjson_file_for_whoever_asks(api: Api, filled: list[Audi
 def test_a_long_list_comes_in_several_files(
     api: Api, acme: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "MAX_ROWS", 4)
-    monkeypatch.setattr(exports, "MAX_PAGE_SIZE", 3)
+    monkeypatch.setattr(exports, "MAX_FILE_ROWS", 4)
+    monkeypatch.setattr(selectors, "MAX_PAGE_SIZE", 3)
     write_entries(acme.id, 10)
     seen, token = [], ""
     for _ in range(3):
