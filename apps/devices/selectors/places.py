@@ -171,6 +171,21 @@ def require_on_group(actor: Actor, permission: Permission, group: DeviceGroup) -
     )
 
 
+def seen_device_ids(actor: Actor, device_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these devices that the actor may see; none for one who sees no device anywhere."""
+    rows = Device.objects.for_org(actor.organization_id).filter(id__in=device_ids)
+    return set(within(actor, VIEW_DEVICES, rows).values_list("id", flat=True))
+
+
+def list_groups_granted(actor: Actor) -> list[DeviceGroup]:
+    """The groups in which the actor holds any right that it does not hold everywhere."""
+    group_ids = {grant.group_id for grant in actor.grants if grant.group_id}
+    team_ids = {grant.team_id for grant in actor.grants if grant.team_id}
+    rows = DeviceGroup.objects.for_org(actor.organization_id)
+    wanted = Q(id__in=group_ids) | Q(team_id__in=team_ids)
+    return list(rows.filter(wanted).order_by("id"))
+
+
 def actor_at(actor: Actor, device: Device) -> ActorHere:
     """The actor for the page of one device: buttons ask what it may do to this one."""
     place = place_of(device) if actor.grants else NOWHERE

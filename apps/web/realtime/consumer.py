@@ -7,6 +7,7 @@ Out: {"op": "subscribed", "topic", "seq"}, {"op": "resync", "topic", "seq"}, {"o
 
 import asyncio
 import time
+from collections.abc import Hashable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -25,9 +26,17 @@ from apps.core.errors import FleetdError, PermissionDenied
 from apps.core.ids import uuid7
 from apps.core.limits import LimitReached
 from apps.core.realtime import group_name, hints_since, last_sequence
-from apps.core.rpc import orm
+from apps.core.rpc import DATABASE_AWAY, orm
 from apps.web import call_limits, callers
-from apps.web.realtime.topics import MAX_LENGTH, may_hear, refusal_of
+from apps.web.realtime.topics import (
+    MAX_LENGTH,
+    audible,
+    bare,
+    is_limited,
+    reach_of,
+    readable,
+    refusal_of,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +72,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """One tab's socket. Rights are checked at each subscription and again every four seconds."""
 
     actor: Actor
+    reach: Hashable
 
     async def connect(self) -> None:
         """Refuses foreign pages at the handshake, and people who are not signed in after it.
@@ -83,6 +93,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         try:
             await call_limits.spend_async(call_limits.of_socket(callers.address_of(self.scope)))
             self.actor = await orm(None, callers.find_actor, self.scope)
+            self.reach = await orm(self.actor, reach_of, self.actor)
         except LimitReached as error:
             self._log("WS", code=error.code, status=str(TOO_FAST))
             await self.close(TOO_FAST)
@@ -119,7 +130,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """A hint from the channel layer."""
         envelope = message["envelope"]
         if envelope["topic"] in self.topics:
-            await self._say(envelope)
+            await self._tell(envelope)
 
     async def _handle(self, text: str) -> None:
         try:
@@ -160,7 +171,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if since is not None and missed is None:
             await self._say({"op": "resync", "topic": topic, "seq": sequence})
         for envelope in missed or []:
-            await self._say(envelope)
+            await self._tell(envelope)
 
     async def _note_refusal(self, topic: str, error: FleetdError) -> None:
         """Into the request log, and into the audit trail where a right is missing.
@@ -234,13 +245,31 @@ class LiveConsumer(AsyncWebsocketConsumer):
                     await self._say({"op": "resync", "topic": topic, "seq": 0})
 
     async def _apply(self, actor: Actor) -> None:
-        """Closes the topics that the person may not hear any more."""
-        changed = actor.permissions != self.actor.permissions
-        self.actor = actor
-        for topic in list(self.topics) if changed else []:
-            if not await orm(actor, may_hear, actor, topic):
-                await self._leave(topic)
-                await self._say({"op": "error", "topic": topic, "code": "not_found"})
+        """Closes the topics that the person may not hear any more.
+
+        Rights in device groups end without a change of the person, when a device or a group goes:
+        whoever has such is looked at each time. With other rights the pages read everything again.
+        """
+        reach = await orm(actor, reach_of, actor)
+        is_other = reach != self.reach
+        self.actor, self.reach = actor, reach
+        if not is_other and not actor.grants:
+            return
+        heard = await orm(actor, audible, actor, frozenset(self.topics))
+        for topic in self.topics - heard:
+            await self._leave(topic)
+            await self._say({"op": "error", "topic": topic, "code": "not_found"})
+        for topic in list(self.topics) if is_other else []:
+            await self._say({"op": "resync", "topic": topic, "seq": 0})
+
+    async def _tell(self, envelope: dict[str, Any]) -> None:
+        """Passes a hint on, without what the person may not see."""
+        if is_limited(self.actor, envelope["topic"]):
+            try:
+                envelope = await orm(self.actor, readable, self.actor, envelope)
+            except DATABASE_AWAY:
+                envelope = bare(envelope)
+        await self._say(envelope)
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self.send(text_data=orjson.dumps(message).decode())
