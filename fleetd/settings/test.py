@@ -9,8 +9,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 # All tests call from one address. Those of the limits set their own.
-LIMIT_ADDRESS = LIMIT_UNAUTHENTICATED = LIMIT_USER = LIMIT_API_KEY = 1_000_000
-LIMIT_ORGANIZATION = LIMIT_SOCKETS = 1_000_000
+for _name in ("ADDRESS", "UNAUTHENTICATED", "USER", "API_KEY", "ORGANIZATION", "SOCKETS"):
+    if not env.is_set(f"FLEETD_LIMIT_{_name}"):  # noqa: F405
+        globals()[f"LIMIT_{_name}"] = 1_000_000
 LOGGING = logging_config("WARNING", "console")
 # Most tests need a second organization, whose rows must stay out of reach.
 ORGANIZATIONS = "multi"
