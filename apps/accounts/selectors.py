@@ -9,7 +9,7 @@ from allauth.usersessions.models import UserSession
 from django.db.models import Q
 
 from apps.accounts.models import ApiKey, RefreshFamily, User
-from apps.accounts.permissions import VIEW_API_KEYS
+from apps.accounts.permissions import MANAGE_API_KEYS, VIEW_API_KEYS, VIEW_SERVICE_ACCOUNTS
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
@@ -123,8 +123,21 @@ def list_sessions(actor: Actor) -> list[RefreshFamily]:
     return [f for f in families if f.access_version == f.user.access_version]
 
 
-def list_api_keys(actor: Actor, page: PageRequest) -> Page[ApiKey]:
-    """The caller's own keys in this organization, newest first."""
-    require(actor, VIEW_API_KEYS)
-    rows = ApiKey.objects.for_org(actor.organization_id).filter(user_id=actor.user_id)
+def list_api_keys(
+    actor: Actor, page: PageRequest, *, everybody: bool = False, user_id: UUID | None = None
+) -> Page[ApiKey]:
+    """The caller's own keys in this organization, newest first; or everybody's, or one user's.
+
+    Keys of others need the right to manage them; those of service accounts the right to see them.
+    """
+    rows = ApiKey.objects.for_org(actor.organization_id).select_related("user")
+    wanted = user_id or (None if everybody else actor.user_id)
+    if wanted is not None and wanted == actor.user_id:
+        require(actor, VIEW_API_KEYS)
+    elif wanted is not None and actor.has_perm(VIEW_SERVICE_ACCOUNTS.name):
+        rows = rows if actor.has_perm(MANAGE_API_KEYS.name) else rows.filter(user__kind="service")
+    else:
+        require(actor, MANAGE_API_KEYS)
+    if wanted is not None:
+        rows = rows.filter(user_id=wanted)
     return paginate(rows, page, order_by=["-id"])

@@ -57,12 +57,14 @@ def test_a_key_needs_a_name_and_a_lifetime_from_the_list(browser: Client) -> Non
 
 
 def test_keys_of_others_are_neither_shown_nor_revoked(
-    browser: Client, acme: Cast, bob_member: Membership
+    acme: Cast, alice_member: Membership, bob_member: Membership
 ) -> None:
-    secret = factories.api_key(bob_member)
+    secret = factories.api_key(alice_member)
     with tenant(acme.id):
-        foreign = ApiKey.objects.for_org(acme.id).get(user=bob_member.user)
-    assert foreign.prefix not in browser.get("/api-keys").content.decode()
-    assert browser.post(f"/api-keys/{foreign.id}/revoke").status_code == 404
+        foreign = ApiKey.objects.for_org(acme.id).get(user=alice_member.user)
+    bob = Client()
+    bob.force_login(bob_member.user)
+    assert foreign.prefix not in bob.get("/api-keys").content.decode()
+    assert bob.post(f"/api-keys/{foreign.id}/revoke").status_code == 404
     bearer = {"Authorization": f"Bearer {secret}"}
     assert Client().get("/api/v1/devices", headers=bearer).status_code == 200

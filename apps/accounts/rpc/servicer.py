@@ -8,5 +8,4 @@ class AccountsServicer:
     """The part of AuthService that is about keys."""
 
     list_api_keys = unary(public.list_api_keys)
-    create_api_key = unary(public.create_api_key)
     revoke_api_key = unary(public.revoke_api_key)

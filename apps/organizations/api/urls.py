@@ -2,9 +2,16 @@
 
 from http import HTTPStatus
 
+from apps.accounts.public import list_api_keys
 from apps.core.rest.open import open_resource, opens
 from apps.core.rest.views import creates, does, endpoint, reads, removes, resource
-from apps.organizations import public, public_people, public_programs, public_settings
+from apps.organizations import (
+    public,
+    public_keys,
+    public_people,
+    public_programs,
+    public_settings,
+)
 from apps.organizations.api.downloads import download_export
 
 urlpatterns = [
@@ -20,6 +27,39 @@ urlpatterns = [
         "session-revoke",
         "auth/sessions/<ident:id>:revoke",
         post=does(public_programs.revoke_session),
+    ),
+    *resource(
+        "api-keys", "api-keys", get=reads(list_api_keys), post=creates(public_keys.create_api_key)
+    ),
+    *resource(
+        "api-key-rotate", "api-keys/<ident:id>:rotate", post=does(public_keys.rotate_api_key)
+    ),
+    *resource(
+        "service-accounts",
+        "service-accounts",
+        get=reads(public_keys.list_service_accounts),
+        post=creates(public_keys.create_service_account),
+    ),
+    *resource(
+        "service-account",
+        "service-accounts/<ident:id>",
+        get=reads(public_keys.get_service_account),
+        delete=removes(public_keys.delete_service_account),
+    ),
+    *resource(
+        "service-account-disable",
+        "service-accounts/<ident:id>:disable",
+        post=does(public_keys.disable_service_account),
+    ),
+    *resource(
+        "service-account-enable",
+        "service-accounts/<ident:id>:enable",
+        post=does(public_keys.enable_service_account),
+    ),
+    *resource(
+        "service-account-keys",
+        "service-accounts/<ident:id>/api-keys",
+        post=creates(public_keys.create_service_account_key),
     ),
     *resource(
         "organizations",

@@ -1,7 +1,13 @@
 """RPC methods of organizations, members and the caller."""
 
 from apps.core.public import open_unary, unary
-from apps.organizations import public, public_people, public_programs, public_settings
+from apps.organizations import (
+    public,
+    public_keys,
+    public_people,
+    public_programs,
+    public_settings,
+)
 
 
 class CallerServicer:
@@ -14,6 +20,15 @@ class CallerServicer:
     logout_everywhere = unary(public_programs.logout_everywhere)
     list_sessions = unary(public_programs.list_sessions)
     revoke_session = unary(public_programs.revoke_session)
+    create_api_key = unary(public_keys.create_api_key)
+    rotate_api_key = unary(public_keys.rotate_api_key)
+    list_service_accounts = unary(public_keys.list_service_accounts)
+    get_service_account = unary(public_keys.get_service_account)
+    create_service_account = unary(public_keys.create_service_account)
+    disable_service_account = unary(public_keys.disable_service_account)
+    enable_service_account = unary(public_keys.enable_service_account)
+    delete_service_account = unary(public_keys.delete_service_account)
+    create_service_account_key = unary(public_keys.create_service_account_key)
 
 
 class OrganizationsServicer:
