@@ -68,5 +68,5 @@ def end_other_sessions(user: User, call: Call, *, keep: str) -> int:
 def keep_session(request: HttpRequest, user: User) -> None:
     """After a change of the password this session stays, under a new key; all others have ended."""
     update_session_auth_hash(request, user)
+    request.session.save()
     UserSession.objects.create_from_request(request)
-    UserSession.objects.purge_and_list(user)
