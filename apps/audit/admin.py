@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.audit.models import AuditEntry, AuditHead
+from apps.audit.models import AuditCheckpoint, AuditEntry, AuditHead, AuditVerification
 from apps.audit.permissions import VIEW_ENTRIES
 from apps.core.org_admin.cells import digest, when
 from apps.core.org_admin.model_admin import OrgModelAdmin
@@ -70,6 +70,41 @@ class AuditHeadAdmin(OrgModelAdmin):
     def newest_hash(self, head: AuditHead) -> SafeString:
         """What the next entry will follow."""
         return digest(head.hash)
+
+
+@admin.register(AuditCheckpoint)
+class AuditCheckpointAdmin(OrgModelAdmin):
+    """A signature over the chain as far as one entry."""
+
+    view_permission = VIEW_ENTRIES
+    list_display = ("sequence", "since", "signed_at", "key_id")
+    ordering = ("-sequence",)
+    sortable_by = ("sequence",)
+    hidden_fields = ("time", "head_hash", "root", "public_key", "signature")
+    extra_fields = ("signed_at", "hash_signed", "root_signed")
+
+    @admin.display(description="time")
+    def signed_at(self, checkpoint: AuditCheckpoint) -> SafeString:
+        """When it was signed."""
+        return when(checkpoint.time)
+
+    @admin.display(description="hash of the newest entry")
+    def hash_signed(self, checkpoint: AuditCheckpoint) -> SafeString:
+        """Where the chain stood."""
+        return digest(checkpoint.head_hash)
+
+    @admin.display(description="Merkle root")
+    def root_signed(self, checkpoint: AuditCheckpoint) -> SafeString:
+        """Over the entries since the checkpoint before."""
+        return digest(checkpoint.root)
+
+
+@admin.register(AuditVerification)
+class AuditVerificationAdmin(OrgModelAdmin):
+    """How far the chain was checked, and what was found."""
+
+    view_permission = VIEW_ENTRIES
+    list_display = ("sequence", "time", "whole_time", "broken_sequence", "finding")
 
 
 def _change(name: str, value: Any) -> tuple[str, str, str]:
