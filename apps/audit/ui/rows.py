@@ -42,6 +42,11 @@ class Row:
         """The entry's."""
         return self.entry.id
 
+    @property
+    def has_before(self) -> bool:
+        """Whether anything had a value before."""
+        return any(change.before is not None for change in self.changes)
+
     @classmethod
     def of(cls, entry: Any) -> "Row":
         """The row of an entry."""
