@@ -3,13 +3,16 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 
+from fleetd.settings.env import Environment
+from fleetd.settings.registry import SETTINGS
+from fleetd.supervisor.commands import web
 from tests.platform.runner import ROOT, free_ports, wait_for
+from tests.platform_servers import test_platform
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -34,9 +37,8 @@ class WebServer:
         self.process: psutil.Popen | None = None
 
     def __enter__(self) -> "WebServer":
-        command = [sys.executable, "-m", "uvicorn", "fleetd.asgi:application"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--no-proxy-headers"]
-        command += ["--no-server-header", "--no-access-log", "--ws-max-size", "65536"]
+        listen = {"FLEETD_WEB_LISTEN": f"127.0.0.1:{self.port}"}
+        command = web(Environment(SETTINGS, listen), test_platform.layout)[0].command
         with self.log.open("wb") as output:
             self.process = psutil.Popen(
                 command,

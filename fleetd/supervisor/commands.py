@@ -46,6 +46,7 @@ def web(environment: Environment, layout: DataLayout) -> tuple[Spec, Callable[[]
         "web",
         layout,
         *("-m", "uvicorn", "fleetd.asgi:application", "--no-proxy-headers", "--no-server-header"),
+        *("--http", "fleetd.web_protocol:BoundedHttpProtocol"),
         *("--host", address.host, "--port", str(address.port), "--no-access-log"),
         *("--log-level", "warning", "--timeout-graceful-shutdown", "3", "--ws-max-size", "65536"),
     )
