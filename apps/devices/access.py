@@ -5,12 +5,12 @@ These are rows of django-guardian's kind. They mean something only as grants of 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import CharField, F, QuerySet, Value
+from django.db.models import CharField, Count, F, QuerySet, Value
 
 from apps.core.actors import Actor
 from apps.core.authz import declared, grantable, require
@@ -18,8 +18,8 @@ from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest
 from apps.core.rights import NOWHERE, Grant, Place
 from apps.devices.models import DeviceGroup, DeviceGroupGrant
-from apps.devices.permissions import VIEW_ACCESS_GRANTS
-from apps.devices.selectors.places import place_of_group
+from apps.devices.permissions import VIEW_ACCESS_GRANTS, VIEW_DEVICE_GROUPS
+from apps.devices.selectors.places import groups_within, place_of_group
 from apps.organizations.models import Organization
 from apps.teams.models import ObjectGrant, OrganizationGrant, Team, TeamGrant, TeamMember
 from apps.teams.selectors import find_team, place_of_team
@@ -138,6 +138,13 @@ def find_grant_object(actor: Actor, on: GrantObject) -> FoundObject:
         if group is not None:
             return FoundObject(group, place_of_group(group))
     raise NotFound("There is no such object to give rights on.")
+
+
+def count_owned_groups(actor: Actor, team_ids: Collection[UUID]) -> dict[UUID, int]:
+    """How many device groups each of these teams owns, of those that the caller may see."""
+    rows = DeviceGroup.objects.for_org(actor.organization_id).filter(team_id__in=team_ids)
+    seen = groups_within(actor, VIEW_DEVICE_GROUPS, rows)
+    return dict(seen.order_by().values_list("team_id").annotate(n=Count("id")))
 
 
 def held_through_team(organization_id: UUID, team_id: UUID) -> frozenset[str]:

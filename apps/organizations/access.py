@@ -32,6 +32,20 @@ def list_custom_roles(actor: Actor, page: PageRequest) -> Page[CustomRole]:
     )
 
 
+def list_role_choices(actor: Actor, built_in: Collection[Role]) -> list[tuple[str, str]]:
+    """Roles for a form to choose from: some built-in ones, then one's own by id, with names.
+
+    One's own are left out for somebody who may not see them.
+    """
+    own: list[CustomRole] = []
+    if actor.has_perm(VIEW_ROLES.name):
+        own = list_custom_roles(actor, PageRequest(size=1000)).items
+    return [
+        *((role.value, role.value.capitalize()) for role in built_in),
+        *((str(role.id), role.name) for role in own),
+    ]
+
+
 def get_custom_role(actor: Actor, role_id: UUID) -> CustomRole:
     """One of the organization's own roles."""
     require(actor, VIEW_ROLES)

@@ -2,23 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from uuid import UUID
+
+from django.db.models import Q
 
 from apps.accounts.models import User
 from apps.core.actors import Actor
 from apps.core.authz import declared, grantable, require
-from apps.core.errors import NotFound, invalid
+from apps.core.errors import NotFound, PermissionDenied, invalid
+from apps.core.pagination import PageRequest
 from apps.devices.models import DeviceGroup
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
-from apps.devices.selectors import get_device, get_device_group
+from apps.devices.selectors import (
+    get_device,
+    get_device_group,
+    list_device_groups,
+    list_devices,
+)
 from apps.devices.selectors.places import list_groups_of, place_of_group
+from apps.organizations.models import Membership
 from apps.organizations.permissions import VIEW_ORGANIZATION
 from apps.organizations.selectors import find_membership, get_organization, grants_of
 from apps.teams.domain.explanation import Explained, Standing, StandingGroup, explain
 from apps.teams.permissions import EXPLAIN_ACCESS, VIEW_TEAMS
-from apps.teams.selectors import get_team
+from apps.teams.selectors import get_team, list_teams
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors import get_rollout
+from apps.updates.selectors import get_rollout, list_rollouts
 from apps.updates.types import Target
 
 # Names of rights that are not about a single device, but about what leads to it.
@@ -33,6 +43,7 @@ _ABOUT: dict[str, Callable[[str], bool]] = {
     ),
 }
 _SIGHT = frozenset(p.name for p in (VIEW_DEVICES, VIEW_DEVICE_GROUPS, VIEW_TEAMS, VIEW_ROLLOUTS))
+ROLLOUTS_SEARCHED = 200
 KINDS = tuple(_ABOUT)
 """The kinds of objects that can be asked about."""
 
@@ -132,3 +143,50 @@ def _reader(actor: Actor) -> Actor:
     if not actor.has_perm(EXPLAIN_ACCESS.name):
         return actor
     return replace(actor, permissions=actor.permissions | _SIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Askable:
+    """Something that can be asked about: its id, its name, and a word more."""
+
+    id: UUID
+    name: str
+    detail: str = ""
+
+
+def list_askable_people(actor: Actor, *, search: str, limit: int) -> list[Askable]:
+    """Members to ask about, by name or address."""
+    require(actor, EXPLAIN_ACCESS)
+    text = search.replace("\x00", "")[:200]
+    rows = Membership.objects.for_org(actor.organization_id).select_related("user")
+    if text:
+        rows = rows.filter(Q(user__email__icontains=text) | Q(user__name__icontains=text))
+    return [
+        Askable(
+            row.user_id, row.user.name or row.user.email, row.user.email if row.user.name else ""
+        )
+        for row in rows.order_by("id")[:limit]
+    ]
+
+
+def list_askable_objects(actor: Actor, kind: str, *, search: str, limit: int) -> list[Askable]:
+    """Objects of a kind to ask about, of those that the caller may see; none sees nothing."""
+    reader, page = _reader(actor), PageRequest(size=limit)
+    try:
+        match kind:
+            case "device":
+                devices = list_devices(reader, page, search=search).items
+                return [Askable(each.id, each.name, each.serial) for each in devices]
+            case "device_group":
+                groups = list_device_groups(reader, page, search=search).items
+                return [Askable(each.id, each.name, each.tag) for each in groups]
+            case "team":
+                teams = list_teams(reader, page, search=search).items
+                return [Askable(each.id, each.name, each.description) for each in teams]
+            case "rollout":
+                rollouts = list_rollouts(reader, PageRequest(size=ROLLOUTS_SEARCHED)).items
+                found = (each for each in rollouts if search.lower() in each.name.lower())
+                return [Askable(each.id, each.name, each.state) for each in islice(found, limit)]
+    except PermissionDenied:
+        pass
+    return []
