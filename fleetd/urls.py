@@ -32,6 +32,8 @@ urlpatterns = [
     path("", include("apps.updates.api.downloads")),
     path("", include("apps.web.ui.urls")),
     path("", include("apps.organizations.ui.urls")),
+    path("", include("apps.organizations.ui.program_urls")),
+    path("", include("apps.organizations.api.oauth_urls")),
     path("", include("apps.devices.ui.urls")),
     path("", include("apps.enrollment.ui.urls")),
     path("", include("apps.updates.ui.urls")),

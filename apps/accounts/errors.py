@@ -24,6 +24,40 @@ class InvalidRefreshToken(Unauthenticated):
     default_message = "This sign-in has ended. Sign in again."
 
 
+class AuthorizationPending(FleetdError):
+    kind, code = Kind.STATE, "authorization_pending"
+    default_message = "Nobody has decided yet. Ask again after the interval."
+
+
+class SlowDown(FleetdError):
+    kind, code = Kind.EXHAUSTED, "slow_down"
+    default_message = "You ask too often: wait five seconds longer from now on."
+
+
+class ExpiredDeviceCode(FleetdError):
+    kind, code = Kind.STATE, "expired_token"
+    default_message = "The code has expired. Begin again."
+
+
+class DeviceSignInDenied(FleetdError):
+    kind, code = Kind.DENIED, "access_denied"
+    default_message = "The sign-in was denied."
+
+
+class InvalidGrant(FleetdError):
+    """The device code or refresh token is malformed, unknown or used up: which is not said."""
+
+    kind, code = Kind.UNAUTHENTICATED, "invalid_grant"
+    default_message = "This code or token is not valid."
+
+
+class UnknownUserCode(FleetdError):
+    """The code on the page is mistyped, expired or decided already."""
+
+    kind, code = Kind.INVALID, "unknown_user_code"
+    default_message = "This code is not valid. Check it, or begin again on the device."
+
+
 class KeyTooFresh(FleetdError):
     """The next signing key was published so recently that others may not have read it yet."""
 

@@ -26,6 +26,7 @@ from apps.core.web import LIVE_MARK, ORGANIZATION_KEY, error_response
 from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
 from apps.organizations.selectors import actor_for_user, list_memberships_of
 from apps.organizations.services.authentication import authenticate_caller, presented_credential
+from apps.organizations.services.members import note_activity
 from apps.web import call_limits
 from apps.web.caller_note import caller_is
 
@@ -41,7 +42,17 @@ UPLOADS = re.compile(r"/api/v1/artifacts/?|/artifacts/upload/?", re.ASCII)
 DOWNLOADS = re.compile(r"/agent/v1/artifacts/|/install/|/install\.sh$", re.ASCII)
 _REFUSED = frozenset({401, 403, 404})
 BODY_SLACK = 64 * 1024  # form boundaries and field names around the largest parsed body
-_BEFORE_SETUP = ("/setup", "/static/", "/api/", "/healthz", "/readyz", "/metrics", "/install.sh")
+_BEFORE_SETUP = (
+    "/setup",
+    "/static/",
+    "/api/",
+    "/oauth/",
+    "/.well-known/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/install.sh",
+)
 
 
 class RequestIdMiddleware:
@@ -191,6 +202,7 @@ def find_actor(request: Any) -> Actor:
     if request.headers.get("X-Requested-With") != LIVE_MARK:
         # A page that fetches itself again is nobody at the keyboard; a refused call is no use.
         note_seen(request.session.session_key or "", call.address, before=sign_in.last_seen_at)
+        note_activity(actor)
     return actor
 
 

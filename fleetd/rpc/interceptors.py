@@ -119,7 +119,9 @@ def around(door: str, source: Source, credentials: Credentials) -> list[Any]:
     inner = [Authentication(credentials), Validation()]
     if credentials is Credentials.PUBLIC:
         inner = [AddressLimit(), inner[0], CallerLimit(), *inner[1:]]
-    elif credentials is Credentials.NONE and source is Source.AGENT:
+    elif credentials is Credentials.SERVICE or (
+        credentials is Credentials.NONE and source is Source.AGENT
+    ):
         inner = [RefusalLimit(), *inner]
     return [Boundary(door, source), *inner]
 

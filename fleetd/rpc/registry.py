@@ -13,6 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from apps.core.actors import Source
 from apps.core.authz import permission_needed
 from fleetd.pb.internal.agent.v1 import agent_connect, agent_pb2
+from fleetd.pb.internal.fleetd.v1 import access_pb2
 from fleetd.pb.internal.health.v1 import health_pb2
 from fleetd.pb.public.v1 import (
     auth_connect,
@@ -113,6 +114,12 @@ def _organization() -> Sequence[object]:
     )
 
 
+def _access() -> Sequence[object]:
+    from apps.organizations.rpc.introspection import AccessServicer
+
+    return (AccessServicer(),)
+
+
 def _enrollment() -> Sequence[object]:
     from apps.enrollment.rpc.enrollment import EnrollmentServicer
 
@@ -158,6 +165,12 @@ SERVICES: tuple[Service, ...] = (
         agent_connect.EnrollmentServiceASGIApplication,
     ),
     Service(
+        access_pb2.DESCRIPTOR.services_by_name["AccessService"],
+        _access,
+        frozenset({Door.GRPC}),
+        Credentials.SERVICE,
+    ),
+    Service(
         health_pb2.DESCRIPTOR.services_by_name["HealthService"],
         _health,
         frozenset({Door.GRPC, Door.AGENT}),
@@ -176,6 +189,7 @@ WITHOUT_PERMISSION: dict[str, str] = {
     "internal.agent.v1.EnrollmentService/Enroll": "the enrollment token is the credential",
     "internal.agent.v1.AgentService/Connect": "the certificate says which device it is",
     "internal.agent.v1.AgentService/RenewCertificate": "the certificate says which device it is",
+    "internal.fleetd.v1.AccessService/Introspect": "the service token says who is calling",
     "internal.health.v1.HealthService/Check": "load balancers have no credential",
     "internal.health.v1.HealthService/Watch": "load balancers have no credential",
 }

@@ -16,7 +16,7 @@ from django.utils.crypto import get_random_string, salted_hmac
 
 from apps.accounts.domain import jwt, secrets
 from apps.accounts.errors import InvalidRefreshToken, InvalidToken
-from apps.accounts.models import RefreshFamily, RefreshToken, User
+from apps.accounts.models import DeviceAuthorization, RefreshFamily, RefreshToken, User
 from apps.accounts.services.signing_keys import RING
 from apps.audit.services.entries import record
 from apps.core import clock
@@ -160,8 +160,10 @@ def sign_out_everywhere(user: User) -> None:
 
 
 def forget_old_sign_ins() -> None:
-    """Deletes families, and with them their tokens, a month after their end."""
-    limit = clock.now() - KEPT_AFTER_END
+    """Deletes families with their tokens a month after their end, device requests after a day."""
+    at = clock.now()
+    DeviceAuthorization.objects.filter(expires_at__lt=at - timedelta(days=1)).delete()
+    limit = at - KEPT_AFTER_END
     RefreshFamily.objects.filter(ended_at__lt=limit).delete()
     RefreshFamily.objects.filter(expires_at__lt=limit).delete()
 
