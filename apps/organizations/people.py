@@ -109,6 +109,16 @@ def find_invitation(secret: str) -> Invitation | None:
     return found
 
 
+def inviter_and_role(invitation: Invitation) -> tuple[str, str]:
+    """Who invites, and to which role, by name; inside the organization."""
+    found: Invitation = (
+        Invitation.objects.for_org(invitation.organization_id)
+        .select_related("custom_role", "invited_by")
+        .get(id=invitation.id)
+    )
+    return found.invited_by.name or found.invited_by.email, found.role_name
+
+
 def list_custom_roles_to_give(actor: Actor) -> list[CustomRole]:
     """The organization's own roles, for whoever gives roles."""
     require(actor, VIEW_MEMBERS)

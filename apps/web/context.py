@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.actors import Actor
 from apps.devices.selectors import count_pending_devices
-from apps.organizations.selectors import list_memberships_of
+from apps.organizations.people import recent_memberships
+from apps.organizations.services.organizations import may_create_organizations
 from apps.web.settings_area import settings_sections
 
 
@@ -89,16 +90,26 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
     actor: Actor | None = getattr(request, "actor", None) or None
     if actor is None or actor.user_id is None:
         return {}
-    organizations = [m.organization for m in list_memberships_of(actor.user_id)]
+    memberships = recent_memberships(actor.user_id)
+    organizations = [m.organization for m in memberships]
     current = next((o for o in organizations if o.id == actor.organization_id), None)
+    may_keep = actor.has_perm("organizations.cancel_organization_deletion")
     return {
         "organization": current,
         "organizations": organizations,
         "navigation": _navigation(request, actor),
         "settings": SimpleLazyObject(lambda: settings_sections(actor)),
         "switch_url": reverse("organization-switch"),
+        "keep_url": reverse("organization-keep") if may_keep else "",
+        "may_create": SimpleLazyObject(lambda: _may_create(request)),
         "sign_out_url": reverse("account_logout"),
     }
+
+
+def _may_create(request: HttpRequest) -> bool:
+    """Whether the person may make a further organization."""
+    user: Any = request.user
+    return bool(user.is_authenticated and may_create_organizations(user))
 
 
 def _navigation(request: HttpRequest, actor: Actor) -> list[Group]:

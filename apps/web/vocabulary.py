@@ -79,7 +79,29 @@ RELEASE = {
     "recalled": Look(_("Recalled"), "ban", "bad"),
 }
 
+ORGANIZATION = {
+    "active": Look(_("Active"), "circle-check", "ok"),
+    "suspended": Look(_("Suspended"), "player-pause", "warn"),
+    "deleting": Look(_("Being deleted"), "trash", "bad"),
+}
+
+INVITATION = {
+    "pending": Look(_("Open"), "hourglass", "info"),
+    "accepted": Look(_("Accepted"), "circle-check", "ok"),
+    "expired": Look(_("Expired"), "clock", "quiet"),
+    "revoked": Look(_("Withdrawn"), "ban", "quiet"),
+}
+
+EXPORT = {
+    "running": Look(_("Being written"), "loader", "info"),
+    "done": Look(_("Done"), "circle-check", "ok"),
+    "failed": Look(_("Failed"), "circle-x", "bad"),
+}
+
 KINDS: dict[str, dict[str, Look]] = {
+    "organization": ORGANIZATION,
+    "invitation": INVITATION,
+    "export": EXPORT,
     "lifecycle": LIFECYCLE,
     "rollout": ROLLOUT,
     "phase": PHASE,

@@ -1,4 +1,5 @@
 import htmx from "htmx.org";
+import { startChoices } from "./choices.js";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
 import { startPasskeys } from "./passkeys.js";
@@ -13,6 +14,7 @@ function start() {
   startTheme();
   startTimes();
   startUi();
+  startChoices();
   startKeys();
   startUpload();
   startPasskeys();

@@ -29,6 +29,7 @@ from apps.organizations.selectors import (
     actor_for_token,
     find_organization_slug,
 )
+from apps.organizations.services.members import note_activity
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +95,7 @@ def authenticate_caller(call: Call, credential: str, organization: str = "") -> 
         _count_failure(call)
         raise
     _remember(_key(call, credential, organization), known)
+    note_activity(known.actor)
     return known.actor
 
 

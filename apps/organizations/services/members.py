@@ -190,8 +190,11 @@ def remove_members(actor: Actor, member_ids: Sequence[UUID]) -> list[MemberResul
 
 
 def note_activity(actor: Actor) -> None:
-    """Remembers that a member was here, at most once a minute; never fails the call it is about."""
-    if actor.user_id is None or actor.standstill:
+    """Remembers that a member was here, at most once a minute; never fails the call it is about.
+
+    Keys do not count: what they do is no sign of the person.
+    """
+    if actor.kind is not ActorKind.USER or actor.user_id is None or actor.standstill:
         return
     seconds = int(ACTIVITY_EVERY.total_seconds())
     try:

@@ -43,12 +43,7 @@ def create_organization(actor: Actor, *, name: str) -> Organization:
     Raises `SingleOrganization` where the installation is for one, `PermissionDenied` where only
     superusers may, `SlugTaken`, `InvalidRequest`. Its audit trail begins with this.
     """
-    require(actor, CREATE_ORGANIZATION)
-    owner = _person(actor)
-    if not may_create_organizations(owner):
-        if settings.ORGANIZATIONS == "single":
-            raise SingleOrganization
-        raise PermissionDenied("Only superusers may make organizations on this installation.")
+    owner = require_may_create(actor)
     organization = insert_organization(name)
     with visiting(organization.id):
         there = _in(actor, organization.id)
@@ -58,6 +53,17 @@ def create_organization(actor: Actor, *, name: str) -> Organization:
         ).save(force_insert=True)
         publish(there, MemberAdded(user_id=owner.id))
     return organization
+
+
+def require_may_create(actor: Actor) -> User:
+    """The person who may make a further organization. Raises as `create_organization` does."""
+    require(actor, CREATE_ORGANIZATION)
+    owner = _person(actor)
+    if settings.ORGANIZATIONS == "single":
+        raise SingleOrganization
+    if not may_create_organizations(owner):
+        raise PermissionDenied("Only superusers may make organizations on this installation.")
+    return owner
 
 
 def may_create_organizations(user: User) -> bool:
