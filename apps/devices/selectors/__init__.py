@@ -1,5 +1,6 @@
 """Reading devices and groups: people see those that their rights reach, as if no others were."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -23,8 +24,8 @@ from apps.devices.selectors.counting import count_pending_devices as count_pendi
 from apps.devices.selectors.counting import sweep_stamp as sweep_stamp
 from apps.devices.selectors.places import (
     GroupsInReach,
+    groups_of,
     groups_within,
-    list_groups_of,
     place_of_group,
     within,
 )
@@ -143,15 +144,18 @@ def group_ids_of(actor: Actor, device_ids: Collection[UUID]) -> dict[UUID, list[
 def list_group_ids(actor: Actor, devices: Sequence[Device]) -> dict[UUID, list[UUID]]:
     """The same for devices that were just read, in one query."""
     require_somewhere(actor, VIEW_DEVICE_GROUPS)
-    groups = list_groups_of(actor.organization_id, devices)
-    if actor.reach(VIEW_DEVICE_GROUPS.name) is not None:
-        groups = [g for g in groups if actor.may(VIEW_DEVICE_GROUPS.name, place_of_group(g))]
+    rows = groups_within(actor, VIEW_DEVICE_GROUPS, groups_of(actor.organization_id, devices))
+    static, by_tag = set(), defaultdict(list)
+    for group_id, tag in rows.values_list("id", "tag"):
+        if tag:
+            by_tag[tag].append(group_id)
+        else:
+            static.add(group_id)
     return {
-        device.id: [
-            group.id
-            for group in groups
-            if (group.tag in device.tags if group.tag else group.id in device.group_ids)
-        ]
+        device.id: sorted(
+            [each for each in device.group_ids if each in static]
+            + [each for tag in device.tags if tag in by_tag for each in by_tag[tag]]
+        )
         for device in devices
     }
 

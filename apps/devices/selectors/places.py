@@ -198,11 +198,16 @@ def actor_at_group(actor: Actor, group: DeviceGroup) -> ActorHere:
     return ActorHere(actor, lambda name: actor.may(name, place))
 
 
-def list_groups_of(organization_id: UUID, devices: Sequence[Device]) -> list[DeviceGroup]:
-    """The groups that any of these devices is in, by choice or by tag, by id."""
+def groups_of(organization_id: UUID, devices: Sequence[Device]) -> QuerySet[DeviceGroup]:
+    """The groups that any of these devices is in, by choice or by tag."""
     ids = {group_id for device in devices for group_id in device.group_ids}
     tags = {tag for device in devices for tag in device.tags}
-    return list(_groups_of(organization_id, ids, tags))
+    return _groups_of(organization_id, ids, tags)
+
+
+def list_groups_of(organization_id: UUID, devices: Sequence[Device]) -> list[DeviceGroup]:
+    """The same, in order: for one who is asked about them, whoever may see them."""
+    return list(groups_of(organization_id, devices).order_by("id"))
 
 
 def list_tag_groups(organization_id: UUID, tags: Collection[str]) -> list[DeviceGroup]:
@@ -216,7 +221,7 @@ def _groups_of(
 ) -> QuerySet[DeviceGroup]:
     rows = DeviceGroup.objects.for_org(organization_id)
     wanted = Q(id__in=group_ids, tag="") | Q(tag__in=[tag for tag in tags if tag])
-    found: QuerySet[DeviceGroup] = rows.filter(wanted).order_by("id")
+    found: QuerySet[DeviceGroup] = rows.filter(wanted)
     return found
 
 
