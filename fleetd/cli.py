@@ -24,7 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed, rest = _parser().parse_known_args(given)
-    takes_more = (_migrate, _check, _createowner, _setup_url, _audit, _users, _reset_link)
+    takes_more = (
+        _migrate,
+        _check,
+        _createowner,
+        _setup_url,
+        _audit,
+        _users,
+        _reset_link,
+        _keys,
+        _service_token,
+    )
     if rest and parsed.run not in takes_more:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
@@ -57,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         ("setup-url", _setup_url, "print a new link for the first visit"),
         ("users", _users, "list, disable and enable people; help those who are locked out"),
         ("reset-link", _reset_link, "print a one-time link that sets a person's new password"),
+        ("keys", _keys, "list and rotate the keys that sign access tokens"),
+        ("service-token", _service_token, "tokens of the platform's own services"),
         ("audit", _audit, "verify, export, sign (checkpoint) or prune the audit trail"),
     ):
         commands.add_parser(name, help=text, add_help=False).set_defaults(run=run)
@@ -96,6 +108,14 @@ def _migrate(_: argparse.Namespace, rest: list[str]) -> int:
 
 def _check(_: argparse.Namespace, rest: list[str]) -> int:
     return _manage(["check", "--deploy", *rest])
+
+
+def _keys(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["keys", *rest])
+
+
+def _service_token(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["service_token", *rest])
 
 
 def _createowner(_: argparse.Namespace, rest: list[str]) -> int:

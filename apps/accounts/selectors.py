@@ -8,7 +8,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.db.models import Q
 
-from apps.accounts.models import ApiKey, RefreshFamily, User
+from apps.accounts.models import ApiKey, RefreshFamily, SigningKey, User
 from apps.accounts.permissions import MANAGE_API_KEYS, VIEW_API_KEYS, VIEW_SERVICE_ACCOUNTS
 from apps.core import clock
 from apps.core.actors import Actor
@@ -96,6 +96,11 @@ def find_usable_api_key(organization_id: UUID, api_key_id: UUID | None) -> ApiKe
         .first()
     )
     return found
+
+
+def list_signing_keys() -> list[SigningKey]:
+    """The keys of access tokens, oldest first."""
+    return list(SigningKey.objects.order_by("kid"))
 
 
 def find_live_family(family_id: UUID) -> RefreshFamily | None:
