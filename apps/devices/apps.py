@@ -20,6 +20,7 @@ class DevicesConfig(AppConfig):
         quotas = import_module("apps.organizations.services.quotas")
         counting = import_module("apps.devices.selectors.counting")
         quotas.register_meter("devices", counting.count_for_quota)
+        quotas.register_meter("online", counting.count_connected)
         departures = import_module("apps.organizations.services.departures")
         departures.on_departure(import_module("apps.devices.services.grants").drop_all_grants)
         post_migrate.connect(_store_permissions, sender=self)

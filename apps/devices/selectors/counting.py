@@ -49,6 +49,12 @@ def count_for_quota(organization_id: UUID) -> int:
     return int(rows.aggregate(total=Sum("count"))["total"] or 0)
 
 
+def count_connected(organization_id: UUID) -> int:
+    """How many devices are connected, as the kept totals say."""
+    rows = DeviceCount.objects.for_org(organization_id).filter(connectivity__in=CONNECTED)
+    return int(rows.aggregate(total=Sum("count"))["total"] or 0)
+
+
 def count_devices(actor: Actor) -> dict[tuple[str, str], int]:
     """How many devices are in each (lifecycle, connectivity), of those that the actor may see.
 

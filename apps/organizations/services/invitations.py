@@ -184,7 +184,11 @@ def places_of(invitation: Invitation) -> list[TeamPlace]:
 
 
 def _usable(call: Call, invitation_id: UUID, organization_id: UUID) -> tuple[Invitation, Actor]:
-    """The invitation, locked, and whoever invited, as they are now."""
+    """The invitation, locked, and whoever invited, as they are now.
+
+    The organization first: whoever locks both and the audit trail does it in this order.
+    """
+    Organization.objects.select_for_update(no_key=True).filter(id=organization_id).first()
     rows = Invitation.objects.for_org(organization_id).select_related("organization")
     usable = rows.filter(accepted_at=None, revoked_at=None, expires_at__gt=clock.now())
     invitation: Invitation | None = (

@@ -14,6 +14,7 @@ from apps.organizations.permissions import VIEW_USAGE
 Meter = Callable[[UUID], int]
 RETRY_AFTER_SECONDS = 300
 WORDS = {"devices": "devices", "storage_bytes": "bytes of artifacts", "api_keys": "API keys"}
+WITHOUT_QUOTA = frozenset({"online"})
 _METERS: dict[str, Meter] = {}
 
 
@@ -31,14 +32,19 @@ class Usage:
         return None if self.limit is None else self.used / self.limit if self.limit else 1.0
 
 
-def register_meter(quota: str, meter: Meter) -> None:
-    """Says how the use of a quota is counted: `meter(organization_id)`, inside the organization.
+def register_meter(what: str, meter: Meter) -> None:
+    """Says how something is counted: `meter(organization_id)`, inside the organization.
 
-    For `ready()` of the app that holds what is counted.
+    `what` is a quota, or `online`, which has none. For `ready()` of the app that holds it.
     """
-    if f"quotas.{quota}" not in KEYS:
-        raise ValueError(f"there is no quota {quota}")
-    _METERS[quota] = meter
+    if f"quotas.{what}" not in KEYS and what not in WITHOUT_QUOTA:
+        raise ValueError(f"there is no quota {what}")
+    _METERS[what] = meter
+
+
+def count_use(organization_id: UUID, what: str) -> int:
+    """How much there is of it now; inside the organization."""
+    return _METERS[what](organization_id)
 
 
 def require_room(actor: Actor, quota: str, *, adding: int = 1) -> None:
