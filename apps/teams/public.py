@@ -222,7 +222,7 @@ def _counted(actor: Actor, team: Team) -> pb.Team:
 
 def _role(actor: Actor, role_id: str) -> pb.Role:
     counts = roles.count_members_by_role(actor)
-    found = _built_in(Role(role_id)) if role_id in Role else None
+    found = _built_in(Role(role_id)) if role_id in set(Role) else None
     message = found or _custom(roles.get_custom_role(actor, id_of(role_id)))
     message.member_count = counts.get(message.id, 0)
     return message

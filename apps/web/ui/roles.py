@@ -101,7 +101,7 @@ class NewRole(OrgView):
     def get(self, request: OrgRequest) -> HttpResponse:
         """The form; `from` names a built-in role to begin with."""
         begin = request.GET.get("from", "")
-        held = permissions_of(Role(begin)) if begin in Role else frozenset()
+        held = permissions_of(Role(begin)) if begin in set(Role) else frozenset()
         return _form(request, held)
 
     @needs(CREATE_CUSTOM_ROLE)
