@@ -16,16 +16,19 @@ HELP = {
 1    error
 2    wrong usage, refused input, or cancelled by you
 3    not found
-4    sign-in needed: FLEETD_TOKEN is missing or no longer valid
+4    sign-in needed: `fleetctl login`, or FLEETD_TOKEN is no longer valid
 5    forbidden
 6    conflict: it is in another state than the command needs
 8    the server cannot be reached
 130  interrupted
 """,
     "environment": """\
-FLEETD_SERVER            address of the platform (default http://127.0.0.1:8080); --server wins
-FLEETD_TOKEN             API key (fld_pat_…)
-FLEETD_ORG               organization, where the key's owner belongs to several
+FLEETD_SERVER            address of the platform; --server wins. Without either the server of the
+                         last `fleetctl login`, or http://127.0.0.1:8080
+FLEETD_TOKEN             API key (fld_pat_…) or access token; used instead of any sign-in
+FLEETD_PROFILE           which sign-in to use, where there are several; --profile wins
+FLEETD_ORG               organization, where the sign-in is bound to none
+XDG_CONFIG_HOME          sign-ins are kept in fleetctl/credentials.json below it (~/.config)
 FLEETD_CA_FILE           CA of the platform, where it is a private one
 FLEETD_ENROLLMENT_TOKEN  enrollment token of `fleetctl sim up` (fld_enr_…)
 """,
@@ -50,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    from fleetctl import sign_in
     from fleetctl.commands import add_parsers
 
     parser = argparse.ArgumentParser(
@@ -57,7 +61,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fleetctl {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_parsers(commands, _common())
+    common = _common()
+    sign_in.add_parsers(commands, common)
+    add_parsers(commands, common)
     _add_sim(commands, given)
     topics = commands.add_parser("help", help=f"about {', '.join(HELP)}")
     topics.add_argument("topic", choices=sorted(HELP))
@@ -67,7 +73,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 
 def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--server", default=default_server(), metavar="URL")
+    common.add_argument("--server", default="", metavar="URL")
+    common.add_argument("--profile", default=os.environ.get("FLEETD_PROFILE", ""), metavar="NAME")
     common.add_argument("-o", "--output", choices=("table", "json"), default="table")
     return common
 

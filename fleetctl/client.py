@@ -18,11 +18,9 @@ LARGEST_PAGE = 1000
 
 
 class Client:
-    """Calls one platform with one API key."""
+    """Calls one platform with one access token or API key."""
 
     def __init__(self, server: str, token: str, organization: str = "", ca_file: str = "") -> None:
-        import ssl
-
         import httpx  # costs more than all the rest of a command's start
 
         headers = {"User-Agent": f"fleetctl/{__version__}", "Accept": "application/json"}
@@ -30,14 +28,12 @@ class Client:
             headers["Authorization"] = f"Bearer {token}"
         if organization:
             headers["Fleetd-Organization"] = organization
-        self._server = server
-        is_plain = server.startswith("http://")
-        verify = False if is_plain else ssl.create_default_context(cafile=ca_file or None)
+        self.server = server
         self._http = httpx.Client(
             base_url=f"{server.rstrip('/')}/api/v1/",
             headers=headers,
             timeout=TIMEOUT_SECONDS,
-            verify=verify,
+            verify=_verification(server, ca_file),
         )
 
     def get(self, path: str, **query: Any) -> Any:
@@ -72,23 +68,48 @@ class Client:
         )
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
-        with self._errors():
+        with _errors(self.server):
             response = self._http.request(method, path, **options)
         if response.is_success:
             return response.json() if response.content else {}
         raise Refused(response.status_code, explain(response.status_code, _problem(response)))
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        import httpx
 
-        try:
-            yield
-        except httpx.InvalidURL as error:
-            raise Unreachable(f"{self._server} is not a web address: {error}") from error
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{self._server} cannot be reached: {reason}") from error
+def post_form(
+    server: str, path: str, form: Mapping[str, str], ca_file: str = ""
+) -> tuple[int, dict[str, Any]]:
+    """Sends a form to an address outside of the REST API; the status and the JSON object."""
+    import httpx
+
+    headers = {"User-Agent": f"fleetctl/{__version__}", "Accept": "application/json"}
+    url = f"{server.rstrip('/')}/{path}"
+    with _errors(server):
+        verify = _verification(server, ca_file)
+        response = httpx.post(
+            url, data=dict(form), headers=headers, timeout=TIMEOUT_SECONDS, verify=verify
+        )
+    return response.status_code, _problem(response)
+
+
+@contextmanager
+def _errors(server: str) -> Iterator[None]:
+    import httpx
+
+    try:
+        yield
+    except httpx.InvalidURL as error:
+        raise Unreachable(f"{server} is not a web address: {error}") from error
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise Unreachable(f"{server} cannot be reached: {reason}") from error
+
+
+def _verification(server: str, ca_file: str) -> Any:
+    """How to check the server's certificate; there is none over plain HTTP."""
+    import ssl
+
+    plain = server.startswith("http://")
+    return False if plain else ssl.create_default_context(cafile=ca_file or None)
 
 
 def explain(status: int, problem: Mapping[str, Any]) -> str:
@@ -97,7 +118,7 @@ def explain(status: int, problem: Mapping[str, Any]) -> str:
     for item in problem.get("errors") or ():
         text += f"\n  {item.get('pointer', '').lstrip('/')}: {item.get('detail', '')}"
     if status == 401:
-        text += "\n  set FLEETD_TOKEN to an API key (fld_pat_…)"
+        text += "\n  sign in with `fleetctl login`, or set FLEETD_TOKEN to an API key (fld_pat_…)"
     marks = [str(problem[key]) for key in ("code", "request_id") if problem.get(key)]
     return f"{text} ({', '.join(marks)})" if marks else text
 

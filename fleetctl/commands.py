@@ -2,15 +2,15 @@
 
 import argparse
 import mimetypes
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fleetctl.client import Client, quoted
+from fleetctl.client import quoted
 from fleetctl.errors import UsageError
 from fleetctl.output import Columns, show_list, show_one
+from fleetctl.sign_in import connect
 
 Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run = Callable[[argparse.Namespace], int]
@@ -77,16 +77,6 @@ def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     _add_list(releases, common, "releases", RELEASES)
     _add_get(releases, common, "releases")
     _add_enroll(_noun(commands, "enroll", "letting devices join"), common)
-
-
-def connect(options: argparse.Namespace) -> Client:
-    """A client for the server and key of this call: flag before environment."""
-    return Client(
-        options.server,
-        os.environ.get("FLEETD_TOKEN", ""),
-        os.environ.get("FLEETD_ORG", ""),
-        os.environ.get("FLEETD_CA_FILE", ""),
-    )
 
 
 def _noun(commands: Any, name: str, text: str) -> Any:

@@ -29,6 +29,12 @@ class Unreachable(CommandError):
     exit_code = UNREACHABLE
 
 
+class NeedsSignIn(CommandError):
+    """Nobody is signed in, or not any more."""
+
+    exit_code = AUTH_NEEDED
+
+
 class Refused(CommandError):
     """The server answered with an error."""
 

@@ -15,7 +15,9 @@ NAMES_OF_CLIENTS = frozenset(
         "FLEETD_AGENT_STATE_DIR",
         "FLEETD_CA_FILE",
         "FLEETD_ENROLLMENT_TOKEN",
+        "FLEETD_ORG",
         "FLEETD_ORGANIZATION",
+        "FLEETD_PROFILE",
         "FLEETD_SERVER",
         "FLEETD_TOKEN",
     }
