@@ -21,7 +21,7 @@ def test_the_right_password_opens_a_session_and_is_recorded_once(bob_member: Mem
 def test_a_wrong_password_opens_nothing_and_is_recorded_once(bob_member: Membership) -> None:
     client, response = sign_in(bob_member.user.email, WRONG)
     assert response.status_code == 200
-    assert b"not correct" in response.content
+    assert b"is not right" in response.content
     assert "sessionid" not in client.cookies
     (entry,) = entries(bob_member)
     expected = {"method": "password", "reason": "invalid_credentials"}
@@ -31,7 +31,7 @@ def test_a_wrong_password_opens_nothing_and_is_recorded_once(bob_member: Members
 def test_service_accounts_and_disabled_people_cannot_sign_in(bob_member: Membership) -> None:
     User.objects.filter(pk=bob_member.user_id).update(is_active=False)
     client, response = sign_in(bob_member.user.email)
-    assert b"not correct" in response.content
+    assert b"is not right" in response.content
     assert "sessionid" not in client.cookies
 
 
@@ -60,7 +60,7 @@ def test_a_person_with_an_app_is_asked_for_its_code(bob_member: Membership) -> N
     assert response["Location"] == "/accounts/login/second-step"
     assert client.get("/devices").status_code == 302  # not signed in yet
     wrong = client.post("/accounts/login/second-step", {"code": "000000"})
-    assert (wrong.status_code, b"Incorrect code" in wrong.content) == (200, True)
+    assert (wrong.status_code, b"is not right" in wrong.content) == (200, True)
     right = client.post("/accounts/login/second-step", {"code": code()})
     assert right.status_code == 302
     assert client.get("/devices").status_code == 200

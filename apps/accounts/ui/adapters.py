@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.accounts.domain.sessions import sign_in_of
 from apps.accounts.errors import WeakPassword, WrongCredentials
@@ -30,6 +31,7 @@ from apps.accounts.services.sign_in import (
     note_success,
 )
 from apps.accounts.services.web_sessions import web_call
+from apps.accounts.ui.browsers import describe
 from apps.core.errors import RecentSignInRequired
 from apps.core.limits import take
 from apps.core.web import is_local_path, require_recent_sign_in
@@ -37,19 +39,29 @@ from apps.core.web import is_local_path, require_recent_sign_in
 DEVICE_COOKIE = "fleetd_device"
 
 _NOTICES = {
-    "account/email/password_changed": _("Your password was changed."),
-    "account/email/password_reset": _("Your password was reset."),
-    "account/email/email_changed": _("The e-mail address of your account was changed."),
-    "mfa/email/totp_activated": _("An authenticator app was added to your account."),
-    "mfa/email/totp_deactivated": _("The authenticator app was removed from your account."),
-    "mfa/email/webauthn_added": _("A passkey was added to your account."),
-    "mfa/email/webauthn_removed": _("A passkey was removed from your account."),
-    "mfa/email/recovery_codes_generated": _("New recovery codes were made for your account."),
+    "account/email/password_changed": gettext_lazy("Your password was changed."),
+    "account/email/password_reset": gettext_lazy("Your password was reset."),
+    "account/email/email_changed": gettext_lazy("The e-mail address of your account was changed."),
+    "mfa/email/totp_activated": gettext_lazy("An authenticator app was added to your account."),
+    "mfa/email/totp_deactivated": gettext_lazy(
+        "The authenticator app was removed from your account."
+    ),
+    "mfa/email/webauthn_added": gettext_lazy("A passkey was added to your account."),
+    "mfa/email/webauthn_removed": gettext_lazy("A passkey was removed from your account."),
+    "mfa/email/recovery_codes_generated": gettext_lazy(
+        "New recovery codes were made for your account."
+    ),
 }
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """How people sign in here, and what leaves the house."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": gettext_lazy("The e-mail address or the password is not right."),
+        "incorrect_password": gettext_lazy("This is not your password."),
+    }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Never: accounts are made by setup and by invitation."""
@@ -176,6 +188,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Secrets are sealed before they reach the database."""
+
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": gettext_lazy("This code is not right, or it has been used already."),
+    }
+
+    def generate_authenticator_name(self, user: User, type: Any) -> str:
+        """What a passkey is called until its owner says better: the browser that made it."""
+        return describe(context.request.headers.get("User-Agent", "")) or _("Passkey")
 
     def encrypt(self, text: str) -> str:
         """Sealed with the installation's key."""
