@@ -1,0 +1,72 @@
+"""What the walk cannot guess: words that make a request readable, and other names of things.
+
+Nothing here leaves anything out of the walk.
+"""
+
+from typing import Any
+
+# Words for fields of any request, by the field's name. Ids are put in by their names.
+WORDS: dict[str, str] = {
+    "name": "made by the check",
+    "reason": "checked",
+    "version": "9.9.9",
+    "email": "nobody@example.test",
+    "plan_hash": "0" * 64,
+}
+
+# What single operations need besides.
+BODIES: dict[str, dict[str, Any]] = {
+    "create_release": {"components": [{"name": "c", "kind": "script", "artifact_id": ""}]},
+    "create_rollout": {"target": {}},
+}
+
+# What fields and addresses call kinds of objects; kinds are named after their models.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "group": ("device_group",),
+    "token": ("enrollment_token",),
+    "key": ("api_key",),
+    "entry": ("audit_entry",),
+    "audit_entry": ("audit_entry",),
+    "member": ("membership",),
+    "object": ("device",),
+    "role": ("custom_role",),
+}
+
+# Kinds that are tried wherever only some are.
+EVERYWHERE = ("organization", "user", "device")
+
+# Handlers that read their bodies themselves; none of these hold ids.
+BODIES_WITHOUT_IDS: dict[str, str] = {
+    "upload_artifact": "a file and its name",
+    "download_artifact": "has no body",
+}
+
+# What forms of pages commonly ask.
+FORM: dict[str, object] = {
+    "name": "made by the check",
+    "reason": "checked",
+    "plan_hash": "0" * 64,
+    "confirm": "checked",
+    "next": "/",
+    "post": "yes",
+}
+
+# Addresses whose path is a secret or a name, of which our side has none to show.
+PATHS_OF_SECRETS: dict[str, str] = {
+    "device-artifact": "needs the signature of a link as well",
+    "agent-package": "names a file that is the same for everybody",
+    "account_reset_password_from_key": "holds a signed key out of a letter",
+    "account_confirm_email": "holds a signed key out of a letter",
+}
+
+# Fields of forms in which an own id need not show: where the browser goes next, and the like.
+FIELDS_THAT_MAY_NOT_MATTER: dict[str, str] = {
+    "next": "an address, no id",
+    "csrfmiddlewaretoken": "a token, no id",
+}
+
+# Addresses of the admin that are asked with the parameters of a registered model.
+ADMIN_ELSEWHERE: dict[str, str] = {
+    "autocomplete": "walked with each field that uses it",
+    "jsi18n": "a catalogue of words",
+}
