@@ -1,6 +1,6 @@
 """allauth's hooks: our limits, our mail, our audit trail, our idea of an address on this site."""
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy
 
 from apps.accounts.domain.sessions import sign_in_of
 from apps.accounts.errors import WeakPassword, WrongCredentials
-from apps.accounts.models import User
 from apps.accounts.selectors import is_email_taken
 from apps.accounts.services import passwords
 from apps.accounts.services.mail import send_mail
@@ -35,6 +34,9 @@ from apps.accounts.ui.browsers import describe
 from apps.core.errors import RecentSignInRequired
 from apps.core.limits import take
 from apps.core.web import is_local_path, require_recent_sign_in
+
+if TYPE_CHECKING:
+    from apps.accounts.models import User
 
 DEVICE_COOKIE = "fleetd_device"
 
@@ -54,7 +56,7 @@ _NOTICES = {
 }
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class AccountAdapter(DefaultAccountAdapter):
     """How people sign in here, and what leaves the house."""
 
     error_messages = {
@@ -75,7 +77,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """The address that every door sees; sessions need one."""
         return request.client_address or "0.0.0.0"  # noqa: S104 - not listened on
 
-    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> "User | None":
         """The first step of the form, by the one function that all doors use."""
         try:
             checked = check_password(
@@ -89,7 +91,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         cast(Any, request).password_is_too_short = checked.is_too_short
         return checked.user
 
-    def reauthenticate(self, user: User, password: str) -> bool:
+    def reauthenticate(self, user: "User", password: str) -> bool:
         """In a session that is open already strangers cannot lock anybody out: it has its own."""
         take("reauthenticate", str(user.pk), limit=10, per_seconds=600)
         return user.check_password(password)
@@ -110,15 +112,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             "apps.accounts.ui.stages.RenewPasswordStage",
         ]
 
-    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
+    def pre_login(self, request: HttpRequest, user: "User", **kwargs: Any) -> HttpResponse | None:
         """Disabled people and service accounts do not pass, whatever they proved."""
-        if not user.is_active or user.kind != User.Kind.PERSON:
+        if not user.is_active or user.kind != "person":
             note_refusal(user, web_call(request), method="passkey", error=WrongCredentials())
             user.is_active = False
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
         return response
 
-    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+    def post_login(self, request: HttpRequest, user: "User", **kwargs: Any) -> HttpResponse:
         """Signed in: recorded, and the browser is known from now on."""
         response: HttpResponse = super().post_login(request, user, **kwargs)
         methods = sign_in_of(request.session, user.pk, None).methods
@@ -134,15 +136,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         )
         return response
 
-    def clean_password(self, password: str, user: User | None = None) -> str:
+    def clean_password(self, password: str, user: "User | None" = None) -> str:
         """The installation's rules and those of the person's organizations."""
+        if user is None:
+            raise ValidationError(_("Open the link again."))
         try:
-            passwords.check_new_password(user or User(), password)
+            passwords.check_new_password(user, password)
         except WeakPassword as error:
             raise ValidationError(error.message) from error
         return password
 
-    def set_password(self, user: User, password: str) -> None:
+    def set_password(self, user: "User", password: str) -> None:
         """Changed by its owner, or reset by whoever holds the link."""
         request: Any = context.request
         is_own = request.user.is_authenticated and request.user.pk == user.pk
@@ -174,7 +178,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def send_notification_mail(
         self,
         template_prefix: str,
-        user: User,
+        user: "User",
         context: dict[str, Any] | None = None,
         email: str | None = None,
     ) -> None:
@@ -186,7 +190,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             send_mail("account/email/notice", email or user.email, values)
 
 
-class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+class MFAAdapter(DefaultMFAAdapter):
     """Secrets are sealed before they reach the database."""
 
     error_messages = {
@@ -194,7 +198,7 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
         "incorrect_code": gettext_lazy("This code is not right, or it has been used already."),
     }
 
-    def generate_authenticator_name(self, user: User, type: Any) -> str:
+    def generate_authenticator_name(self, user: "User", type: Any) -> str:
         """What a passkey is called until its owner says better: the browser that made it."""
         return describe(context.request.headers.get("User-Agent", "")) or _("Passkey")
 

@@ -1,7 +1,7 @@
 """The forms of signing in and of one's own account; allauth's, with our checks inside."""
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allauth.account.forms import LoginForm as AllauthLoginForm
 from allauth.core import context
@@ -16,7 +16,6 @@ from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.errors import WrongSecondFactor
-from apps.accounts.models import User
 from apps.accounts.services.observers import tell_change
 from apps.accounts.services.second_factors import (
     check_code,
@@ -29,6 +28,9 @@ from apps.accounts.services.sign_in import note_refusal
 from apps.accounts.services.web_sessions import web_call
 from apps.accounts.ui.stages import TOO_SHORT
 from apps.core.errors import FleetdError, TooMany
+
+if TYPE_CHECKING:
+    from apps.accounts.models import User
 
 # What a made-up credential makes of the parsers in fido2: never a failure of ours.
 MALFORMED = (
@@ -46,7 +48,7 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _SECRET_KEY = "totp_enrollment"  # noqa: S105 - where the session keeps it, sealed
 
 
-class LoginForm(AllauthLoginForm):  # type: ignore[misc]
+class LoginForm(AllauthLoginForm):
     """Remembers for the last step that the password is too short by now."""
 
     def _clean_with_password(self, credentials: dict[str, Any]) -> Any:
@@ -58,7 +60,7 @@ class LoginForm(AllauthLoginForm):  # type: ignore[misc]
 class CodeMixin:
     """Checks a code by the one function that every door uses."""
 
-    user: User
+    user: "User"
     authenticator: Authenticator
     cleaned_data: dict[str, Any]
 
@@ -81,7 +83,7 @@ class CodeMixin:
         """What the audit trail hears of a wrong code."""
 
 
-class AuthenticateForm(CodeMixin, AllauthAuthenticateForm):  # type: ignore[misc]
+class AuthenticateForm(CodeMixin, AllauthAuthenticateForm):
     """The second step of signing in."""
 
     def note(self, error: FleetdError) -> None:
@@ -89,14 +91,14 @@ class AuthenticateForm(CodeMixin, AllauthAuthenticateForm):  # type: ignore[misc
         note_refusal(self.user, web_call(context.request), method="password+code", error=error)
 
 
-class ReauthenticateForm(CodeMixin, AllauthReauthenticateForm):  # type: ignore[misc]
+class ReauthenticateForm(CodeMixin, AllauthReauthenticateForm):
     """Who is at the keyboard, asked in an open session."""
 
 
 class CredentialMixin:
     """Takes whatever a browser, or somebody else, sends as a passkey's answer."""
 
-    user: User | None
+    user: "User | None"
 
     def clean_credential(self) -> Any:
         """What cannot be read is wrong, as a wrong signature is."""
@@ -106,21 +108,19 @@ class CredentialMixin:
             raise get_adapter().validation_error("incorrect_code") from error
 
 
-class PasskeyLoginForm(CredentialMixin, webauthn.LoginWebAuthnForm):  # type: ignore[misc]
+class PasskeyLoginForm(CredentialMixin, webauthn.LoginWebAuthnForm):
     """Signing in with a passkey alone."""
 
 
-class PasskeyStepForm(CredentialMixin, webauthn.AuthenticateWebAuthnForm):  # type: ignore[misc]
+class PasskeyStepForm(CredentialMixin, webauthn.AuthenticateWebAuthnForm):
     """A passkey as the second step."""
 
 
-class PasskeyReauthenticateForm(  # type: ignore[misc]
-    CredentialMixin, webauthn.ReauthenticateWebAuthnForm
-):
+class PasskeyReauthenticateForm(CredentialMixin, webauthn.ReauthenticateWebAuthnForm):
     """A passkey, asked for in an open session."""
 
 
-class AddPasskeyForm(webauthn._BaseAddWebAuthnForm):  # type: ignore[misc]
+class AddPasskeyForm(webauthn._BaseAddWebAuthnForm):
     """A new passkey: always one that can sign in alone, with a PIN or finger."""
 
     name = forms.CharField(max_length=60, required=False, label=_("What to call it"))
@@ -150,7 +150,7 @@ class ActivateTOTPForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
 
-    def __init__(self, *args: Any, user: User, session: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: "User", session: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
         if _SECRET_KEY not in session:  # kept for reloads; sealed, as sessions lie in the database

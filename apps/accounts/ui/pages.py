@@ -1,6 +1,6 @@
 """The base of the account pages: a person, in no organization."""
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -10,15 +10,17 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from apps.accounts.models import User
 from apps.core.errors import FleetdError
 from apps.core.web import error_response, failure_lines
+
+if TYPE_CHECKING:
+    from apps.accounts.models import User
 
 
 class PersonRequest(HttpRequest):
     """A request as handlers of `PersonView` see it."""
 
-    user: User  # type: ignore[assignment]
+    user: "User"
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -36,9 +38,9 @@ class PersonView(View):
             return error_response(request, error)
 
 
-def person_of(request: HttpRequest) -> User:
+def person_of(request: HttpRequest) -> "User":
     """The person who asks."""
-    return cast(User, request.user)
+    return cast("User", request.user)
 
 
 def say(request: HttpRequest, error: FleetdError) -> None:

@@ -43,7 +43,7 @@ class ForgottenPassword(View):
         return render(request, "account/password_reset.html", context, status=status)
 
 
-class NewPasswordOnce(ResetPasswordKeyForm):  # type: ignore[misc]
+class NewPasswordOnce(ResetPasswordKeyForm):
     """One field, which can be made visible, instead of two."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ class NewPasswordOnce(ResetPasswordKeyForm):  # type: ignore[misc]
         return self.cleaned_data
 
 
-class PasswordFromLink(allauth.PasswordResetFromKeyView):  # type: ignore[misc]
+class PasswordFromLink(allauth.PasswordResetFromKeyView):
     """Sets a new password for whoever holds the link. Signs nobody in: second factors stay."""
 
     form_class = NewPasswordOnce

@@ -37,7 +37,7 @@ from apps.accounts.ui.stages import RenewPasswordStage
 from apps.core.web import add_failure, is_local_path
 
 
-class Login(allauth.LoginView):  # type: ignore[misc]
+class Login(allauth.LoginView):
     """E-mail and password."""
 
     form_class = LoginForm
@@ -47,7 +47,7 @@ class Login(allauth.LoginView):  # type: ignore[misc]
         return {**super().get_context_data(**kwargs), "has_mail": is_mail_configured()}
 
 
-class SecondStep(mfa.AuthenticateView):  # type: ignore[misc]
+class SecondStep(mfa.AuthenticateView):
     """A code, or a passkey."""
 
     form_class = AuthenticateForm
@@ -118,17 +118,17 @@ class RenewPassword(View):
         return render(request, "account/renew_password.html", context)
 
 
-class Reauthenticate(allauth.ReauthenticateView):  # type: ignore[misc]
+class Reauthenticate(allauth.ReauthenticateView):
     """Who is at the keyboard: by password."""
 
 
-class ReauthenticateByCode(mfa.ReauthenticateView):  # type: ignore[misc]
+class ReauthenticateByCode(mfa.ReauthenticateView):
     """By code."""
 
     form_class = ReauthenticateForm
 
 
-class ReauthenticateByPasskey(webauthn.ReauthenticateWebAuthnView):  # type: ignore[misc]
+class ReauthenticateByPasskey(webauthn.ReauthenticateWebAuthnView):
     """By passkey."""
 
     form_class = PasskeyReauthenticateForm
@@ -139,5 +139,5 @@ class ReauthenticateByPasskey(webauthn.ReauthenticateWebAuthnView):  # type: ign
         return HttpResponseRedirect(self.request.get_full_path())
 
 
-class Logout(allauth.LogoutView):  # type: ignore[misc]
+class Logout(allauth.LogoutView):
     """By a form only; a link asks first."""

@@ -8,7 +8,7 @@ from allauth.core.internal.httpkit import headed_redirect_response
 TOO_SHORT = "password_is_too_short"
 
 
-class RenewPasswordStage(LoginStage):  # type: ignore[misc]
+class RenewPasswordStage(LoginStage):
     """Asks for a new password where an organization wants longer ones by now.
 
     The last step: whoever comes here has passed the second factor.

@@ -112,7 +112,7 @@ def _is_superuser(actor: Actor | None) -> bool:
     """The console, or a superuser in person: no API key acts as one."""
     if actor is None:
         return True
-    if actor.kind is not ActorKind.USER:
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
         return False
     return User.objects.filter(pk=actor.user_id, is_superuser=True, is_active=True).exists()
 
