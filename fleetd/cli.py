@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _reset_link,
         _keys,
         _service_token,
+        _check_isolation,
     )
     if rest and parsed.run not in takes_more:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         ("reset-link", _reset_link, "print a one-time link that sets a person's new password"),
         ("keys", _keys, "list and rotate the keys that sign access tokens"),
         ("service-token", _service_token, "tokens of the platform's own services"),
+        ("check-isolation", _check_isolation, "prove that no organization reaches another"),
         ("audit", _audit, "verify, export, sign (checkpoint) or prune the audit trail"),
     ):
         commands.add_parser(name, help=text, add_help=False).set_defaults(run=run)
@@ -140,12 +142,21 @@ def _reset_link(_: argparse.Namespace, rest: list[str]) -> int:
     return _manage(["users", "reset-link", *rest])
 
 
+def _check_isolation(_: argparse.Namespace, rest: list[str]) -> int:
+    return _with_servers(["-m", "fleetd.isolation", *rest])
+
+
 def _manage(arguments: list[str], **changes: str) -> int:
-    """Runs a Django command, with the embedded servers for as long as it takes if none run."""
+    """Runs a Django command."""
+    return _with_servers([str(ROOT / "manage.py"), *arguments], **changes)
+
+
+def _with_servers(arguments: list[str], **changes: str) -> int:
+    """Runs Python with the embedded servers, for as long as it takes if none run."""
     from fleetd.supervisor.platform import Platform
 
     platform = Platform()
-    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    command = [sys.executable, *arguments]
     values = child_environment(platform.layout) | changes
     given = all(platform.environment.is_set(n) for n in ("DATABASE_URL", "REDIS_URL"))
     if given or is_running(platform.layout.lock) or {"-h", "--help"} & set(arguments):

@@ -15,7 +15,10 @@ from apps.audit.services.checkpoints import create_checkpoints
 from apps.core.actors import Actor, Call, Source, system_actor
 from apps.core.authz import Role
 from apps.core.tenancy import tenant
+from apps.devices.access import GrantObject
+from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.services.devices import update_device
+from apps.devices.services.grants import grant_access
 from apps.devices.services.groups import add_devices_to_group, create_device_group
 from apps.devices.types import Facts
 from apps.enrollment.domain import ca
@@ -23,8 +26,13 @@ from apps.enrollment.services.enroll import enroll_device
 from apps.enrollment.services.tokens import create_enrollment_token
 from apps.enrollment.types import EnrollmentRequest, EnrollmentResult
 from apps.organizations.selectors import actor_for_user
+from apps.organizations.services.invitations import create_invitation
 from apps.organizations.services.members import add_member
+from apps.organizations.services.roles import create_custom_role
+from apps.organizations.services.service_accounts import create_service_account
 from apps.organizations.services.setup import create_organization, create_user
+from apps.teams.services.members import add_team_members
+from apps.teams.services.teams import create_team
 from apps.updates.models import Release
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.offers import claim_deployments
@@ -77,6 +85,7 @@ def furnish(mark: str) -> Furnished:
     enroll(f"{mark}-waiting", slow.secret)
     with tenant(organization_id):
         _group(actor, mark, machine.device_id)
+        _people(actor, mark, member)
         _update(actor, mark, machine.device_id)
         create_checkpoints(system_actor(organization_id))
     return Furnished(organization_id, made.owner, member, actor, key.secret, machine)
@@ -109,6 +118,22 @@ def _group(actor: Actor, mark: str, device_id: UUID) -> None:
     group = create_device_group(actor, name=f"{mark} group")
     add_devices_to_group(actor, group.id, [device_id])
     create_device_group(actor, name=f"{mark} tagged", tag=f"{mark}-tag")
+
+
+def _people(actor: Actor, mark: str, member: User) -> None:
+    """Teams, roles, invitations and accounts of programs."""
+    team = create_team(actor, name=f"{mark} team", description=mark)
+    add_team_members(actor, team.id, [member.id], role=Role.OPERATOR)
+    given, group = [VIEW_DEVICES.name], create_device_group(actor, name=f"{mark} granted")
+    for kind, key in (
+        ("device_group", group.id),
+        ("team", team.id),
+        ("organization", actor.organization_id),
+    ):
+        grant_access(actor, user_id=member.id, on=GrantObject(kind, key), permissions=given)
+    create_custom_role(actor, name=f"{mark} role", permissions=[VIEW_DEVICES.name])
+    create_invitation(actor, role=Role.VIEWER, email=f"guest-{mark}@example.test")
+    create_service_account(actor, name=f"{mark} program", role=Role.VIEWER)
 
 
 def _update(actor: Actor, mark: str, device_id: UUID) -> None:
