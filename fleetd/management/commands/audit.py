@@ -34,6 +34,7 @@ class Command(BaseCommand):
     """Each works on one organization, or on all of them."""
 
     help = "Verifies, exports, signs or prunes the audit trail."
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One subcommand each."""

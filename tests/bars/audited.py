@@ -1,0 +1,391 @@
+"""How to make each public operation that changes something succeed once.
+
+A recipe prepares what the operation needs and answers the ids of its address and its body. An
+operation without a recipe fails bar S66, and so does one that no entry tells of.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.test import Client
+
+from apps.audit.models import AuditEntry
+from apps.core import clock
+from apps.core.authz import Role
+from apps.core.tenancy import tenant
+from apps.devices.domain.states import Lifecycle
+from apps.devices.models import GroupMember
+from apps.enrollment.models import Certificate
+from apps.organizations.models import Membership
+from tests import factories
+from tests.factories import Cast
+from tests.isolation.world import Route
+from tests.rest.conftest import Api
+
+SCRIPT = b"#!/bin/sh\necho hello\n"
+
+
+@dataclass
+class Stage:
+    """Acme as alice sees it, with whatever recipes need made through the API itself."""
+
+    acme: Cast
+    alice: Membership
+    bob: Membership
+    api: Api
+    routes: dict[str, Route]
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, name: str, ids: dict[str, str] | None = None, /, **body: Any) -> Any:
+        """Does one operation over REST; the answer must be a success."""
+        route = self.routes[name]
+        answer = self.send(route, ids or {}, body)
+        assert answer.status_code < 300, (name, answer.status_code, answer.content)
+        return answer.json() if answer.content else {}
+
+    def send(self, route: Route, ids: dict[str, str], body: Any) -> Any:
+        """Sends one request."""
+        path = route.at(**ids)
+        if isinstance(body, bytes):
+            return self.api.client.post(
+                f"/api/v1/{path}?name=app.sh", body, "application/octet-stream",
+                headers=self.api.headers,
+            )  # fmt: skip
+        if route.method == "DELETE":
+            return self.api.delete(path)
+        return self.api.send(route.method, path, body)
+
+    def device(self, lifecycle: Lifecycle = Lifecycle.ACTIVE) -> str:
+        """A device."""
+        return str(factories.device(self.acme.id, lifecycle=lifecycle).id)
+
+    def release(self) -> str:
+        """A release of one script."""
+        number = len(self.made)
+        body = SCRIPT + str(number).encode()
+        artifact = self.send(self.routes["upload_artifact"], {}, body).json()
+        part = {"name": "app", "kind": "script", "artifact_id": artifact["id"]}
+        version = f"1.{number}.0"
+        made = self.call("create_release", name="app", version=version, components=[part])
+        self.made[version] = made
+        return str(made["id"])
+
+    def rollout(self, *steps: str, approval: bool = False) -> dict[str, Any]:
+        """A rollout after these steps."""
+        rollout = self.call(
+            "create_rollout", name="r", release_id=self.release(), target={},
+            requires_approval=approval,
+        )  # fmt: skip
+        for step in steps:
+            rollout = self.call(step, {"id": rollout["id"]})
+        return dict(rollout)
+
+    def person(self, role: Role = Role.VIEWER) -> Membership:
+        """Somebody else in acme."""
+        return factories.membership(self.acme.id, factories.user(), role)
+
+    def team(self) -> str:
+        """A team."""
+        return str(self.call("create_team", name=f"team {len(self.made)}")["id"])
+
+    def membered(self) -> tuple[str, str]:
+        """A team and a person in it."""
+        team, person = self.team(), self.person()
+        self.call(
+            "add_team_members", {"team_id": team}, user_ids=[str(person.user_id)], role="viewer"
+        )
+        return team, str(person.user_id)
+
+    def account(self) -> str:
+        """A service account."""
+        return str(self.call("create_service_account", name="ci", role="viewer")["id"])
+
+    def invitation(self, email: str = "new@acme.test") -> dict[str, Any]:
+        """An invitation."""
+        return dict(self.call("create_invitation", email=email, role="viewer"))
+
+
+Recipe = Callable[[Stage], tuple[dict[str, str], Any]]
+
+
+def _of(**body: Any) -> Recipe:
+    return lambda _: ({}, body)
+
+
+def _device(lifecycle: Lifecycle = Lifecycle.ACTIVE, **body: Any) -> Recipe:
+    return lambda s: ({"id": s.device(lifecycle)}, body)
+
+
+def _rollout(*steps: str, approval: bool = False) -> Recipe:
+    return lambda s: ({"id": s.rollout(*steps, approval=approval)["id"]}, {})
+
+
+def _own(**body: Any) -> Recipe:
+    return lambda s: ({"id": str(s.acme.id)}, body)
+
+
+def _member(**body: Any) -> Recipe:
+    return lambda s: ({"id": str(s.person().id)}, body)
+
+
+def _members(**body: Any) -> Recipe:
+    return lambda s: ({}, {"ids": [str(s.person().id)], **body})
+
+
+def _group(s: Stage, *devices: Any) -> str:
+    return str(factories.group(s.acme.id, "", *devices).id)
+
+
+def _filled_group(s: Stage) -> tuple[dict[str, str], Any]:
+    return {"id": _group(s, s.acme.devices[1])}, {"device_ids": [str(s.acme.devices[1].id)]}
+
+
+def _new_release(s: Stage) -> tuple[dict[str, str], Any]:
+    artifact = s.send(s.routes["upload_artifact"], {}, SCRIPT).json()
+    part = {"name": "app", "kind": "script", "artifact_id": artifact["id"]}
+    return {}, {"name": "app", "version": "9.0.0", "components": [part]}
+
+
+def _approval(s: Stage) -> tuple[dict[str, str], Any]:
+    """Somebody else has made the plan."""
+    mine, own = s.api, s.rollout(approval=True)
+    with tenant(s.acme.id):
+        from apps.updates.models import Rollout
+
+        Rollout.objects.for_org(s.acme.id).filter(id=own["id"]).update(created_by=s.bob.user_id)
+    submitted = s.call("submit_rollout", {"id": own["id"]})
+    s.api = mine
+    return {"id": own["id"]}, {"plan_hash": submitted["plan_hash"]}
+
+
+def _owned_group(s: Stage) -> str:
+    group = _group(s)
+    s.call("give_group_to_team", {"id": group}, team_id=s.team())
+    return group
+
+
+def _given(s: Stage) -> dict[str, Any]:
+    body = {
+        "user_id": str(s.person(Role.MEMBER).user_id),
+        "device_group_id": _group(s),
+        "permissions": ["devices.view_devices"],
+    }
+    s.call("grant_access", **body)
+    return body
+
+
+def _role(s: Stage) -> str:
+    made = s.call("create_custom_role", name="own", permissions=["devices.view_devices"])
+    return str(made["id"])
+
+
+def _disabled(s: Stage) -> str:
+    account = s.account()
+    s.call("disable_service_account", {"id": account})
+    return account
+
+
+RECIPES: dict[str, Recipe] = {
+    "create_api_key": _of(name="k"),
+    "rotate_api_key": lambda s: ({"id": s.call("create_api_key", name="k")["id"]}, {}),
+    "revoke_api_key": lambda s: ({"id": s.call("create_api_key", name="k")["id"]}, {}),
+    "create_service_account": _of(name="ci", role="viewer"),
+    "delete_service_account": lambda s: ({"id": s.account()}, {}),
+    "disable_service_account": lambda s: ({"id": s.account()}, {}),
+    "enable_service_account": lambda s: ({"id": _disabled(s)}, {}),
+    "create_service_account_key": lambda s: ({"id": s.account()}, {"name": "k"}),
+    "update_organization": _own(name="New name"),
+    "update_organization_settings": _own(security={"session_hours": 12}),
+    "export_organization": _own(),
+    "change_member_role": _member(role="operator"),
+    "change_member_roles": _members(role="operator"),
+    "remove_member": _member(),
+    "remove_members": _members(),
+    "create_invitation": _of(email="new@acme.test", role="viewer"),
+    "resend_invitation": lambda s: ({"id": s.invitation()["id"]}, {}),
+    "revoke_invitation": lambda s: ({"id": s.invitation()["id"]}, {}),
+    "create_team": _of(name="a team"),
+    "update_team": lambda s: ({"id": s.team()}, {"name": "other"}),
+    "delete_team": lambda s: ({"id": s.team()}, {}),
+    "add_team_members": lambda s: (
+        {"team_id": s.team()}, {"user_ids": [str(s.person().user_id)], "role": "viewer"},
+    ),
+    "change_team_role": lambda s: (
+        dict(zip(("team_id", "user_id"), s.membered(), strict=True)), {"role": "operator"},
+    ),
+    "remove_team_member": lambda s: (
+        dict(zip(("team_id", "user_id"), s.membered(), strict=True)), {},
+    ),
+    "create_custom_role": _of(name="own", permissions=["devices.view_devices"]),
+    "update_custom_role": lambda s: ({"id": _role(s)}, {"name": "other"}),
+    "delete_custom_role": lambda s: ({"id": _role(s)}, {}),
+    "update_device": _device(name="renamed"),
+    "approve_device": _device(Lifecycle.PENDING),
+    "quarantine_device": _device(reason="odd"),
+    "release_device": _device(Lifecycle.QUARANTINED),
+    "decommission_device": _device(reason="broken"),
+    "create_device_group": _of(name="a group"),
+    "delete_device_group": lambda s: ({"id": _group(s)}, {}),
+    "add_devices_to_group": lambda s: ({"id": _group(s)}, {"device_ids": [s.device()]}),
+    "remove_devices_from_group": _filled_group,
+    "give_group_to_team": lambda s: ({"id": _group(s)}, {"team_id": s.team()}),
+    "take_group_from_team": lambda s: ({"id": _owned_group(s)}, {}),
+    "grant_access": lambda s: (
+        {},
+        {
+            "user_id": str(s.person(Role.MEMBER).user_id),
+            "device_group_id": _group(s),
+            "permissions": ["devices.view_devices"],
+        },
+    ),
+    "revoke_access": lambda s: ({}, _given(s)),
+    "create_enrollment_token": _of(name="lab"),
+    "revoke_enrollment_token": lambda s: (
+        {"id": s.call("create_enrollment_token", name="lab")["id"]}, {},
+    ),
+    "upload_artifact": lambda _: ({}, SCRIPT),
+    "create_release": _new_release,
+    "create_rollout": lambda s: ({}, {"name": "r", "release_id": s.release(), "target": {}}),
+    "submit_rollout": _rollout(approval=True),
+    "approve_rollout": _approval,
+    "start_rollout": _rollout(),
+    "pause_rollout": _rollout("start_rollout"),
+    "resume_rollout": _rollout("start_rollout", "pause_rollout"),
+    "cancel_rollout": _rollout("start_rollout"),
+}  # fmt: skip
+
+# Operations that are recorded elsewhere, or change nothing of the organization's, and why.
+ELSEWHERE: dict[str, str] = {
+    "login": "a sign-in: recorded in every organization of the person (S66, sign-ins below)",
+    "refresh": "the caller's own token takes the place of the one before; reuse is recorded",
+    "logout": "ends the caller's own tokens; a key has none",
+    "logout_everywhere": "ends the caller's own sign-ins in all organizations",
+    "revoke_session": "ends one of the caller's own sign-ins",
+    "create_organization": "recorded in the new organization's own chain",
+    "suspend_organization": "the platform's operator only",
+    "resume_organization": "the platform's operator only",
+    "delete_organization": "by a person's own session, after it was confirmed",
+    "cancel_organization_deletion": "while the organization stands still, by session only",
+    "leave_organization": "by the person's own session",
+    "accept_invitation": "recorded in the organization that is joined",
+}
+
+
+def entries(organization_id: UUID, after: int = 0) -> list[AuditEntry]:
+    """The entries after a number, oldest first."""
+    with tenant(organization_id):
+        rows = AuditEntry.objects.for_org(organization_id).filter(sequence__gt=after)
+        return list(rows.order_by("sequence"))
+
+
+def last_sequence(organization_id: UUID) -> int:
+    """The number of the newest entry."""
+    found = entries(organization_id)
+    return found[-1].sequence if found else 0
+
+
+def browser(member: Membership) -> Client:
+    """A browser in which a member is signed in."""
+    client = Client()
+    client.force_login(member.user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def just_now(entry: AuditEntry) -> bool:
+    """Whether an entry was made in this test."""
+    return abs(clock.now() - entry.time) < timedelta(minutes=5)
+
+
+# --- The admin ---
+
+
+def admin_object(stage: Stage, model: str, operation: str) -> str:
+    """The key of an object that an operation of the admin applies to."""
+    lifecycles = {
+        "approve_device": Lifecycle.PENDING,
+        "release_device": Lifecycle.QUARANTINED,
+    }
+    steps = {
+        "pause_rollout": ("start_rollout",),
+        "resume_rollout": ("start_rollout", "pause_rollout"),
+        "cancel_rollout": ("start_rollout",),
+    }
+    if model == "Device":
+        return stage.device(lifecycles.get(operation, Lifecycle.ACTIVE))
+    if model == "ApiKey":
+        return str(stage.call("create_api_key", name="k")["id"])
+    if model == "EnrollmentToken":
+        return str(stage.call("create_enrollment_token", name="lab")["id"])
+    if model == "GroupMember":
+        _group(stage, stage.acme.devices[1])
+        return _key(stage, GroupMember)
+    if model == "Certificate":
+        return _certificate(stage)
+    if model == "Organization":
+        return str(stage.acme.id)
+    if model == "Invitation":
+        return str(stage.invitation()["id"])
+    if model == "Membership":
+        return str(stage.person().id)
+    if operation == "approve_rollout":
+        return _approval(stage)[0]["id"]
+    approval = operation == "submit_rollout"
+    return str(stage.rollout(*steps.get(operation, ()), approval=approval)["id"])
+
+
+def _certificate(stage: Stage) -> str:
+    row = Certificate(
+        organization_id=stage.acme.id, device=stage.acme.device, serial="66", public_key_hash="66",
+        chain_pem="", not_before=clock.now(), not_after=clock.now() + timedelta(days=1),
+    )  # fmt: skip
+    with tenant(stage.acme.id):
+        row.save(force_insert=True)
+    return str(row.pk)
+
+
+def _key(stage: Stage, model: Any) -> str:
+    with tenant(stage.acme.id):
+        return str(model.objects.for_org(stage.acme.id).latest("id").pk)
+
+
+def admin_values(stage: Stage, word: str, key: str) -> dict[str, str]:
+    """What the pages that ask first want to have."""
+    from apps.updates.models import Rollout
+
+    with tenant(stage.acme.id):
+        plan = Rollout.objects.for_org(stage.acme.id).filter(id=key).first()
+    return {
+        "confirmed": "1",
+        "reason": "because",
+        "word": word,
+        "add_tags": "lab",
+        "group": str(stage.acme.group.pk),
+        "role": "operator",
+        "name": stage.acme.organization.name,
+        f"seen-{key}": plan.plan_hash if plan else "",
+    }
+
+
+# Actions of the admin that a member of the organization cannot do, whatever the role.
+OPERATORS_ONLY = {"suspend_organization", "resume_organization"}
+
+# Tasks that write nothing of their own into the trail, and why; every other one must be tried.
+TASKS: dict[str, str] = {
+    "accounts.keep_up": "rotates signing keys and removes what has ended, for the installation",
+    "audit.announce_entries": "sends hints",
+    "audit.create_checkpoints": "signs the trail: an entry for it would never end",
+    "audit.copy_checkpoints": "copies what is signed",
+    "audit.verify_chain": "reads; that somebody asked for it is recorded when they ask",
+    "events.relay_outbox": "hands on events that were recorded with their cause",
+    "events.purge_outbox": "removes what was handed on",
+    "updates.sweep_rollouts": "wakes others",
+    "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
+    "devices.sweep_offline": "notes what is so already: a device that fell silent",
+    "organizations.continue_export": "writes what somebody has asked for, on record",
+    "organizations.remove_old_exports": "removes archives after their week",
+    "organizations.purge_organization": "erases the trail itself with its organization",
+}
+TASKS_TRIED = {"updates.advance_rollout", "updates.expire_deployments"}
