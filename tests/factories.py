@@ -9,6 +9,9 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+
 from apps.accounts.domain import secrets
 from apps.accounts.models import ApiKey, User
 from apps.core import clock
@@ -16,10 +19,16 @@ from apps.core.actors import Actor, ActorKind, Call, Source, system_actor
 from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.devices.domain.states import Connectivity, Lifecycle
-from apps.devices.models import Device, DeviceGroup, DeviceState, GroupMember
+from apps.devices.models import (
+    Device,
+    DeviceGroup,
+    DeviceGroupGrant,
+    DeviceState,
+    GroupMember,
+)
 from apps.devices.services.counts import count_moves
 from apps.organizations.models import CustomRole, Membership, Organization
-from apps.teams.models import Team, TeamMember
+from apps.teams.models import Team, TeamGrant, TeamMember
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
@@ -198,6 +207,17 @@ def team_member(
         )
         row.save(force_insert=True)
     return row
+
+
+def object_grant(on: Team | DeviceGroup, person: User, *names: str) -> None:
+    """Rights of one person on a team or a device group."""
+    model = TeamGrant if isinstance(on, Team) else DeviceGroupGrant
+    kind = ContentType.objects.get_for_model(type(on))
+    with tenant(on.organization_id):
+        for row in Permission.objects.filter(content_type=kind, codename__in=names):
+            model(
+                organization_id=on.organization_id, user=person, permission=row, content_object=on
+            ).save(force_insert=True)
 
 
 def cast(name: str) -> Cast:

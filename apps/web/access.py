@@ -87,7 +87,8 @@ def explain_access(
 def _asked(kind: str, permission: str) -> list[str]:
     if not permission:
         about = _ABOUT[kind]
-        return sorted(name for name in grantable() if about(name))
+        possible = grantable()
+        return [name for name in declared() if name in possible and about(name)]
     if permission not in grantable():
         raise invalid("permission", "unknown_permission", "There is no such permission.")
     return [permission]
