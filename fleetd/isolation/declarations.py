@@ -12,6 +12,14 @@ OPEN_VIEWS: dict[str, str] = {
     "apps.web.ui.setup.Setup": "the setup code is the credential, while nobody has an account",
     "apps.enrollment.ui.installer.install_script": "the installer is the same for everybody",
     "apps.enrollment.ui.installer.agent_package": "the agent is the same for everybody",
+    "apps.web.ui.access.Entry": "leads a person to the first page that they may see",
+    "apps.organizations.ui.joining.Join": "the invitation's secret is the credential",
+    "apps.organizations.ui.device.DeviceSignIn": "a person approves a program of their own",
+    "apps.organizations.api.oauth.device_authorization": "begins a sign-in; nobody is known yet",
+    "apps.organizations.api.oauth.token": "the device code or refresh token is the credential",
+    "apps.organizations.api.oauth.revoke": "the token that ends is the credential",
+    "apps.organizations.api.oauth.metadata": "the same for everybody",
+    "apps.organizations.api.oauth.jwks": "public keys, the same for everybody",
     "django.views.generic.base.RedirectView": "leads to a page that asks for itself",
 }
 

@@ -16,6 +16,7 @@ from apps.core.ids import parse_uuid
 from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import get_device
 from apps.devices.selectors.places import list_groups_granted, seen_device_ids
+from apps.enrollment.permissions import VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import get_enrollment_token
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors import get_rollout_id, seen_rollout_ids
@@ -27,10 +28,10 @@ OF_ORGANIZATION: dict[str, Permission] = {
     "rollouts": VIEW_ROLLOUTS,
     "audit": VIEW_ENTRIES,
 }
-OF_OBJECT: dict[str, Callable[[Actor, UUID], object]] = {
-    "device": get_device,
-    "rollout": get_rollout_id,
-    "enroll": get_enrollment_token,
+OF_OBJECT: dict[str, tuple[Permission, Callable[[Actor, UUID], object]]] = {
+    "device": (VIEW_DEVICES, get_device),
+    "rollout": (VIEW_ROLLOUTS, get_rollout_id),
+    "enroll": (VIEW_ENROLLMENT_TOKENS, get_enrollment_token),
 }
 CHANGED = "changed"
 
@@ -114,6 +115,8 @@ def _authorize(actor: Actor, topic: str) -> None:
     if kind == "org" and part in OF_ORGANIZATION and found == actor.organization_id:
         require_somewhere(actor, OF_ORGANIZATION[part])
     elif kind in OF_OBJECT and not part and "." not in rest:
-        OF_OBJECT[kind](actor, found)
+        permission, find = OF_OBJECT[kind]
+        require_somewhere(actor, permission)
+        find(actor, found)
     else:
         raise NotFound
