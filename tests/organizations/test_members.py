@@ -93,7 +93,7 @@ def test_adding_a_member_twice_keeps_the_first_role(acme: Cast, alice: Actor) ->
         add_member(alice, person, role=Role.VIEWER)
         assert add_member(alice, person, role=Role.ADMIN).role == "viewer"
         assert actions(acme.id) == ["organizations.add_member"]
-        assert person.id in {m.user_id for m in list_members(alice, PageRequest()).items}
+        assert person.id in {m.membership.user_id for m in list_members(alice, PageRequest()).items}
 
 
 def test_only_an_owner_makes_owners(globex: Cast, charlie: Actor) -> None:
