@@ -32,7 +32,7 @@ def send_mail(template: str, to: str, context: Mapping[str, Any]) -> Future[bool
     `template` is the prefix of its two templates, `to` one address. The future is for tests.
     """
     if not is_mail_configured():
-        log.warning("mail_not_configured", template=template)
+        log.info("mail_not_configured", template=template)
         return None
     values = {"external_url": settings.EXTERNAL_URL, **context}
     subject = " ".join(render_to_string(f"{template}_subject.txt", values).split())
