@@ -51,13 +51,23 @@ export class Region {
 
   async #apply(response, force) {
     if (response.redirected || response.status === 401) return this.on.lost();
-    if ([403, 404, 410].includes(response.status)) return this.stop();
+    if ([403, 404, 410].includes(response.status)) return this.#lose();
     if (response.status === 304) return this.on.done(this, false);
     if (!response.ok) return undefined;
     const text = await response.text();
     this.etag = response.headers.get("ETag") || "";
     this.show(text, force);
     return this.on.done(this, true);
+  }
+
+  // What may not be seen any more is taken off the page, not left to grow old on it.
+  #lose() {
+    const notice = document.createElement("p");
+    notice.className = "empty quiet";
+    notice.setAttribute("role", "status");
+    notice.textContent = document.body.dataset.gone || "";
+    this.element.replaceChildren(notice);
+    this.stop();
   }
 
   show(text, force = false) {
