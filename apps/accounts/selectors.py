@@ -13,6 +13,7 @@ from apps.accounts.permissions import MANAGE_API_KEYS, VIEW_API_KEYS, VIEW_SERVI
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
+from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 
 
@@ -126,6 +127,19 @@ def list_sessions(actor: Actor) -> list[RefreshFamily]:
     )
     families = live.select_related("user", "bound_to").order_by("-id")
     return [f for f in families if f.access_version == f.user.access_version]
+
+
+def get_api_key(actor: Actor, api_key_id: UUID) -> ApiKey:
+    """One of the caller's keys, or of a service account's for who may see those."""
+    rows = ApiKey.objects.for_org(actor.organization_id).select_related("user")
+    seen = Q(user_id=actor.user_id)
+    if actor.has_perm(VIEW_SERVICE_ACCOUNTS.name):
+        seen |= Q(user__kind=User.Kind.SERVICE)
+    found: ApiKey | None = rows.filter(seen, id=api_key_id).first()
+    if found is None:
+        raise NotFound
+    require(actor, VIEW_API_KEYS)
+    return found
 
 
 def list_api_keys(

@@ -1,4 +1,4 @@
-"""One's own API keys: make, see once, revoke."""
+"""API keys: one's own to make, see once and revoke; everybody's to see and revoke."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,12 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.accounts.permissions import CREATE_API_KEY, REVOKE_API_KEY, VIEW_API_KEYS
+from apps.accounts.permissions import (
+    CREATE_API_KEY,
+    MANAGE_API_KEYS,
+    REVOKE_API_KEY,
+    VIEW_API_KEYS,
+)
 from apps.accounts.selectors import list_api_keys
 from apps.accounts.services.api_keys import NewApiKey, create_api_key, revoke_api_key
 from apps.core import clock
@@ -40,7 +45,10 @@ class ApiKeyList(OrgView):
         """Makes a key and shows its secret, this once."""
         try:
             made = create_api_key(
-                request.actor, name=request.POST.get("name", ""), lifetime=_lifetime(request)
+                request.actor,
+                name=request.POST.get("name", ""),
+                lifetime=_lifetime(request),
+                networks=request.POST.get("networks", "").replace(",", " ").split(),
             )
         except FleetdError as error:
             return _page(request, errors=failure_lines(error))
@@ -68,17 +76,26 @@ def state_of(key: Any, now: datetime) -> str:
 def _page(
     request: OrgRequest, *, made: NewApiKey | None = None, errors: list[str] | None = None
 ) -> HttpResponse:
-    page = list_api_keys(request.actor, PageRequest.of(None, request.GET.get("page_token")))
+    everybody = bool(request.GET.get("everybody")) and request.actor.has_perm(MANAGE_API_KEYS.name)
+    page = list_api_keys(
+        request.actor,
+        PageRequest.of(None, request.GET.get("page_token")),
+        everybody=everybody,
+    )
     now = clock.now()
     context = {
         "actor": request.actor,
+        "settings_section": "api-keys",
+        "everybody": everybody,
         "page": page,
         "rows": [{"key": key, "state": state_of(key, now)} for key in page.items],
         "made": made,
         "errors": errors or [],
         "name": request.POST.get("name", "") if errors else "",
+        "networks": request.POST.get("networks", "") if errors else "",
         "lifetimes": LIFETIMES,
         "default_days": DEFAULT_DAYS,
+        "now": now,
     }
     response = render(request, "accounts/api_keys.html", context)
     if made:
