@@ -26,7 +26,12 @@ def announce(actor: Actor) -> None:
     _tell(actor, "audit.entries.added")
 
 
-@org_task("audit.create_checkpoints", permission=PLATFORM, every_seconds=SIGN_SECONDS)
+@org_task(
+    "audit.create_checkpoints",
+    permission=PLATFORM,
+    every_seconds=SIGN_SECONDS,
+    at_standstill=True,
+)
 def sign(actor: Actor) -> None:
     """Signs what was added in the last hour. A chain that is broken stays unsigned, and is said."""
     try:
@@ -38,7 +43,7 @@ def sign(actor: Actor) -> None:
         _tell(actor, "audit.checkpoint.created")
 
 
-@org_task(COPY_TASK, permission=PLATFORM, every_seconds=RETRY_SECONDS)
+@org_task(COPY_TASK, permission=PLATFORM, every_seconds=RETRY_SECONDS, at_standstill=True)
 def copy(actor: Actor) -> None:
     """Brings the second place up to date; where it is away, the next sweep tries again."""
     try:
