@@ -4,6 +4,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import Permission
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -19,7 +20,7 @@ from apps.updates.domain import engine
 _numbers = count(1)
 
 # Columns whose values the product reads back.
-SPECIAL = {"snapshot": engine.dump(engine.RolloutStatus())}
+SPECIAL = {"snapshot": engine.dump(engine.RolloutStatus()), "since": 0, "custom_role": None}
 
 
 class Rows:
@@ -67,8 +68,10 @@ class Rows:
     def _value(self, field: Any) -> Any:
         if field.name in SPECIAL:
             return SPECIAL[field.name]
+        if field.null and field.related_model is field.model:
+            return None
         if field.is_relation:
-            return self.user if field.related_model is User else self.row(field.related_model)
+            return self._related(field)
         if field.choices:
             return field.choices[0][0]
         if field.null:
@@ -77,6 +80,20 @@ class Rows:
             is_text = isinstance(field.base_field, models.CharField)
             return [self.mark] if is_text else []
         return self._plain(field)
+
+    def _related(self, field: Any) -> Any:
+        """A row to point at; a right that is granted is one on what it is granted on."""
+        if field.related_model is User:
+            return self.user
+        if field.related_model is Permission:
+            granted_on = field.model._meta.get_field("content_object").related_model
+            return Permission.objects.filter(
+                content_type__app_label=granted_on._meta.app_label,
+                content_type__model=granted_on._meta.model_name,
+            ).last()
+        if issubclass(field.related_model, OrgOwnedModel):
+            return self.row(field.related_model)
+        return field.related_model.objects.get(id=self.organization_id)
 
     def _plain(self, field: Any) -> Any:
         match field:
@@ -106,7 +123,9 @@ def snapshot(organization_id: UUID) -> dict[str, list[Any]]:
 
 
 def _values(model: type[OrgOwnedModel], organization_id: UUID) -> list[Any]:
+    # Looking at a page says that its reader is there: that is no change of anything shown.
+    names = [f.attname for f in model._meta.concrete_fields if f.name != "last_active_at"]
     return [
         [bytes(v) if isinstance(v, memoryview) else v for v in row]
-        for row in model.objects.for_org(organization_id).values_list()
+        for row in model.objects.for_org(organization_id).values_list(*names)
     ]

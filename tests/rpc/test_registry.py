@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.core import rpc
+from apps.core import authz
 from fleetd.rpc import registry
 from fleetd.rpc.authentication import OPEN_METHODS
 from fleetd.rpc.naming import snake
@@ -25,7 +25,7 @@ def test_a_method_without_its_declaration_is_noticed(
     service: registry.Service, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = next(part for part in service.parts() if hasattr(part, snake(method)))
-    monkeypatch.delattr(getattr(type(owner), snake(method)), rpc._PERMISSION)
+    monkeypatch.delattr(getattr(type(owner), snake(method)), authz._DECLARED)
     assert undeclared_methods() == [f"{service.name}/{method}"]
 
 
