@@ -24,8 +24,11 @@ from apps.organizations.models import Invitation, Membership, Organization, Orga
 from apps.organizations.permissions import (
     ADD_MEMBER,
     CHANGE_MEMBER_ROLE,
+    DISABLE_USER,
+    ENABLE_USER,
     EXPORT_ORGANIZATION,
     REMOVE_MEMBER,
+    RESET_SECOND_FACTORS,
     RESUME_ORGANIZATION,
     REVOKE_INVITATION,
     SUSPEND_ORGANIZATION,
@@ -33,6 +36,11 @@ from apps.organizations.permissions import (
     VIEW_INVITATIONS,
     VIEW_MEMBERS,
     VIEW_ORGANIZATION,
+)
+from apps.organizations.services.accounts import (
+    disable_user,
+    enable_user,
+    reset_second_factors,
 )
 from apps.organizations.services.exports import export_organization
 from apps.organizations.services.invitations import revoke_invitation
@@ -263,6 +271,39 @@ class UserAdmin(OrgModelAdmin):
     ordering = ("email",)
     hidden_fields = ("last_login",)
     extra_fields = ("signed_in",)
+    operations = (
+        Operation(
+            "disable_user",
+            "Disable",
+            DISABLE_USER,
+            lambda actor, user, _values: disable_user(actor, user.pk),
+            warning="Sessions, tokens, API keys and streams end; signing in is refused.",
+            applies=lambda user: user.is_active,
+        ),
+        Operation(
+            "enable_user",
+            "Enable",
+            ENABLE_USER,
+            lambda actor, user, _values: enable_user(actor, user.pk),
+            applies=lambda user: not user.is_active,
+        ),
+        Operation(
+            "reset_second_factors",
+            "Reset second factors",
+            RESET_SECOND_FACTORS,
+            lambda actor, user, _values: reset_second_factors(actor, user.pk),
+            warning="App, passkeys and recovery codes stop working, and everything open ends. "
+            "Make sure that it is the person who asked.",
+            applies=lambda user: user.kind == User.Kind.PERSON,
+        ),
+    )
+
+    def may(self, request: HttpRequest, permission: Permission | None, obj: Any = None) -> bool:
+        """What concerns the account itself is for superusers, lost factors for owners as well."""
+        if permission in (DISABLE_USER, ENABLE_USER, RESET_SECOND_FACTORS):
+            if _is_superuser(request):
+                return True
+        return super().may(request, permission, obj)
 
     def rows(self, request: HttpRequest) -> QuerySet[Any]:
         """All for superusers; otherwise those who have a membership here."""

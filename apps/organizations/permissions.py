@@ -24,6 +24,15 @@ RESUME_ORGANIZATION = declare("organizations.resume_organization", "resume organ
 UPDATE_QUOTAS = declare("organizations.update_quotas", "set an organization's quotas", ())
 PURGE_ORGANIZATION = declare("organizations.purge_organization", "erase a deleted organization", ())
 
+DISABLE_USER = declare("organizations.disable_user", "disable people's accounts", ())
+ENABLE_USER = declare("organizations.enable_user", "enable people's accounts again", ())
+
+RESET_SECOND_FACTORS = declare(
+    "organizations.reset_second_factors", "take away second factors that were lost", OWNERS
+)
+ISSUE_RESET_LINK = declare(
+    "organizations.issue_reset_link", "make links that set people's passwords", OWNERS
+)
 VIEW_ORGANIZATION_SETTINGS = declare(
     "organizations.view_organization_settings", "see the organization's settings", AUDITORS
 )

@@ -110,7 +110,7 @@ def test_without_mail_the_page_says_so_and_the_console_helps(
     opened = client.get(path)
     assert client.post(opened["Location"], {"password1": NEW}).status_code == 302
     assert sign_in(bob_member.user.email, NEW)[1]["Location"] == "/"
-    assert len(entries(bob_member, "accounts.issue_reset_link")) == 1
+    assert len(entries(bob_member, "organizations.issue_reset_link")) == 1
 
 
 def test_the_console_lists_disables_and_helps(

@@ -46,7 +46,7 @@ def test_s15_disabling_ends_every_session_at_once(bob_member: Membership) -> Non
     assert not is_open(two)
     assert one.get("/api/v1/devices").status_code == 401
     assert "sessionid" not in sign_in(bob_member.user.email)[0].cookies
-    (entry,) = entries(bob_member, "accounts.disable_user")
+    (entry,) = entries(bob_member, "organizations.disable_user")
     assert (entry.actor_kind, entry.object_label) == ("system", bob_member.user.email)
 
 
@@ -105,7 +105,7 @@ def test_s15_resetting_lost_factors_ends_what_was_open(bob_member: Membership) -
     reset_second_factors(None, bob_member.user_id)
     assert not is_open(client)
     assert sign_in(bob_member.user.email)[1]["Location"] == "/"
-    (entry,) = entries(bob_member, "accounts.reset_second_factors")
+    (entry,) = entries(bob_member, "organizations.reset_second_factors")
     assert entry.changes == {"factors": ["totp"]}
 
 

@@ -16,16 +16,17 @@ from apps.accounts.services.second_factors import remove_all_factors
 from apps.accounts.services.tokens import sign_out_everywhere
 from apps.audit.services.entries import record
 from apps.core.actors import Actor, ActorKind, Source, system_actor
-from apps.core.authz import Role
+from apps.core.authz import Permission, Role, require
 from apps.core.errors import NotFound, PermissionDenied, WrongState
 from apps.core.tenancy import visiting
 from apps.organizations.models import Membership
+from apps.organizations.permissions import (
+    DISABLE_USER,
+    ENABLE_USER,
+    ISSUE_RESET_LINK,
+    RESET_SECOND_FACTORS,
+)
 from apps.organizations.selectors import list_memberships_of
-
-DISABLE = "accounts.disable_user"
-ENABLE = "accounts.enable_user"
-RESET_FACTORS = "accounts.reset_second_factors"
-ISSUE_RESET_LINK = "accounts.issue_reset_link"
 
 
 @transaction.atomic
@@ -37,7 +38,7 @@ def disable_user(actor: Actor | None, user_id: UUID) -> User:
     oneself and for the last superuser.
     """
     user = _locked(user_id)
-    _require_superuser(actor)
+    _require_superuser(actor, DISABLE_USER)
     if not user.is_active:
         return user
     if actor is not None and actor.user_id == user.pk:
@@ -48,7 +49,7 @@ def disable_user(actor: Actor | None, user_id: UUID) -> User:
     user.is_active = False
     user.save(update_fields=["is_active"])
     sign_out_everywhere(user)
-    _record(actor, user, DISABLE)
+    _record(actor, user, DISABLE_USER)
     return user
 
 
@@ -56,11 +57,11 @@ def disable_user(actor: Actor | None, user_id: UUID) -> User:
 def enable_user(actor: Actor | None, user_id: UUID) -> User:
     """Lets a disabled person sign in again; what had ended stays ended."""
     user = _locked(user_id)
-    _require_superuser(actor)
+    _require_superuser(actor, ENABLE_USER)
     if not user.is_active:
         user.is_active = True
         user.save(update_fields=["is_active"])
-        _record(actor, user, ENABLE)
+        _record(actor, user, ENABLE_USER)
     return user
 
 
@@ -73,10 +74,10 @@ def reset_second_factors(actor: Actor | None, user_id: UUID) -> User:
     all. Nobody but a superuser can do it to one. Raises `PermissionDenied`, `NotFound`.
     """
     user = _locked(user_id)
-    _require_owner_of_all(actor, user)
+    _require_owner_of_all(actor, user, RESET_SECOND_FACTORS)
     removed = remove_all_factors(user)
     sign_out_everywhere(user)
-    _record(actor, user, RESET_FACTORS, factors=removed)
+    _record(actor, user, RESET_SECOND_FACTORS, factors=removed)
     return user
 
 
@@ -88,7 +89,7 @@ def issue_reset_link(actor: Actor | None, user_id: UUID) -> str:
     with care; second factors stay. For the same people as `reset_second_factors`.
     """
     user = _locked(user_id)
-    _require_owner_of_all(actor, user)
+    _require_owner_of_all(actor, user, ISSUE_RESET_LINK)
     if user.kind != User.Kind.PERSON or not user.is_active:
         raise WrongState("This account cannot sign in, so it has no password to set.")
     link = reset_link(user)
@@ -103,9 +104,12 @@ def _locked(user_id: UUID) -> User:
     return user
 
 
-def _require_superuser(actor: Actor | None) -> None:
+def _require_superuser(actor: Actor | None, permission: Permission) -> None:
     if not _is_superuser(actor):
-        raise PermissionDenied("This is for the administrators of the installation.")
+        raise PermissionDenied(
+            "This is for the administrators of the installation.",
+            data={"permission": permission.name},
+        )
 
 
 def _is_superuser(actor: Actor | None) -> bool:
@@ -117,7 +121,7 @@ def _is_superuser(actor: Actor | None) -> bool:
     return User.objects.filter(pk=actor.user_id, is_superuser=True, is_active=True).exists()
 
 
-def _require_owner_of_all(actor: Actor | None, user: User) -> None:
+def _require_owner_of_all(actor: Actor | None, user: User, permission: Permission) -> None:
     """Somebody of whom the actor may not even know is not found."""
     if _is_superuser(actor):
         return
@@ -125,11 +129,13 @@ def _require_owner_of_all(actor: Actor | None, user: User) -> None:
     theirs = {m.organization_id for m in list_memberships_of(user.pk)}
     if actor.organization_id not in theirs:
         raise NotFound
+    require(actor, permission)
     owned = _owned_by(actor)
     if actor.kind is not ActorKind.USER or user.is_superuser or not theirs <= owned:
         raise PermissionDenied(
             "Only somebody who owns every organization of this person may do this, "
-            "or an administrator of the installation."
+            "or an administrator of the installation.",
+            data={"permission": permission.name},
         )
 
 
@@ -138,10 +144,10 @@ def _owned_by(actor: Actor) -> set[UUID]:
     return {m.organization_id for m in mine if m.role == Role.OWNER}
 
 
-def _record(actor: Actor | None, user: User, action: str, **changes: object) -> None:
+def _record(actor: Actor | None, user: User, right: Permission, **changes: object) -> None:
     """One entry in each organization of the person, by whoever did it."""
     for membership in sorted(list_memberships_of(user.pk), key=lambda m: str(m.organization_id)):
-        _inside(membership, lambda m: record(_as(actor, m), action, user, changes=changes))
+        _inside(membership, lambda m: record(_as(actor, m), right.name, user, changes=changes))
 
 
 def _inside(membership: Membership, write: Callable[[Membership], object]) -> None:
