@@ -27,7 +27,12 @@ def statements(models: Sequence[type[OrgOwnedModel]], app_role: str) -> list[str
     organization = apps.get_model("organizations", "Organization")
     if organization._meta.db_table not in connection.introspection.table_names():
         return []
-    return [*_grace(organization), _function(organization, models), *_rights(app_role)]
+    return [
+        *_grace(organization),
+        f"DROP FUNCTION IF EXISTS {FUNCTION}(uuid)",
+        _function(organization, models),
+        *_rights(app_role),
+    ]
 
 
 def erasure_order(models: Sequence[type[Model]]) -> list[type[Model]]:
@@ -53,7 +58,7 @@ def _links(model: type[Model]) -> list[Any]:
 
 def _function(organization: type[Model], models: Sequence[type[OrgOwnedModel]]) -> str:
     steps = [
-        f"DELETE FROM {_name(m._meta.db_table)} WHERE organization_id = target"
+        f"DELETE FROM {_name(m._meta.db_table)} WHERE organization_id = erased_id"
         for m in erasure_order(models)
     ]
     counted = "\n".join(
@@ -62,26 +67,28 @@ def _function(organization: type[Model], models: Sequence[type[OrgOwnedModel]]) 
     others = "\n".join(f"  {step};" for step in _beyond_tenants(organization, set(models)))
     table = _name(organization._meta.db_table)
     return f"""
-CREATE OR REPLACE FUNCTION {FUNCTION}(target uuid) RETURNS bigint
+CREATE FUNCTION {FUNCTION}(erased_id uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
   is_due boolean;
   n bigint;
   total bigint := 0;
 BEGIN
-  IF target IS DISTINCT FROM nullif(current_setting('{ORGANIZATION_SETTING}', true), '')::uuid THEN
+  IF erased_id IS DISTINCT FROM
+    nullif(current_setting('{ORGANIZATION_SETTING}', true), '')::uuid
+  THEN
     RAISE EXCEPTION 'an organization is erased from within only'
       USING ERRCODE = 'insufficient_privilege';
   END IF;
   SELECT status = 'deleting' AND deletes_at <= clock_timestamp() INTO is_due
-    FROM {table} WHERE id = target FOR UPDATE;
+    FROM {table} WHERE id = erased_id FOR UPDATE;
   IF is_due IS NOT TRUE THEN
     RAISE EXCEPTION 'this organization is not due to be erased'
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
 {counted}
 {others}
-  DELETE FROM {table} WHERE id = target;
+  DELETE FROM {table} WHERE id = erased_id;
   RETURN total;
 END $$"""
 
@@ -93,7 +100,7 @@ def _beyond_tenants(organization: type[Model], tenants: set[type[Any]]) -> Itera
             continue
         for field in _links(model):
             if field.related_model is organization:
-                where = f"{_name(field.column)} = target"
+                where = f"{_name(field.column)} = erased_id"
                 yield from _let_go(model, field, where, tenants)
 
 
