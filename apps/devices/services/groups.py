@@ -58,6 +58,8 @@ def create_device_group(actor: Actor, *, name: str, tag: str = "") -> DeviceGrou
 def delete_device_group(actor: Actor, group_id: UUID) -> None:
     """Deletes a group; its devices stay. Rollouts that were made for it keep their devices."""
     group = _locked(actor, group_id, DELETE_DEVICE_GROUP)
+    members = Device.objects.for_org(actor.organization_id).filter(group_ids__contains=[group_id])
+    list(_in_order(members).values_list("id"))
     _announce(actor, DELETE_DEVICE_GROUP, group, {"name": [group.name, None]})
     GroupMember.objects.for_org(actor.organization_id).filter(group_id=group_id).delete()
     DeviceGroup.objects.for_org(actor.organization_id).filter(id=group_id).delete()
@@ -126,7 +128,12 @@ def _announce(
 def _devices(actor: Actor, device_ids: Collection[UUID]) -> QuerySet[Device]:
     """The devices, locked in one order: where they stand must not change meanwhile."""
     rows: QuerySet[Device] = Device.objects.for_org(actor.organization_id)
-    return rows.filter(id__in=device_ids).order_by("id").select_for_update(no_key=True)
+    return _in_order(rows.filter(id__in=device_ids))
+
+
+def _in_order(rows: QuerySet[Device]) -> QuerySet[Device]:
+    """The same devices, locked as they are read: whoever locks several does it in this order."""
+    return rows.order_by("id").select_for_update(no_key=True)
 
 
 def _locked(actor: Actor, group_id: UUID, permission: Permission) -> DeviceGroup:
