@@ -4,9 +4,13 @@ import os
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from fleetd.settings.startup import refuse_without_secrets
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetd.settings.base")
+refuse_without_secrets(settings)
 
 django_application = get_asgi_application()  # before anything that imports models
 

@@ -9,8 +9,17 @@ from typing import Any
 
 import celery.beat
 from celery import Celery
-from celery.signals import beat_embedded_init, worker_init, worker_process_init, worker_ready
+from celery.signals import (
+    beat_embedded_init,
+    celeryd_init,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+)
 from django.conf import settings
+
+from fleetd.settings.env import SettingError
+from fleetd.settings.startup import refuse_without_secrets
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetd.settings.base")
 
@@ -22,6 +31,15 @@ celery.beat._Process = None
 app = Celery("fleetd")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+def _refuse_without_secrets(**_: Any) -> None:
+    """A worker without its secrets ends here; Celery would only log an ordinary exception."""
+    try:
+        refuse_without_secrets(settings)
+    except SettingError as error:
+        raise SystemExit(f"fleetd worker: {error}") from None
 
 
 @worker_init.connect

@@ -16,7 +16,16 @@ def main() -> int:
     """Runs until it is told to stop."""
     import django
     import uvloop
+    from django.conf import settings
 
+    from fleetd.settings.env import SettingError
+    from fleetd.settings.startup import refuse_without_secrets
+
+    try:
+        refuse_without_secrets(settings)
+    except SettingError as error:
+        sys.stderr.write(f"fleetd gateway: {error}\n")
+        return 1
     django.setup()
     from apps.core.errors import FleetdError
     from fleetd.rpc import server
