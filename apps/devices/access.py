@@ -76,6 +76,11 @@ class AccessGrant:
         return f"{self.kind}:{self.object_id}:{self.user_id}"
 
 
+def kind_of(grant: ObjectGrant) -> str:
+    """The word for what a row is about."""
+    return next(kind for kind, model in GRANT_MODELS.items() if isinstance(grant, model))
+
+
 def grantable_on(kind: str) -> frozenset[str]:
     """The permissions that mean something on an object of this kind."""
     if kind == "organization":

@@ -20,9 +20,17 @@ from apps.core.org_admin.forms import OrgForm, RowField, WordsField
 from apps.core.org_admin.model_admin import OrgModelAdmin
 from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of, rows_seen
+from apps.devices.access import GrantObject, kind_of
 from apps.devices.domain.connectivity import connectivity_of, explain
 from apps.devices.domain.states import CONNECTED, Connectivity, Lifecycle
-from apps.devices.models import Device, DeviceCount, DeviceGroup, DeviceState, GroupMember
+from apps.devices.models import (
+    Device,
+    DeviceCount,
+    DeviceGroup,
+    DeviceGroupGrant,
+    DeviceState,
+    GroupMember,
+)
 from apps.devices.permissions import (
     ADD_DEVICES_TO_GROUP,
     APPROVE_DEVICE,
@@ -32,7 +40,9 @@ from apps.devices.permissions import (
     QUARANTINE_DEVICE,
     RELEASE_DEVICE,
     REMOVE_DEVICES_FROM_GROUP,
+    REVOKE_ACCESS,
     UPDATE_DEVICE,
+    VIEW_ACCESS_GRANTS,
     VIEW_DEVICE_GROUPS,
     VIEW_DEVICES,
 )
@@ -45,12 +55,14 @@ from apps.devices.services.devices import (
     release_device,
     update_device,
 )
+from apps.devices.services.grants import revoke_access
 from apps.devices.services.groups import (
     add_devices_to_group,
     create_device_group,
     delete_device_group,
     remove_devices_from_group,
 )
+from apps.teams.models import OrganizationGrant, TeamGrant
 
 LIVE_ROWS = 250
 
@@ -418,3 +430,49 @@ class GroupMemberAdmin(OrgModelAdmin):
             actor_of(request), VIEW_DEVICES, super().rows(request), via="device"
         )
         return found
+
+
+class ObjectGrantAdmin(OrgModelAdmin):
+    """What people were given on single objects, one permission a row."""
+
+    view_permission = VIEW_ACCESS_GRANTS
+    list_display = ("user", "content_object", "right")
+    list_select_related = ("user", "content_object", "permission")
+    search_fields = ("user__email", "permission__codename")
+    ordering = ("pk",)
+    sortable_by = ()
+    hidden_fields = ("permission",)
+    extra_fields = ("right",)
+    operations = (
+        Operation(
+            "revoke_access",
+            "Take back",
+            REVOKE_ACCESS,
+            lambda actor, grant, _values: revoke_access(
+                actor,
+                user_id=grant.user_id,
+                on=GrantObject(kind_of(grant), grant.content_object_id),
+                permissions=[grant.permission.codename],
+            ),
+        ),
+    )
+
+    @admin.display(description="right")
+    def right(self, grant: Any) -> str:
+        """The permission's name."""
+        return str(grant.permission.codename)
+
+
+@admin.register(OrganizationGrant)
+class OrganizationGrantAdmin(ObjectGrantAdmin):
+    """Rights that people were given in the whole organization."""
+
+
+@admin.register(TeamGrant)
+class TeamGrantAdmin(ObjectGrantAdmin):
+    """Rights that people were given on teams."""
+
+
+@admin.register(DeviceGroupGrant)
+class DeviceGroupGrantAdmin(ObjectGrantAdmin):
+    """Rights that people were given on device groups."""

@@ -105,11 +105,18 @@ def may_on_team(actor: Actor, permission: Permission, team_id: UUID) -> bool:
     return actor.may(permission.name, place_of_team(team_id))
 
 
+def teams_within(
+    actor: Actor, permission: Permission, rows: QuerySet[Any], *, via: str = ""
+) -> QuerySet[Any]:
+    """Those of `rows` whose team a right reaches; `via` is the link that leads to the team."""
+    reach = actor.reach(permission.name)
+    prefix = f"{via}__" if via else ""
+    return rows if reach is None else rows.filter(**{f"{prefix}id__in": reach.team_ids})
+
+
 def _seen(actor: Actor) -> QuerySet[Any]:
     """The teams that the caller may see."""
-    rows: QuerySet[Any] = Team.objects.for_org(actor.organization_id)
-    reach = actor.reach(VIEW_TEAMS.name)
-    return rows if reach is None else rows.filter(id__in=reach.team_ids)
+    return teams_within(actor, VIEW_TEAMS, Team.objects.for_org(actor.organization_id))
 
 
 def _person(search: str) -> Q:
