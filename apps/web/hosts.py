@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, cast
 
 import structlog
 from django.core.exceptions import DisallowedHost
@@ -29,7 +30,14 @@ class HostMiddleware:
             request.get_host()
         except DisallowedHost:
             log.warning("host_refused", host=request.headers.get("Host", "")[:MAX_SHOWN])
-            if is_api(request):
-                return problem_response(request, UNKNOWN_HOST)
-            return HttpResponse(f"{UNKNOWN_HOST.detail}\n", "text/plain", UNKNOWN_HOST.status)
+            return _refusal(request)
         return self.get_response(request)
+
+
+def _refusal(request: HttpRequest) -> HttpResponse:
+    if is_api(request):
+        response = problem_response(request, UNKNOWN_HOST)
+    else:
+        response = HttpResponse(f"{UNKNOWN_HOST.detail}\n", "text/plain", UNKNOWN_HOST.status)
+    cast(Any, response)._has_been_logged = True  # Django would write a second line
+    return response
