@@ -118,6 +118,12 @@ def find_live_family(family_id: UUID) -> RefreshFamily | None:
     return family if is_good and user.access_version == family.access_version else None
 
 
+def require_own_session(actor: Actor, family_id: UUID) -> None:
+    """Raises `NotFound` unless the caller's user has had this sign-in."""
+    if not RefreshFamily.objects.filter(id=family_id, user_id=actor.user_id).exists():
+        raise NotFound
+
+
 def list_sessions(actor: Actor) -> list[RefreshFamily]:
     """The caller's own programs that are signed in, newest first. There are a hundred at most."""
     if actor.user_id is None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from apps.accounts.domain.jwt import LIFETIME
 from apps.accounts.errors import InvalidRefreshToken
 from apps.accounts.models import RefreshFamily, User
-from apps.accounts.selectors import find_active_user
+from apps.accounts.selectors import find_active_user, require_own_session
 from apps.accounts.services import tokens
 from apps.accounts.services.observers import tell_change
 from apps.accounts.services.sign_in import authenticate_password
@@ -105,6 +105,7 @@ def sign_out_person_everywhere(actor: Actor) -> None:
 
 def revoke_session(actor: Actor, family_id: UUID) -> RefreshFamily:
     """Ends one of the caller's own programs' sign-ins; ending it again changes nothing."""
+    require_own_session(actor, family_id)
     _person(actor)
     return tokens.end_family(actor, family_id, action=REVOKE_SESSION, reason=tokens.REVOKED)
 

@@ -153,6 +153,7 @@ class KeyRenewal(OrgView):
     @needs(ROTATE_API_KEY)
     def post(self, request: OrgRequest, api_key_id: UUID) -> HttpResponse:
         """Renews and shows the secret, this once."""
+        get_api_key(request.actor, api_key_id)
         chosen = request.POST.get("overlap", "")
         if chosen not in {str(seconds) for seconds, _word in OVERLAPS}:
             raise invalid("overlap", "invalid_overlap", _("Choose how long the old secret works."))
