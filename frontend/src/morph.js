@@ -53,7 +53,7 @@ function morphHeldList(from, to, options) {
     news.delete(keyOf(child));
   }
   // What new rows have pushed off the end of a page is no news.
-  return from.hasAttribute("data-live-hold") ? news.size : waiting + news.size;
+  return from.hasAttribute("data-live-news") ? news.size : waiting + news.size;
 }
 
 /** The next unnamed sibling of the same kind; texts pair only where they stand. */
