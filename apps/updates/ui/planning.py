@@ -100,6 +100,8 @@ class RolloutPreview(OrgView):
     @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The summary beside the form; a mistake in the form is said there."""
+        if not request.actor.has_perm(CREATE_ROLLOUT.name) and "group" not in request.GET:
+            return render(request, "updates/rollout_preview.html", {"is_open": True})
         try:
             count = count_target_devices(request.actor, _target(request.GET))
             percents = checked_percents(_percents(request.GET))

@@ -22,7 +22,13 @@ from apps.devices.domain.connectivity import (
     connectivity_of,
     explain,
 )
-from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
+from apps.devices.permissions import (
+    DECOMMISSION_DEVICE,
+    QUARANTINE_DEVICE,
+    UPDATE_DEVICE,
+    VIEW_DEVICE_GROUPS,
+    VIEW_DEVICES,
+)
 from apps.devices.selectors import get_device, get_device_group, group_ids_of
 from apps.devices.selectors.places import actor_at
 from apps.devices.types import DeviceOffline, DeviceOnline
@@ -35,6 +41,8 @@ from apps.web import vocabulary
 
 DEPLOYMENTS = 10
 ENTRIES = 30
+# What the menu of a device offers.
+ACTIONS = (UPDATE_DEVICE, QUARANTINE_DEVICE, DECOMMISSION_DEVICE)
 ONLINE, OFFLINE = DeviceOnline.type, DeviceOffline.type
 
 FACTS: tuple[tuple[str, str | Promise], ...] = (
@@ -83,9 +91,11 @@ class DevicePage(OrgView):
 def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
     device, now = get_device(actor, device_id), clock.now()
     deployments = _deployments(actor, device_id)
+    here, can_roll_out = actor_at(actor, device), actor.has_perm(CREATE_ROLLOUT.name)
     return {
-        "actor": actor_at(actor, device),
-        "can_roll_out": actor.has_perm(CREATE_ROLLOUT.name),
+        "actor": here,
+        "can_roll_out": can_roll_out,
+        "has_actions": can_roll_out or any(here.may_somewhere(p.name) for p in ACTIONS),
         "device": device,
         "state": device.state,
         "connectivity": connectivity_of(device.state, now),
