@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -28,7 +28,11 @@ PASSWORD_LENGTH = "security.password_min_length"  # noqa: S105 - the name of a s
 
 @method_decorator(never_cache, name="dispatch")
 class Join(View):
-    """Shows who invites to what; accepts it for an account that exists or is made now."""
+    """Shows who invites to what; accepts it for an account that exists or is made now.
+
+    The address is the secret: the site's policy `same-origin` keeps it from other sites. (With
+    `no-referrer` browsers would send the form with the origin `null`, which is refused.)
+    """
 
     @needs(OPEN_TO_ALL)
     def get(self, request: Any, secret: str) -> HttpResponse:
@@ -36,7 +40,7 @@ class Join(View):
         try:
             return _page(request, secret)
         except FleetdError as error:
-            return _refused(request, error)
+            return error_response(request, error)
 
     @needs(OPEN_TO_ALL)
     def post(self, request: Any, secret: str) -> HttpResponse:
@@ -47,12 +51,12 @@ class Join(View):
             else:
                 joined = _join_as_somebody_new(request, secret)
         except InvitationInvalid as error:
-            return _refused(request, error)
+            return error_response(request, error)
         except FleetdError as error:
             try:
                 return _page(request, secret, error)
             except FleetdError as other:
-                return _refused(request, other)
+                return error_response(request, other)
         request.session[ORGANIZATION_KEY] = str(joined.id)
         return redirect("dashboard")
 
@@ -83,13 +87,11 @@ def _page(request: Any, secret: str, error: FleetdError | None = None) -> HttpRe
         **_shown(invitation, request.user),
         "secret": secret,
         "errors": _errors(error),
-        "typed": request.POST if error else {},
+        "typed": {name: request.POST.get(name, "") for name in ("email", "name")},
         "min_length": value(invitation.organization, PASSWORD_LENGTH),
     }
     status = 200 if error is None else 400
-    response = render(request, "organizations/invitation.html", context, status=status)
-    response["Referrer-Policy"] = "no-referrer"  # the address is the secret
-    return response
+    return render(request, "organizations/invitation.html", context, status=status)
 
 
 def _shown(invitation: Invitation, user: User) -> dict[str, Any]:
@@ -114,9 +116,3 @@ def _errors(error: FleetdError | None) -> dict[str, object]:
     if isinstance(error, InvalidRequest) or error.fields:
         return {item.field: item.message for item in error.fields} or {"all": [error.message]}
     return {"all": [error.message]}
-
-
-def _refused(request: HttpRequest, error: FleetdError) -> HttpResponse:
-    response = error_response(request, error)
-    response["Referrer-Policy"] = "no-referrer"
-    return response
