@@ -192,3 +192,22 @@ def test_pages_hold_nothing_few_and_many(acme: Cast, owner: Client, count: int) 
         factories.custom_role(acme.id, f"Role {number}", "devices.view_devices")
     for address in ("/settings/teams", "/settings/roles", "/settings/access"):
         text_of(owner, address)
+
+
+def test_devices_groups_and_members_lead_to_the_explanation(
+    acme: Cast, owner: Client, ana: Membership
+) -> None:
+    device = text_of(owner, f"/devices/{acme.device.id}")
+    assert f"/settings/access?kind=device&amp;object={acme.device.id}" in device
+    group = text_of(owner, f"/device-groups/{acme.group.id}")
+    assert f"/settings/access?kind=device_group&amp;object={acme.group.id}" in group
+    assert f"/settings/grants?kind=device_group&amp;id={acme.group.id}" in group
+    member = text_of(owner, f"/settings/members/{ana.id}")
+    assert f"/settings/access?user={ana.user_id}" in member
+    assert f"/settings/grants?user={ana.user_id}" in member
+
+
+def test_a_new_role_can_begin_as_a_built_in_one(owner: Client) -> None:
+    shown = text_of(owner, "/settings/roles/new?from=viewer")
+    assert 'value="devices.view_devices" checked' in shown
+    assert "\" checked" not in text_of(owner, "/settings/roles/new?from=nobody")
