@@ -1,5 +1,7 @@
 """What can go wrong with organizations."""
 
+from uuid import UUID
+
 from apps.core.errors import FleetdError, InvalidRequest, Kind, Unauthenticated, Unavailable
 
 
@@ -25,7 +27,17 @@ class NoOrganization(Unauthenticated):
     default_message = "You are not a member of this organization."
 
 
-class MfaRequired(FleetdError):
+class PolicyRefusal(FleetdError):
+    """What an organization's security policy has against a call.
+
+    `organization_id` and `user_id` say whom the audit trail names.
+    """
+
+    organization_id: UUID | None = None
+    user_id: UUID | None = None
+
+
+class MfaRequired(PolicyRefusal):
     """The organization asks for a second factor, and the sign-in had none."""
 
     kind, code = Kind.DENIED, "mfa_required"
@@ -33,7 +45,7 @@ class MfaRequired(FleetdError):
     page = "account_access"
 
 
-class SessionTooOld(Unauthenticated):
+class SessionTooOld(PolicyRefusal, Unauthenticated):
     """The organization ends sign-ins after a while, or after a time without use."""
 
     code = "session_expired"
@@ -41,7 +53,7 @@ class SessionTooOld(Unauthenticated):
     page = "account_access"
 
 
-class AddressNotAllowed(FleetdError):
+class AddressNotAllowed(PolicyRefusal):
     """The organization names the networks that it may be reached from."""
 
     kind, code = Kind.DENIED, "address_not_allowed"

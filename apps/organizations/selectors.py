@@ -1,5 +1,7 @@
 """Reading organizations and members, and finding out who is calling."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from uuid import UUID
 
@@ -27,7 +29,7 @@ from apps.organizations.domain.policy import (
     strictest_password_length,
 )
 from apps.organizations.domain.standstill import rights_left, standstill_of
-from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
+from apps.organizations.errors import NoOrganization, OrganizationAmbiguous, PolicyRefusal
 from apps.organizations.models import Membership, Organization
 from apps.organizations.permissions import VIEW_ORGANIZATION, VIEW_ORGANIZATION_SETTINGS
 
@@ -71,8 +73,7 @@ def actor_for_user(
         raise NoOrganization
     if len(memberships) > 1:
         raise OrganizationAmbiguous
-    policy = policy_of(memberships[0].organization)
-    check(policy, sign_in or UNKNOWN, call.address, clock.now())
+    _check_sign_in(memberships[0], call, sign_in)
     with tenant(memberships[0].organization_id):
         actor = _actor(memberships[0], call, ActorKind.USER, user.id, user.email)
     return replace(actor, sign_in=sign_in)
@@ -144,8 +145,7 @@ def refreshed(actor: Actor) -> Actor:
         standstill=standstill_of(membership.organization.status),
     )
     if actor.kind is not ActorKind.API_KEY:
-        policy = policy_of(membership.organization)
-        check(policy, actor.sign_in or UNKNOWN, actor.call.address, clock.now())
+        _check_sign_in(membership, actor.call, actor.sign_in)
         return now
     _check_key(membership, actor.call)
     key = find_usable_api_key(actor.organization_id, actor.id)
@@ -232,12 +232,30 @@ def password_length_asked_of(user: User) -> int:
     return strictest_password_length(mine)
 
 
+def _check_sign_in(membership: Membership, call: Call, sign_in: SignIn | None) -> None:
+    """The policy of the organization, for a person."""
+    policy = policy_of(membership.organization)
+    with _naming(membership):
+        check(policy, sign_in or UNKNOWN, call.address, clock.now())
+
+
+@contextmanager
+def _naming(membership: Membership) -> Iterator[None]:
+    """Lets a refusal say whom it refused, for the audit trail."""
+    try:
+        yield
+    except PolicyRefusal as error:
+        error.organization_id, error.user_id = membership.organization_id, membership.user_id
+        raise
+
+
 def _check_key(membership: Membership, call: Call) -> None:
     """A key obeys its organization's policy; a service account's maker was asked at its making."""
     policy = policy_of(membership.organization)
     is_service = membership.user.kind == User.Kind.SERVICE
     has_factor = not policy.requires_mfa or is_service or has_second_factor(membership.user_id)
-    check_key(policy, has_factor, call.address)
+    with _naming(membership):
+        check_key(policy, has_factor, call.address)
 
 
 def _rights(membership: Membership) -> tuple[frozenset[str], tuple[Grant, ...]]:

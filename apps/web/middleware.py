@@ -23,10 +23,11 @@ from apps.core.rest.problems import Problem, is_api, problem_response
 from apps.core.rpc import DATABASE_AWAY
 from apps.core.tenancy import tenant
 from apps.core.web import LIVE_MARK, ORGANIZATION_KEY, error_response
-from apps.organizations.errors import NoOrganization, OrganizationAmbiguous
+from apps.organizations.errors import NoOrganization, OrganizationAmbiguous, PolicyRefusal
 from apps.organizations.selectors import actor_for_user, list_memberships_of
 from apps.organizations.services.authentication import authenticate_caller, presented_credential
 from apps.organizations.services.members import note_activity
+from apps.organizations.services.sign_ins import record_policy_refusal
 from apps.web import call_limits
 from apps.web.caller_note import caller_is
 
@@ -193,17 +194,24 @@ def find_actor(request: Any) -> Actor:
     if not request.user.is_authenticated:
         raise Unauthenticated
     sign_in = request.find_sign_in()
-    if named:
-        actor = actor_for_user(request.user, call, organization=named, sign_in=sign_in)
-    else:
-        chosen = request.session.get(ORGANIZATION_KEY, "")
-        is_page = not is_api(request)
-        actor = actor_of_session(request.user, chosen, call, sign_in=sign_in, is_page=is_page)
+    try:
+        actor = _actor_of_browser(request, call, named, sign_in)
+    except PolicyRefusal as error:
+        record_policy_refusal(call, error)
+        raise
     if request.headers.get("X-Requested-With") != LIVE_MARK:
         # A page that fetches itself again is nobody at the keyboard; a refused call is no use.
         note_seen(request.session.session_key or "", call.address, before=sign_in.last_seen_at)
         note_activity(actor)
     return actor
+
+
+def _actor_of_browser(request: Any, call: Call, named: str, sign_in: SignIn) -> Actor:
+    if named:
+        return actor_for_user(request.user, call, organization=named, sign_in=sign_in)
+    chosen = request.session.get(ORGANIZATION_KEY, "")
+    is_page = not is_api(request)
+    return actor_of_session(request.user, chosen, call, sign_in=sign_in, is_page=is_page)
 
 
 def actor_of_session(

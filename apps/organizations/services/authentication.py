@@ -23,13 +23,14 @@ from apps.core.addresses import limit_key
 from apps.core.errors import TooMany
 from apps.core.limits import take
 from apps.core.tenancy import tenant
-from apps.organizations.errors import NoOrganization
+from apps.organizations.errors import NoOrganization, PolicyRefusal
 from apps.organizations.selectors import (
     actor_for_api_key,
     actor_for_token,
     find_organization_slug,
 )
 from apps.organizations.services.members import note_activity
+from apps.organizations.services.sign_ins import record_policy_refusal
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +94,9 @@ def authenticate_caller(call: Call, credential: str, organization: str = "") -> 
         known = _look_up(call, credential, organization)
     except (InvalidToken, InvalidApiKey):
         _count_failure(call)
+        raise
+    except PolicyRefusal as error:
+        record_policy_refusal(call, error)
         raise
     _remember(_key(call, credential, organization), known)
     note_activity(known.actor)
