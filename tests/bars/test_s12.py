@@ -5,9 +5,11 @@ login, device-code/CLI login, admin login, WebSocket or API key, then every path
 refuses.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from apps.accounts.services.passwords import reset_link
@@ -18,11 +20,13 @@ from apps.core.authz import Role
 from apps.core.errors import FleetdError
 from apps.organizations.models import Membership
 from apps.organizations.services.authentication import forget_callers
+from apps.organizations.services.device_sign_in import begin_device_sign_in, redeem_device_code
 from apps.web import callers
 from tests import factories
 from tests.accounts.people import (
     code,
     demand,
+    entries,
     forget_attempts,
     sign_in,
     sign_in_with_app,
@@ -129,6 +133,41 @@ def test_s12_tokens_are_as_strong_as_the_sign_in_behind_them(
         client="laptop",
     )
     assert Api(pair.access_token).get("devices").status_code == status
+
+
+def test_s12_a_command_line_is_let_in_by_a_strong_sign_in_only(bob_member: Membership) -> None:
+    call = Call(Source.REST, "192.0.2.1")
+    weak, _ = sign_in(bob_member.user.email)
+    asked = begin_device_sign_in(call, client="laptop")
+    form = {
+        "user_code": asked.user_code,
+        "decision": "approve",
+        "organization": str(bob_member.organization_id),
+    }
+    refused = weak.post("/device", form)
+    assert (refused.status_code, refused["Location"][:16]) == (302, "/accounts/access")
+    with pytest.raises(FleetdError) as pending:
+        redeem_device_code(call, asked.device_code)
+    assert pending.value.code == "authorization_pending"
+    with_app(bob_member.user)
+    strong = sign_in_with_app(bob_member.user.email)
+    assert strong.post("/device", form).status_code == 200
+    forget_attempts()
+    with time_machine.travel(clock.now() + timedelta(seconds=10)):  # not too fast
+        pair = redeem_device_code(call, asked.device_code)
+        assert Api(pair.access_token).get("devices").status_code == 200
+
+
+def test_s12_each_refusal_is_in_the_trail_once_a_minute(bob_member: Membership) -> None:
+    client, _ = sign_in(bob_member.user.email)
+    for _ in range(5):
+        client.get("/devices")
+        Api(factories.api_key(bob_member)).get("devices")
+    said = [(entry.result, entry.changes) for entry in entries(bob_member)]
+    assert said == [
+        ("success", {"method": "password"}),
+        ("denied", {"reason": "mfa_required"}),
+    ]
 
 
 def test_s12_the_admin_asks_too(alice_member: Membership) -> None:

@@ -104,6 +104,16 @@ class AccountAdapter(DefaultAccountAdapter):
             return True
         return False
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """The other ways, in our words."""
+        words = {
+            "reauthenticate": _("Use your password"),
+            "mfa_reauthenticate": _("Use a code"),
+            "mfa_reauthenticate:webauthn": _("Use a passkey"),
+        }
+        methods = super().get_reauthentication_methods(user)
+        return [{**method, "description": words[method["id"]]} for method in methods]
+
     def get_login_stages(self) -> list[str]:
         """What follows the first step, in this order."""
         return [
