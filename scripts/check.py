@@ -24,6 +24,7 @@ CHECKS: dict[str, list[str]] = {
     "format": [f"{BIN}/ruff", "format", "--check", "."],
     "lint": [f"{BIN}/ruff", "check", "."],
     "settings page": [PYTHON, "scripts/check_reference.py"],
+    "rights page": [PYTHON, "scripts/check_permissions.py"],
 }
 
 
