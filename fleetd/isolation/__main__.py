@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(
         prog="fleetd check-isolation",
-        description="Proves on a scratch database that nothing of one organization reaches another.",
+        description="Proves, on a scratch database, that no organization reaches another.",
     )
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.add_argument(

@@ -12,12 +12,13 @@ _CHANCE = (
     (re.compile(r"nonce[-=][\"']?[\w+/=-]{8,}"), ""),
     (re.compile(r"req_[0-9a-f]{32}"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|\+00:00)?"), "time"),
+    (re.compile(r"\d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), "time"),
     (re.compile(r"<time.*?</time>", re.DOTALL), "time"),
     (re.compile(r"fld_[a-z]+_\w+"), "secret"),
 )
 # Different in any two answers, whatever was asked.
 _OWN_OF_EACH = frozenset(
-    {"etag", "request-id", "set-cookie", "content-length", "date", "location", "ratelimit"}
+    {"etag", "request-id", "set-cookie", "content-length", "date", "expires", "ratelimit"}
 )
 _CUT = 90
 

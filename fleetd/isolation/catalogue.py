@@ -70,6 +70,14 @@ _PRIVILEGES = f"""
   CROSS JOIN unnest(ARRAY['TRUNCATE', 'TRIGGER', 'REFERENCES']) AS privilege
   WHERE has_table_privilege(current_user, t.oid, privilege)
 """
+LINK = """
+  SELECT 1 FROM pg_constraint k
+  JOIN pg_attribute mine ON mine.attrelid = k.conrelid AND mine.attname = %s
+  WHERE k.contype = 'f' AND k.conrelid = %s::regclass AND mine.attnum = ANY (k.conkey)
+    AND k.convalidated AND array_length(k.conkey, 1) = 2
+    AND (SELECT attnum FROM pg_attribute a WHERE a.attrelid = k.conrelid
+         AND a.attname = 'organization_id') = ANY (k.conkey)
+"""
 QUESTIONS = len(QUERIES) + 5
 
 # Functions that work as their owner, and what they are for. Each takes care of its own limits.

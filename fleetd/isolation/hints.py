@@ -51,9 +51,11 @@ FORM: dict[str, object] = {
     "post": "yes",
 }
 
-# Addresses whose path is a secret or a name, of which our side has none to show.
-PATHS_OF_SECRETS: dict[str, str] = {
+# Addresses whose path is a secret or a word: foreign ids are tried, own ones cannot fit.
+PATHS_WITHOUT_IDS: dict[str, str] = {
     "device-artifact": "needs the signature of a link as well",
+    "invitation": "holds the invitation's secret",
+    "audit-file": "names a format",
     "agent-package": "names a file that is the same for everybody",
     "account_reset_password_from_key": "holds a signed key out of a letter",
     "account_confirm_email": "holds a signed key out of a letter",

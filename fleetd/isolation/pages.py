@@ -6,7 +6,7 @@ from urllib.parse import urljoin, urlsplit
 
 from apps.core.rest.views import UnknownResource
 from fleetd.isolation import hints
-from fleetd.isolation.answers import Answer, shape
+from fleetd.isolation.answers import Answer, difference, shape
 from fleetd.isolation.forms import Field, Form, forms_of
 from fleetd.isolation.positions import foreign_ids, kinds_named, names_an_object, own_candidates
 from fleetd.isolation.rest import changed_tables, is_rest
@@ -96,7 +96,7 @@ class PageWalk:
         ours = [
             v for v in own_candidates(self.world.ours, name, around) if address.accepts(name, v)
         ]
-        is_proof = address.name in hints.PATHS_OF_SECRETS
+        is_proof = address.name in hints.PATHS_WITHOUT_IDS
         probe.compare(f"{{{name}}}", send, fitting, [] if is_proof else ours[:MOST_OWN])
 
     def _walk_query(self, probe: Probe, page: Page, own: dict[str, str]) -> None:
@@ -104,15 +104,16 @@ class PageWalk:
         theirs, never = {}, {}
         for name in self._names():
             found = [v for kind in kinds_named(name) for v in self.world.theirs.of(kind)]
-            theirs[name] = found[0] if found else str(self.world.theirs.id)
-            never[name] = nobody(theirs[name])
+            if not any(value.isdigit() for value in found):
+                theirs[name] = found[0] if found else str(self.world.theirs.id)
+                never[name] = nobody()
         shapes = []
         for query in (theirs, never):
             answer = self.caller.call("GET", page.address.at(own), query=query)
             probe.look(answer, f"{page} query", *query.values())
             shapes.append(shape(answer, self.world, *query.values()))
         if shapes[0] != shapes[1]:
-            probe.report.leak(f"{page} query", "answers ids of theirs unlike ids that never were")
+            probe.report.leak(f"{page} query", difference(*shapes))
 
     def _names(self) -> Iterator[str]:
         for kind in sorted({*self.world.theirs.kinds, *hints.ALIASES}):
@@ -143,7 +144,7 @@ class PageWalk:
             return self.post(path, data)
 
         name = each.name.rstrip("-0123456789")
-        foreign = foreign_ids(self.world.theirs, name, few=self.few)
+        foreign = foreign_ids(self.world.theirs, name, few=True)
         own = [v for v in each.values if v in self.world.ours.own_ids]
         own += own_candidates(self.world.ours, name)[:6]
         is_open = each.name in hints.FIELDS_THAT_MAY_NOT_MATTER

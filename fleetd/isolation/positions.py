@@ -71,17 +71,22 @@ def own_candidates(side: Side, name: str, around: str = "") -> list[str]:
     return list(dict.fromkeys([*first, *others]))
 
 
-def foreign_ids(side: Side, name: str, around: str = "", *, few: bool = False) -> dict[str, str]:
+def foreign_ids(
+    side: Side, name: str, around: str = "", *, few: bool = False, numbers: bool = False
+) -> dict[str, str]:
     """The side's ids to try in a field: one of each kind, all of the kinds that it may mean.
 
-    With `few`, only the latter and those that mean much everywhere.
+    With `few`, only the latter and those that mean much everywhere. Ids that are plain numbers are
+    tried where they are meant, or where only `numbers` can stand.
     """
     likely = {each.replace("_", "") for each in (*kinds_named(name, around), *hints.EVERYWHERE)}
-    return {
-        kind: value
-        for kind, value in side.ids.items()
-        if kind.partition("#")[0].replace("_", "") in likely or (not few and kind.endswith("#0"))
-    }
+    chosen = {}
+    for kind, value in side.ids.items():
+        is_likely = kind.partition("#")[0].replace("_", "") in likely
+        is_one = not few and kind.endswith("#0") and not value.isdigit()
+        if is_likely or is_one or (numbers and value.isdigit()):
+            chosen[kind] = value
+    return chosen
 
 
 def filled(operation: str, request: Descriptor, side: Side) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class RestWalk:
         where = f"{route} ({self.caller.name})"
         with undone():
             probe = Probe(self.world, self.caller, str(route))
-            own = self._own(route)
+            own = self.own(route)
             for name in route.address.names:
                 self._walk_path(probe, route, name, own)
             for place in route.fields:
@@ -112,10 +112,10 @@ class RestWalk:
         base = self._body(route)
         ours = own_candidates(self.world.ours, place.path[-1])
         send = partial(self._send_with, route, own, base, place)
-        foreign = self._foreign(place.path[-1])
+        foreign = foreign_ids(self.world.theirs, place.path[-1], few=True)
         probe.compare(str(place), send, foreign, ours if self.is_first else [])
 
-    def _foreign(self, name: str, around: str = "") -> dict[str, str]:
+    def _foreign(self, name: str, around: str) -> dict[str, str]:
         """All ids to try; for callers after the first, who differ in how they sign in, few."""
         return foreign_ids(self.world.theirs, name, around, few=not self.is_first)
 
@@ -141,7 +141,7 @@ class RestWalk:
         if changed:
             self.caller.report.leak(where, f"changes rows of theirs in {', '.join(changed)}")
 
-    def _own(self, route: Route) -> dict[str, str]:
+    def own(self, route: Route) -> dict[str, str]:
         """Own ids for the path with which the route finds something."""
         address = route.address
         if not address.names:

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,23 +73,28 @@ def scratch_database(server: Server) -> Iterator[dict[str, str]]:
     """Makes a database; gives the environment that points at it; drops it at the end."""
     name = PREFIX + secrets.token_hex(6)
     try:
+        yield {
+            "FLEETD_DATABASE_OWNER_URL": _made(server, name),
+            "DATABASE_URL": _with(server.app_url, like=server.admin_url, database=name),
+        }
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # nothing comes between now and the end
+        _drop(server, name)
+
+
+def _made(server: Server, name: str) -> str:
+    """The new database's URL for its owner. Raises `StartError` with what is to be done."""
+    try:
         with psycopg.connect(server.admin_url, autocommit=True) as admin:
-            owner = _create(admin, name, server)
+            return _create(admin, name, server)
     except psycopg.errors.InsufficientPrivilege as error:
-        user = urlsplit(server.admin_url).username
         raise StartError(
-            f"the role {user} may not create databases: {_first_line(error)}."
+            f"the role {_user(server.admin_url)} may not create databases: {_first_line(error)}."
             " Give --database-url with the URL of one that may"
         ) from None
     except psycopg.Error as error:
         raise StartError(f"PostgreSQL cannot be used: {_first_line(error)}") from None
-    try:
-        yield {
-            "DATABASE_URL": _with(server.app_url, like=server.admin_url, database=name),
-            "FLEETD_DATABASE_OWNER_URL": owner,
-        }
-    finally:
-        _drop(server, name)
 
 
 def _create(admin: psycopg.Connection, name: str, server: Server) -> str:
@@ -115,7 +121,10 @@ def _user(url: str) -> str:
 
 
 def _drop(server: Server, name: str) -> None:
-    with psycopg.connect(server.admin_url, autocommit=True) as admin:
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(server.admin_url, autocommit=True) as admin,
+    ):
         admin.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )

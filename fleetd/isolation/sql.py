@@ -19,6 +19,7 @@ from fleetd.isolation.world import World, kind_of
 
 BY_RIGHT = "42501"
 BY_LINK = "23503"
+BY_OTHERS = {"23505", "23514"}  # unique or checked columns, which are looked at before links
 
 
 @dataclass
@@ -57,10 +58,10 @@ class SqlWalk:
 
     def _writing(self, table: str, model: type[models.Model]) -> None:
         theirs, key = self.world.theirs.id, model._meta.pk.column
-        where = "organization_id = %s"
+        same, where = f'"{key}" = "{key}"', "WHERE organization_id = %s"
         changes = {
-            "lets rows of theirs be changed": f'UPDATE "{table}" SET "{key}" = "{key}" WHERE {where}',
-            "lets rows of theirs be deleted": f'DELETE FROM "{table}" WHERE {where}',
+            "lets rows of theirs be changed": f'UPDATE "{table}" SET {same} {where}',
+            "lets rows of theirs be deleted": f'DELETE FROM "{table}" {where}',
         }
         for what, statement in changes.items():
             self._touches_nothing(table, what, statement, [theirs])
@@ -85,7 +86,12 @@ class SqlWalk:
                 f' WHERE ctid = (SELECT ctid FROM "{table}" LIMIT 1)'
             )
             what = f"may point at rows of theirs by {field.column}"
-            self._refuses(table, what, point, foreign[:1], {BY_RIGHT, BY_LINK})
+            by = {BY_RIGHT, BY_LINK} | (BY_OTHERS if self._has_link(table, field.column) else set())
+            self._refuses(table, what, point, foreign[:1], by)
+
+    def _has_link(self, table: str, column: str) -> bool:
+        """Whether the database holds the link to the same organization, by its catalogue."""
+        return bool(self._rows(catalogue.LINK, [column, table]))
 
     def _copy(self, table: str) -> tuple[str, list[Any]]:
         """A statement that makes a row of theirs, whether or not the rest of it is sensible."""

@@ -8,6 +8,7 @@ from fleetd.isolation.admin import walk_admin
 from fleetd.isolation.report import DoorReport
 from fleetd.isolation.rest import walk_rest
 from fleetd.isolation.rpc import walk_rpc
+from fleetd.isolation.sights import walk_sights
 from fleetd.isolation.sql import walk_sql
 from fleetd.isolation.tasks import walk_tasks
 from fleetd.isolation.ui import walk_ui
@@ -26,6 +27,8 @@ WALKERS: dict[str, Walker] = {
     "sql": walk_sql,
     "tasks": walk_tasks,
 }
+# Doors at which lists and counters are looked at before and after theirs has grown.
+SEEN = {"rest", "ui", "admin"}
 
 
 def walk(doors: list[str], say: Callable[[str], None]) -> list[DoorReport]:
@@ -39,10 +42,12 @@ def walk(doors: list[str], say: Callable[[str], None]) -> list[DoorReport]:
         for name, why in side.unfilled.items():
             built.skip(f"table {name}", f"could not be filled: {why}")
     reports = [built]
-    for door in doors:
-        if door in WALKERS:
-            reports.append(walk_door(door, world, say))
-    return reports
+    if SEEN & set(doors):
+        growth = DoorReport("growth", say=say)
+        with growth.timed():
+            walk_sights(world, growth, doors)
+        reports.append(growth)
+    return reports + [walk_door(door, world, say) for door in doors]
 
 
 def walk_door(door: str, world: World, say: Callable[[str], None]) -> DoorReport:

@@ -136,7 +136,15 @@ def answer_of(response: HttpResponseBase) -> Answer:
         content = b"".join(parts)
     cookies = "\n".join(f"set-cookie: {each.OutputString()}" for each in response.cookies.values())
     headers = f"{headers_text(dict(response.items()))}\n{cookies}"
-    return Answer(str(response.status_code), headers, content.decode(errors="replace"))
+    text = content.decode(errors="replace") + _said(response)
+    return Answer(str(response.status_code), headers, text)
+
+
+def _said(response: Any) -> str:
+    """What the next page would say: the messages that a form has left."""
+    request = getattr(response, "wsgi_request", None)
+    queued = getattr(getattr(request, "_messages", None), "_queued_messages", [])
+    return "".join(f"\nmessage: {each.message}" for each in queued)
 
 
 def key_caller(side: Side, report: DoorReport) -> Caller:
@@ -154,7 +162,9 @@ def session_caller(side: Side, report: DoorReport) -> Caller:
     session[RECORDS] = [{"method": "password", "at": time.time(), "email": owner.email}]
     session[RECORDS_OF] = str(owner.pk)
     session.save()
-    return Caller("session", client, {}, report)
+    caller = Caller("session", client, {}, report)
+    caller.call("GET", "/api/v1/auth/me")  # the first use of a sign-in is noted
+    return caller
 
 
 def _client() -> Client:

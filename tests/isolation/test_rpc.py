@@ -12,9 +12,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from apps.core.authz import permission_needed
 from apps.core.ids import uuid7
 from apps.core.rest.messages import fill
-from apps.core.authz import permission_needed
 from apps.organizations.models import Membership
 from fleetd.rpc.authentication import Credentials
 from fleetd.rpc.naming import snake
