@@ -161,5 +161,7 @@ END $$""",
     ]
 
 
-def _name(name: str) -> str:
+def _name(name: str | None) -> str:
+    if not name:
+        raise ValueError("a table or column without a name")
     return connection.ops.quote_name(name)

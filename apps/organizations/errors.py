@@ -25,6 +25,7 @@ class NoOrganization(Unauthenticated):
 
     code = "no_organization"
     default_message = "You are not a member of this organization."
+    page = "organization-none"
 
 
 class PolicyRefusal(FleetdError):

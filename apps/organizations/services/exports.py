@@ -11,8 +11,9 @@ import hashlib
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -103,7 +104,7 @@ def remove_old_exports(actor: Actor) -> int:
     for export in old:
         folder = export_folder(export.organization_id, export.id)
         export.delete()
-        after_commit(lambda folder=folder: shutil.rmtree(folder, ignore_errors=True))
+        after_commit(partial(shutil.rmtree, folder, ignore_errors=True))
     return len(old)
 
 
@@ -218,7 +219,7 @@ def _organization(export: OrganizationExport) -> dict[str, Any]:
 def _people(export: OrganizationExport) -> list[dict[str, Any]]:
     """Who the ids of people in the tables are: those who belong to the organization now."""
     members = Membership.objects.for_org(export.organization_id).values("user_id")
-    people: Sequence[User] = User.objects.filter(id__in=members).order_by("id")
+    people = User.objects.filter(id__in=members).order_by("id")
     return [{"id": p.id, "email": p.email, "name": p.name, "kind": p.kind} for p in people]
 
 

@@ -1,5 +1,6 @@
 """The page behind an invitation's link: for people with an account, and for those without."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django.db import transaction
@@ -37,10 +38,7 @@ class Join(View):
     @needs(OPEN_TO_ALL)
     def get(self, request: Any, secret: str) -> HttpResponse:
         """The page; whatever does not work looks the same."""
-        try:
-            return _page(request, secret)
-        except FleetdError as error:
-            return error_response(request, error)
+        return _shown_or_gone(request, secret)
 
     @needs(OPEN_TO_ALL)
     def post(self, request: Any, secret: str) -> HttpResponse:
@@ -50,13 +48,8 @@ class Join(View):
                 joined = accept_invitation(web_call(request), request.user, secret)
             else:
                 joined = _join_as_somebody_new(request, secret)
-        except InvitationInvalid as error:
-            return error_response(request, error)
         except FleetdError as error:
-            try:
-                return _page(request, secret, error)
-            except FleetdError as other:
-                return error_response(request, other)
+            return _shown_or_gone(request, secret, error)
         request.session[ORGANIZATION_KEY] = str(joined.id)
         return redirect("dashboard")
 
@@ -79,6 +72,16 @@ def _join_as_somebody_new(request: Any, secret: str) -> Any:
         joined = accept_invitation(call, person, secret)
     open_session(request, person)
     return joined
+
+
+def _shown_or_gone(request: Any, secret: str, error: FleetdError | None = None) -> HttpResponse:
+    """The page with what went wrong, or the one page for all invitations that do not work."""
+    try:
+        return _page(request, secret, error)
+    except InvitationInvalid:
+        return render(request, "organizations/invitation_gone.html", status=HTTPStatus.NOT_FOUND)
+    except FleetdError as other:
+        return error_response(request, other)
 
 
 def _page(request: Any, secret: str, error: FleetdError | None = None) -> HttpResponse:

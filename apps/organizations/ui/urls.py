@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from apps.organizations.ui import creation, general, invitations, joining, members, security, values
+from apps.organizations.ui import (
+    creation,
+    general,
+    invitations,
+    joining,
+    members,
+    none,
+    security,
+    values,
+)
 
 urlpatterns = [
     path("settings/organization", general.General.as_view(), name="settings-organization"),
@@ -34,5 +43,6 @@ urlpatterns = [
         name="invitation-revoke",
     ),
     path("organizations/new", creation.NewOrganization.as_view(), name="organization-new"),
+    path("organizations/none", none.NoOrganizationPage.as_view(), name="organization-none"),
     path("invitations/<str:secret>", joining.Join.as_view(), name="invitation"),
 ]
