@@ -125,7 +125,7 @@ def list_grants_of(
     names: defaultdict[tuple[Any, ...], set[str]] = defaultdict(set)
     for *where, name in first.union(*others, all=True) if others else first:
         names[tuple(where)].add(name)
-    grants = (AccessGrant(*where, tuple(sorted(held))) for where, held in names.items())
+    grants = (_grant(where, held) for where, held in names.items())
     return sorted(grants, key=lambda grant: grant.key)
 
 
@@ -159,6 +159,11 @@ def held_through_team(organization_id: UUID, team_id: UUID) -> frozenset[str]:
     granted = list_grants_of(organization_id, on=GrantObject("team", team_id))
     names = frozenset[str]().union(*roles, *(grant.permissions for grant in granted))
     return names & grantable_on("device_group")
+
+
+def _grant(columns: tuple[Any, ...], names: set[str]) -> AccessGrant:
+    user_id, email, name, kind, object_id, object_name = columns
+    return AccessGrant(user_id, email, name, kind, object_id, object_name, tuple(sorted(names)))
 
 
 def _rows_of(kind: str, organization_id: UUID) -> QuerySet[Any, tuple[Any, ...]]:

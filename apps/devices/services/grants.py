@@ -1,6 +1,7 @@
 """Giving people rights on single objects, and taking them back."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import Permission as PermissionRow
@@ -131,7 +132,7 @@ def _present(actor: Actor, on: GrantObject, user_id: UUID) -> frozenset[str]:
 def _store(actor: Actor, on: GrantObject, member: Membership, names: list[str]) -> None:
     kind_row = ContentType.objects.get_for_model(OBJECT_MODELS[on.kind])
     rows = PermissionRow.objects.filter(content_type=kind_row, codename__in=names)
-    model = GRANT_MODELS[on.kind]
+    model: Any = GRANT_MODELS[on.kind]
     model.objects.for_org(actor.organization_id).bulk_create(
         [
             model(

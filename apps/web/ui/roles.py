@@ -150,9 +150,7 @@ class RoleDelete(OrgView):
     @needs(DELETE_CUSTOM_ROLE)
     def post(self, request: OrgRequest, role_id: UUID) -> HttpResponse:
         """Deletes it, unless somebody holds it."""
-        done: list[bool] = []
-        attempt(request, lambda: done.append(delete_custom_role(request.actor, role_id) is None))
-        if not done:
+        if not attempt(request, lambda: _deleted(request, role_id)):
             return go(request, "settings-role", role_id)
         messages.success(request, _("The role is gone."))
         return go(request, "settings-roles")
@@ -182,6 +180,11 @@ def areas_of(permissions: Iterable[Permission]) -> list[Area]:
 def app_of(permission: Permission) -> str:
     """The part of the platform that a permission is about."""
     return permission.name.partition(".")[0]
+
+
+def _deleted(request: OrgRequest, role_id: UUID) -> bool:
+    delete_custom_role(request.actor, role_id)
+    return True
 
 
 def _built_in(role: Role, count: int) -> Column:

@@ -1,5 +1,6 @@
 """Teams: the list, and one team with its people, its device groups and what was given on it."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -111,9 +112,7 @@ class TeamDelete(OrgView):
     @needs(DELETE_TEAM)
     def post(self, request: OrgRequest, team_id: UUID) -> HttpResponse:
         """Deletes it, unless it owns groups."""
-        done: list[bool] = []
-        attempt(request, lambda: done.append(delete_team(request.actor, team_id) is None))
-        if not done:
+        if not attempt(request, lambda: _deleted(request, team_id)):
             return go(request, "settings-team", team_id)
         messages.success(request, _("The team is gone."))
         return go(request, "settings-teams")
@@ -185,7 +184,7 @@ class TeamGiveGroup(OrgView):
         """Makes the team the owner."""
         group_ids = [found for text in request.POST.getlist("group") if (found := parse_uuid(text))]
         for group_id in group_ids:
-            attempt(request, lambda each=group_id: give_group_to_team(request.actor, each, team_id))
+            attempt(request, partial(give_group_to_team, request.actor, group_id, team_id))
         return go(request, "settings-team", team_id)
 
 
@@ -198,6 +197,11 @@ class TeamTakeGroup(OrgView):
         done = _("The group belongs to no team now.")
         attempt(request, lambda: take_group_from_team(request.actor, group_id), done)
         return go(request, "settings-team", team_id)
+
+
+def _deleted(request: OrgRequest, team_id: UUID) -> bool:
+    delete_team(request.actor, team_id)
+    return True
 
 
 def _page(
