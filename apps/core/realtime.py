@@ -178,6 +178,11 @@ def _kept(group: str) -> tuple[int, list[dict[str, Any]]]:
     return last, kept
 
 
+def valkey() -> Any:
+    """The client of hints and wake-ups. Raises `RedisError` and `OSError` where Valkey is away."""
+    return _redis()
+
+
 def _redis() -> Any:
     """One client per process, with short time limits: a hint is never worth waiting for."""
     global _client

@@ -13,12 +13,12 @@ from uuid import UUID
 import structlog
 from celery import current_app, shared_task
 from django.apps import apps
-from django.core.cache import cache
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.core.actors import Actor, system_actor
 from apps.core.authz import Permission, needs
+from apps.core.realtime import valkey
 from apps.core.tenancy import tenant
 from apps.core.transactions import after_commit
 
@@ -103,7 +103,7 @@ def wake(name: str, actor: Actor, **arguments: Any) -> None:
 def send(name: str, organization_id: str, arguments: dict[str, Any]) -> None:
     """Asks now, unless the same is asked for already and has not begun."""
     try:
-        if not cache.add(_wake_key(name, organization_id, arguments), 1, timeout=5):
+        if not valkey().set(_wake_key(name, organization_id, arguments), 1, nx=True, ex=5):
             return
         kwargs = {"organization_id": organization_id, **arguments}
         current_app.send_task(name, kwargs=kwargs, ignore_result=True, retry=False)
@@ -114,7 +114,7 @@ def send(name: str, organization_id: str, arguments: dict[str, Any]) -> None:
 def _forget_wake(name: str, organization_id: str, arguments: dict[str, Any]) -> None:
     """Before the work reads anything, so that what commits from now on wakes it again."""
     try:
-        cache.delete(_wake_key(name, organization_id, arguments))
+        valkey().delete(_wake_key(name, organization_id, arguments))
     except (RedisError, OSError) as error:
         log.warning("wake_not_cleared", task=name, error=str(error))
 
