@@ -43,13 +43,17 @@ def writers(organizations: list[Any]) -> Iterator[list[Writers]]:
 
     The first process has one of them: it is the one to be killed.
     """
-    command = [sys.executable, "-m", "tests.audit.writers", str(SECONDS)]
-    shares = (organizations[:1], organizations, organizations[1:])
+    command = [sys.executable, "-m", "tests.audit.writers"]
+    shares = (
+        [SECONDS + 120, *organizations[:1]],  # as long as it takes until it is killed
+        [SECONDS, *organizations],
+        [SECONDS, *organizations[1:]],
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "agent")])}
     started = [
         subprocess.Popen(
-            [*command, *map(str, share)], cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [*command, *map(str, share)], cwd=ROOT, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )
         for share in shares
     ]  # fmt: skip
@@ -79,7 +83,7 @@ def written_by(process: Writers, organizations: list[Any]) -> int:
 
 def wait_until_writing(process: Writers, organizations: list[Any]) -> None:
     deadline = time.monotonic() + 30
-    while written_by(process, organizations) < 20:
+    while written_by(process, organizations) < 5:
         assert time.monotonic() < deadline, "the writers do not write"
         time.sleep(0.05)
 
