@@ -80,6 +80,8 @@ class RestWalk:
     world: World
     caller: Caller
     is_first: bool
+    in_paths: bool = True
+    in_fields: bool = True
     before: dict[str, str] = field(default_factory=dict)
 
     def walk(self, route: Route) -> None:
@@ -88,12 +90,12 @@ class RestWalk:
         with undone():
             probe = Probe(self.world, self.caller, str(route))
             own = self.own(route)
-            for name in route.address.names:
+            for name in route.address.names if self.in_paths else ():
                 self._walk_path(probe, route, name, own)
-            for place in route.fields:
+            for place in route.fields if self.in_fields else ():
                 self._walk_field(probe, route, place, own)
             if not route.address.names and route.method == "GET":
-                probe.look(self._send(route, {}, self._body(route)), where)
+                probe.look(self._send(route, {}, self.body(route)), where)
             self._look_at_rows(where)
 
     def _walk_path(self, probe: Probe, route: Route, name: str, own: dict[str, str]) -> None:
@@ -103,13 +105,13 @@ class RestWalk:
         def send(value: str) -> Answer:
             if not address.accepts(name, value):
                 value = nobody()
-            return self._send(route, {**own, name: value}, self._body(route))
+            return self._send(route, {**own, name: value}, self.body(route))
 
         foreign = self._foreign(name, address.around(name))
         probe.compare(f"{{{name}}}", send, foreign, ours if self.is_first else [])
 
     def _walk_field(self, probe: Probe, route: Route, place: IdField, own: dict[str, str]) -> None:
-        base = self._body(route)
+        base = self.body(route)
         ours = own_candidates(self.world.ours, place.path[-1])
         send = partial(self._send_with, route, own, base, place)
         foreign = foreign_ids(self.world.theirs, place.path[-1], few=True)
@@ -148,16 +150,13 @@ class RestWalk:
             return {}
         ways = list(anchors(self.world.ours, address.names, address.around, address.accepts))
         missing = dict.fromkeys(address.names, nobody())
-        unlike = shape(self._send(route, missing, self._body(route)), self.world, *missing.values())
+        unlike = shape(self._send(route, missing, self.body(route)), self.world, *missing.values())
         for ids in ways:
-            if (
-                shape(self._send(route, ids, self._body(route)), self.world, *ids.values())
-                != unlike
-            ):
+            if shape(self._send(route, ids, self.body(route)), self.world, *ids.values()) != unlike:
                 return ids
         return ways[0]
 
-    def _body(self, route: Route) -> dict[str, Any]:
+    def body(self, route: Route) -> dict[str, Any]:
         if route.operation is None:
             return {}
         names = route.address.names
@@ -173,14 +172,22 @@ def changed_tables(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(table for table in now if now[table] != before.get(table))
 
 
-def walk_rest(world: World, report: DoorReport, routes: list[Route] | None = None) -> None:
-    """Walks the routes as each caller."""
+def walk_rest(
+    world: World,
+    report: DoorReport,
+    routes: list[Route] | None = None,
+    *,
+    in_paths: bool = True,
+    in_fields: bool = True,
+) -> None:
+    """Walks the routes as each caller, with foreign ids in paths, in fields, or both."""
     routes = rest_routes() if routes is None else routes
     before = world.theirs.checksum()
     callers = [key_caller(world.ours, report), session_caller(world.ours, report)]
     for caller in callers:
         caller.call("GET", "/api/v1/auth/me")  # a key's first use is noted
-        walk = RestWalk(world, caller, is_first=caller is callers[0], before=before)
+        is_first = caller is callers[0]
+        walk = RestWalk(world, caller, is_first, in_paths, in_fields, before)
         for route in routes:
             report.begin(str(route))
             walk.walk(route)

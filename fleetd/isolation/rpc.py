@@ -33,13 +33,16 @@ class RpcWalk:
     report: DoorReport
     before: dict[str, str]
     servicer: Any
+    in_ids: bool = True
+    in_fields: bool = True
 
     async def walk(self, method: Method) -> None:
         """All positions of one method; whatever it did is taken back."""
         async with Undone():
             fields = method.fields
             for place in fields:
-                await self._walk_field(method, place)
+                if self.in_ids if place.path == ("id",) else self.in_fields:
+                    await self._walk_field(method, place)
             if not fields:
                 self._look(await self._ask(method, filled_for(method, self.world)), method.name)
             await self._look_at_rows(method.name)
@@ -138,31 +141,46 @@ def noun_of(method: Method) -> str:
     return method.operation.partition("_")[2]
 
 
-def walk_rpc(world: World, report: DoorReport, chosen: list[Method] | None = None) -> None:
+def walk_rpc(
+    world: World,
+    report: DoorReport,
+    chosen: list[Method] | None = None,
+    *,
+    in_ids: bool = True,
+    in_fields: bool = True,
+    on_the_wire: bool = True,
+) -> None:
     """Walks the methods in this process; then again over gRPC, and the agents' port."""
-    asyncio.run(_walk(world, report, chosen))
+    asyncio.run(_walk(world, report, chosen, in_ids, in_fields))
+    if on_the_wire and chosen is None:
+        asyncio.run(_over_the_wire(world, report))
 
 
-async def _walk(world: World, report: DoorReport, chosen: list[Method] | None) -> None:
+async def _walk(
+    world: World,
+    report: DoorReport,
+    chosen: list[Method] | None,
+    in_ids: bool,
+    in_fields: bool,
+) -> None:
     before = await orm(None, world.theirs.checksum)
     servicers = cache(
         lambda name: next(
             m.service.servicer() for m in chosen or methods() if m.service.name == name
         )
     )
-    walk = RpcWalk(world, report, before, servicers)
+    walk = RpcWalk(world, report, before, servicers, in_ids, in_fields)
     for method in methods() if chosen is None else chosen:
         report.begin(method.name)
         if method.descriptor.client_streaming:
             report.skip(method.name, "streams of requests are walked at the agents' port only")
         else:
             await walk.walk(method)
-    if chosen is None:
-        await _over_the_wire(walk)
 
 
-async def _over_the_wire(walk: RpcWalk) -> None:
+async def _over_the_wire(world: World, report: DoorReport) -> None:
     """The public methods over real gRPC, and what a device of ours says to the agents' port."""
+    walk = RpcWalk(world, report, await orm(None, world.theirs.checksum), None)
     running = await server.start(Options())
     try:
         address = f"127.0.0.1:{running.grpc_port}"

@@ -37,8 +37,7 @@ from tests.bars.audited import (
     last_sequence,
 )
 from tests.factories import Cast
-from tests.isolation.test_rpc import METHODS
-from tests.isolation.world import Route, checksums, routes
+from tests.isolation.world import METHODS, Route, checksums, routes
 from tests.rest.conftest import Api
 
 pytestmark = pytest.mark.django_db

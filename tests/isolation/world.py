@@ -1,28 +1,27 @@
-"""Two furnished organizations, every public operation at every door, and what to send to it."""
+"""A furnished organization and the public operations, for tests of other things than isolation.
 
-import copy
+Isolation itself is walked by `fleetd.isolation`.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from django.urls import URLPattern, URLResolver, get_resolver
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from apps.accounts.services.api_keys import create_api_key
 from apps.audit.models import AuditEntry
 from apps.core.guards import tenant_models
-from apps.core.rest.messages import is_message
 from apps.core.rest.views import OrgAPIView
 from apps.core.tenancy import tenant
 from apps.enrollment.services.tokens import create_enrollment_token
 from apps.organizations.models import Membership
 from apps.updates.models import Deployment
 from apps.updates.services.rollouts import start_rollout
+from fleetd.isolation.rpc_calls import methods
+from fleetd.rpc.authentication import Credentials
 from tests import factories
 from tests.factories import Cast
-from tests.platform_fixtures import test_platform
-from tests.platform_servers import SUPERUSER
 from tests.updates.conftest import make_release, make_rollout
 
 API = "api/v1/"
@@ -47,6 +46,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_devices_to_group": {"device_ids": [NOBODY]},
     "remove_devices_from_group": {"device_ids": [NOBODY]},
 }
+
+
+METHODS = [m for m in methods() if m.service.credentials is Credentials.PUBLIC]
 
 
 @dataclass(frozen=True)
@@ -118,52 +120,6 @@ def furnish(cast: Cast, member: Membership) -> dict[str, str]:
     return {kind: str(value) for kind, value in ids.items()}
 
 
-@dataclass(frozen=True)
-class IdField:
-    """A field of a request, at some depth, that holds ids."""
-
-    path: tuple[str, ...]
-    is_list: bool
-
-    def put(self, body: dict[str, Any], value: str) -> dict[str, Any]:
-        """The body with this id in the field."""
-        changed = copy.deepcopy(body)
-        spot: Any = changed
-        for name in self.path[:-1]:
-            spot = spot.setdefault(name, {})
-            spot = spot[0] if isinstance(spot, list) else spot
-        spot[self.path[-1]] = [value] if self.is_list else value
-        return changed
-
-
-def id_fields(descriptor: Descriptor, path: tuple[str, ...] = ()) -> list[IdField]:
-    """Every field of a message that names other objects."""
-    found = []
-    for field in descriptor.fields:
-        here = (*path, field.name)
-        if is_message(field):
-            found += id_fields(field.message_type, here)
-        elif field.type == FieldDescriptor.TYPE_STRING and field.name.endswith(("id", "_ids")):
-            found.append(IdField(here, bool(field.is_repeated)))
-    return found
-
-
-OWN_KINDS = {
-    "device_ids": "device",
-    "group_ids": "group",
-    "artifact_id": "artifact",
-    "release_id": "release",
-}
-
-
-def with_own_ids(body: dict[str, Any], request: Descriptor, own: dict[str, str]) -> dict[str, Any]:
-    """The body with an own id in every field that names another object."""
-    for field in id_fields(request):
-        if field.path[-1] in OWN_KINDS:
-            body = field.put(body, own[OWN_KINDS[field.path[-1]]])
-    return body
-
-
 def checksums(organization_id: Any) -> dict[str, str]:
     """A checksum over the organization's rows of every tenant table, committed or not.
 
@@ -182,18 +138,4 @@ def checksums(organization_id: Any) -> dict[str, str]:
                 [organization_id],
             )
             found[table] = cursor.fetchone()[0]
-    return found
-
-
-def stored_checksums() -> dict[str, str]:
-    """The same over all organizations, of what is committed, seen by a superuser."""
-    found = {}
-    with psycopg.connect(test_platform.url(SUPERUSER)) as connection:
-        for model in tenant_models():
-            table = model._meta.db_table
-            row = connection.execute(
-                f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
-                f' FROM "{table}" t'.encode()
-            ).fetchone()
-            found[table] = row[0] if row else ""
     return found
