@@ -19,6 +19,7 @@ from apps.core.rpc import orm
 from apps.organizations.services.authentication import authenticate_caller, presented_credential
 from apps.web import callers
 from apps.web.middleware import BODY_SLACK, UPLOADS
+from apps.web.request_log import log_unread
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -183,6 +184,7 @@ def _is_known(scope: Any) -> bool:
 async def refuse(scope: Any, send: Any, refusal: Refusal) -> None:
     """Answers with a problem document and ends the connection: what follows is not read."""
     request_id = f"req_{uuid7().hex}"
+    log_unread(scope, refusal.status, refusal.code, request_id)
     document = {
         "type": TYPE_BASE + refusal.code,
         "title": TITLES.get(refusal.status, "Error"),

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from apps.audit.services.request_log import log_call
 from apps.audit.types import Answered
 from apps.core.actors import Actor, Call, Source
+from apps.core.addresses import client_address
 from apps.core.ids import parse_uuid
 from apps.core.rest.problems import is_api
 
@@ -31,6 +32,17 @@ class RequestLogMiddleware:
         seconds = time.perf_counter() - began
         log_call(known_actor(request), _call(request), _answered(request, response, seconds))
         return response
+
+
+def log_unread(scope: Any, status: int, code: str, request_id: str = "") -> None:
+    """The line of a request that was refused before anything looked at it."""
+    client = scope.get("client")
+    forwarded = [v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for"]
+    address = client_address(client[0] if client else None, forwarded)
+    is_socket = scope["type"] == "websocket"
+    source = Source.REST if scope["path"].startswith("/api/") else Source.UI
+    answered = Answered("WS" if is_socket else scope["method"], "", str(status), code)
+    log_call(None, Call(source, address, request_id), answered)
 
 
 def known_actor(request: Any) -> Actor | None:

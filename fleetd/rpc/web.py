@@ -7,6 +7,7 @@ from typing import Any
 from connectrpc.server import ConnectASGIApplication
 
 from apps.web.bodies import Patience
+from apps.web.request_log import log_unread
 from fleetd.rpc.authentication import Credentials
 from fleetd.rpc.interceptors import around
 from fleetd.rpc.limits import MAX_MESSAGE_BYTES
@@ -29,8 +30,10 @@ def with_rpc(fallback: Any, offered: Sequence[Service] | None = None) -> Any:
         if service is None:
             await fallback(scope, receive, send)
         elif not _is_readable(scope):
+            log_unread(scope, 400, "invalid_request")
             await _refuse(send, 400, b"invalid_request", b"The headers are not ASCII text.")
         elif _is_native_grpc(scope):
+            log_unread(scope, 415, "unsupported_media_type")
             await _refuse(send, 415, b"unsupported_media_type", b"gRPC has a port of its own.")
         else:
             await _serve(service, {**scope, "path": path, "root_path": ""}, receive, send)

@@ -195,6 +195,35 @@ def test_each_refused_page_is_audited_once(acme: Cast, bob_member: Membership) -
     ]
 
 
+async def test_what_is_refused_unread_has_its_line(
+    doors: Doors, socket_of: Callable[..., Any], calls: Calls
+) -> None:
+    await doors.web.post(STREAM, headers={"content-type": "application/grpc"}, content=b"")
+    await socket_of("", path="/ws/v2").connect()
+    rpc, socket = calls()
+    assert (rpc["status"], rpc["code"]) == ("415", "unsupported_media_type")
+    assert (socket["method"], socket["status"], socket["result"]) == ("WS", "4404", "denied")
+
+
+@pytest.mark.django_db
+async def test_a_body_that_is_too_long_has_its_line(calls: Calls, settings: Any) -> None:
+    from httpx import ASGITransport, AsyncClient
+
+    from apps.web.bodies import with_body_limit
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    transport = ASGITransport(with_body_limit(reads))
+    async with AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post("/api/v1/devices", content=b"x" * 1_000_000)
+    line = only(calls())
+    assert (answer.status_code, line["status"], line["code"]) == (413, "413", "body_too_large")
+    assert line["request_id"] == answer.headers["request-id"]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "result"),
     [

@@ -3,8 +3,10 @@
 from typing import Any
 
 from apps.web.realtime.consumer import LiveConsumer
+from apps.web.request_log import log_unread
 
 PATH = "/ws/v1"
+NOWHERE = 4404
 _consumer = LiveConsumer.as_asgi()
 
 
@@ -13,4 +15,5 @@ async def live(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"].rstrip("/") == PATH:
         await _consumer(scope, receive, send)
     else:
-        await send({"type": "websocket.close", "code": 4404})
+        log_unread(scope, NOWHERE, "not_found")
+        await send({"type": "websocket.close", "code": NOWHERE})
