@@ -23,6 +23,7 @@ from fleetd.supervisor.identity import server_identity
 from fleetd.supervisor.postgres import SUPERUSER
 from fleetd.supervisor.processes import StartError, spawn, stop
 from fleetd.supervisor.runtime import RuntimeDirectory
+from fleetd.supervisor.servers import generate_encryption_keys
 from fleetd.supervisor.valkey import ValkeyServer
 
 PREFIX = "fleetd_check_"
@@ -175,6 +176,7 @@ def _valkey(folder: Path) -> Iterator[str]:
     layout = DataLayout(folder / "var")
     for each in (layout.run, layout.logs, layout.secrets):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    generate_encryption_keys(layout)
     identity = server_identity(folder / "valkey")
     runtime = RuntimeDirectory(layout, shared=identity is not None)
     valkey = ValkeyServer(runtime, layout.logs / "valkey.log", identity=identity)
