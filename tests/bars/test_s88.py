@@ -6,13 +6,24 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from apps.accounts.models import SigningKey
+from apps.accounts.services.second_factors import open_secret, seal_secret
+from apps.accounts.services.signing_keys import ensure_signing_keys
 from apps.core import sealing
 from apps.core.sealing import CannotUnseal, SealedColumn, seal, sealed_column, unseal
 from apps.core.tenancy import tenant
 from apps.devices.models import Device
+from apps.enrollment.services import authority
+from apps.enrollment.services.authority import (
+    ensure_authority,
+    load_authority,
+    load_gateway_tls,
+    root_key_pem,
+)
 from fleetd.management.commands import reseal_secrets
 from fleetd.settings import sealing_keys
 from fleetd.settings.sealing_keys import KeyRing, new_key, write_keys
@@ -28,7 +39,9 @@ def ring(settings, tmp_path, monkeypatch):
     path = tmp_path / "keys"
     path.write_text(write_keys((new_key(),)))
     settings.ENCRYPTION_KEYS = KeyRing(path=path)
-    monkeypatch.setattr(sealing, "_COLUMNS", [])
+    settings.CA_DIR = tmp_path / "ca"
+    settings.CA_CERT_FILE, settings.CA_KEY_FILE = tmp_path / "ca/ca.crt", tmp_path / "ca/ca.key"
+    monkeypatch.setattr(sealing, "_COLUMNS", list(sealing.sealed_columns()))
     sealed_column("devices.Device", "serial", purpose=PURPOSE)
     sealed_column("devices.Device", "inventory", purpose=MEMBER, member="secret")
     monkeypatch.setattr(reseal_secrets, "SETTLE_SECONDS", 0.2)
@@ -143,6 +156,59 @@ def test_s88_the_old_key_stays_while_something_needs_it(ring):
     with pytest.raises(CommandError, match="cannot open a secret"):
         call_command("reseal_secrets", new_key=True, forget_old=True, verbosity=0)
     assert len(ring.keys(at_once=True)) == 2
+
+
+def _change_keys(ring):
+    call_command("reseal_secrets", new_key=True, verbosity=0)
+    _a_minute_passes(ring)
+    call_command("reseal_secrets", forget_old=True, verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_s88_the_authority_and_peoples_factors_survive_a_change_of_keys(ring, alice_member):
+    """Given the CA's keys, a signing key and an authenticator app, when the key is changed, then
+    each lies there sealed with the new key's id, and works as before."""
+    ensure_authority()
+    ensure_signing_keys()
+    seed = seal_secret("JBSWY3DPEHPK3PXP")
+    factor = Authenticator.objects.create(
+        user=alice_member.user, type=Authenticator.Type.TOTP, data={"secret": seed}
+    )
+    before = load_gateway_tls()
+    _change_keys(ring)
+    current = ring.keys(at_once=True)[0].id
+    authority._read.cache_clear()
+    assert load_gateway_tls() == before
+    keys = list(authority.settings.CA_DIR.glob("*.key"))
+    assert len(keys) == 3
+    texts = [path.read_text() for path in keys]
+    factor.refresh_from_db()
+    texts += [
+        factor.data["secret"],
+        *SigningKey.objects.values_list("sealed_private_key", flat=True),
+    ]
+    assert len(texts) > 4
+    assert all(text.startswith(f"v1.{current}.") for text in texts)
+    assert open_secret(factor.data["secret"]) == "JBSWY3DPEHPK3PXP"
+    assert b"PRIVATE KEY" in root_key_pem()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_s88_keys_that_lie_open_are_sealed_on_the_next_start(ring):
+    """Given an installation whose CA keys are plain PEM, when it starts, then they are sealed; a
+    key that the operator has brought is left alone."""
+    ensure_authority()
+    path = authority.settings.CA_DIR / "ca.key"
+    brought = path.parent.parent / "brought.key"
+    brought.write_bytes(authority._key_pem(path))
+    path.write_bytes(authority._key_pem(path))
+    ensure_authority()
+    assert path.read_text().startswith("v1.")
+    authority.settings.CA_KEY_FILE = brought
+    authority._read.cache_clear()
+    ensure_authority()
+    load_authority()
+    assert "PRIVATE KEY" in brought.read_text()
 
 
 def test_s88_a_sealed_text_names_its_key_and_not_its_secret(ring):

@@ -1,15 +1,16 @@
 """The installation's certificate authority, as files in the data directory.
 
-`root.key` signs only the issuing authority: it can be moved offline once it exists. `ca.crt` holds
-the issuing certificate and the root, `ca.key` signs devices and the gateway. Every key has mode
-0600. An operator's own authority is named by FLEETD_CA_CERT_FILE and FLEETD_CA_KEY_FILE.
+`root.key` signs only the issuing authority: it can be moved offline once it exists, with
+`manage.py export_root_key`. `ca.crt` holds the issuing certificate and the root, `ca.key` signs
+devices and the gateway. Every key has mode 0600 and is sealed (`apps.core.sealing`). An operator's
+own authority is named by FLEETD_CA_CERT_FILE and FLEETD_CA_KEY_FILE; its key is read as it lies.
 """
 
 import fcntl
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +22,11 @@ from django.conf import settings
 
 from apps.core import clock
 from apps.core.ids import uuid7
+from apps.core.sealing import CannotUnseal, is_current, is_sealed, seal, unseal
 from apps.enrollment.domain import ca
 from apps.enrollment.errors import AuthorityMissing
 
+SEALED_FOR = "enrollment.ca_key"
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - addresses that a certificate cannot name
 
 
@@ -49,10 +52,26 @@ def ensure_authority() -> list[str]:
             done.append(f"made the certificate authority in {settings.CA_DIR}")
         elif _renew_issuing():
             done.append("renewed the issuing certificate")
+        if _reseal(lambda text: not is_sealed(text)):
+            done.append("sealed the keys of the certificate authority")
         if reason := _gateway_need():
             _make_gateway()
             done.append(f"made the gateway's certificate: {reason}")
     return done
+
+
+def reseal_keys() -> int:
+    """Seals the keys in the data directory again with the key that seals now; how many."""
+    with _alone():
+        return _reseal(lambda text: not is_current(text))
+
+
+def root_key_pem() -> bytes:
+    """The root's key, for a safe place off this machine. Raises `AuthorityMissing`."""
+    try:
+        return _key_pem(Path(settings.CA_DIR) / "root.key")
+    except FileNotFoundError as error:
+        raise AuthorityMissing from error
 
 
 def load_authority() -> ca.Authority:
@@ -68,7 +87,7 @@ def load_gateway_tls() -> GatewayTls:
     """Certificate, key and trust of the agent port. Raises `AuthorityMissing`."""
     authority = load_authority()
     try:
-        chain, key = _gateway_chain().read_bytes(), _gateway_key().read_bytes()
+        chain, key = _gateway_chain().read_bytes(), _key_pem(_gateway_key())
     except FileNotFoundError as error:
         raise AuthorityMissing from error
     trusted = "".join(ca.pem(c) for c in (authority.root, authority.certificate))
@@ -95,13 +114,13 @@ def _gateway_key() -> Path:
 def _make_authority() -> None:
     root = ca.make_root(str(uuid7()), clock.now())
     _write(settings.CA_DIR / "root.crt", ca.pem(root.certificate), 0o644)
-    _write(settings.CA_DIR / "root.key", ca.key_pem(root.key), 0o600)
+    _write_key(settings.CA_DIR / "root.key", ca.key_pem(root.key))
     _write_issuing(ca.make_issuing(root, clock.now()))
 
 
 def _write_issuing(issuing: ca.Authority) -> None:
     """The key first: a certificate never lies there without its key."""
-    _write(settings.CA_KEY_FILE, ca.key_pem(issuing.key), 0o600)
+    _write_key(settings.CA_KEY_FILE, ca.key_pem(issuing.key))
     chain = "".join(ca.pem(c) for c in (issuing.certificate, *issuing.above))
     _write(settings.CA_CERT_FILE, chain, 0o644)
 
@@ -111,7 +130,7 @@ def _renew_issuing() -> bool:
     root_key, root_chain = settings.CA_DIR / "root.key", settings.CA_DIR / "root.crt"
     if not ca.is_worn(load_authority().certificate, clock.now()) or not root_key.exists():
         return False
-    root = ca.read_authority(root_chain.read_bytes(), root_key.read_bytes())
+    root = ca.read_authority(root_chain.read_bytes(), _key_pem(root_key))
     _write_issuing(ca.make_issuing(root, clock.now()))
     return True
 
@@ -134,14 +153,37 @@ def _gateway_need() -> str:
 def _make_gateway() -> None:
     key = ca.new_key()
     chain = ca.sign_gateway(load_authority(), key, gateway_hosts(), clock.now())
-    _write(_gateway_key(), ca.key_pem(key), 0o600)
+    _write_key(_gateway_key(), ca.key_pem(key))
     _write(_gateway_chain(), chain, 0o644)
 
 
 @lru_cache(maxsize=4)
 def _read(chain: Path, key: Path, *_written_at: int) -> ca.Authority:
     """Read once per version of the files."""
-    return ca.read_authority(chain.read_bytes(), key.read_bytes())
+    return ca.read_authority(chain.read_bytes(), _key_pem(key))
+
+
+def _key_pem(path: Path) -> bytes:
+    """The key in a file, sealed by us or brought by the operator as it is."""
+    text = path.read_text().strip()
+    if not is_sealed(text):
+        return text.encode()
+    try:
+        return unseal(text, purpose=SEALED_FOR)
+    except CannotUnseal as error:
+        raise AuthorityMissing(f"The key in {path.name} cannot be opened: {error}.") from error
+
+
+def _write_key(path: Path, pem: str) -> None:
+    _write(path, seal(pem.encode(), purpose=SEALED_FOR) + "\n", 0o600)
+
+
+def _reseal(is_due: Callable[[str], bool]) -> int:
+    """Of our own keys only: an operator's file is not ours to change."""
+    own = [path for path in Path(settings.CA_DIR).glob("*.key") if is_due(path.read_text().strip())]
+    for path in own:
+        _write_key(path, _key_pem(path).decode())
+    return len(own)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

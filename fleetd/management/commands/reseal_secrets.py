@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.sealing import CannotUnseal
+from apps.enrollment.errors import AuthorityMissing
+from apps.enrollment.services.authority import reseal_keys
 from fleetd.resealing import reseal_all
 from fleetd.settings.sealing_keys import LOOK_AGAIN_SECONDS, KeyRing, KeysNotInAFile, new_key
 
@@ -59,7 +61,8 @@ class Command(BaseCommand):
     def _reseal(self) -> None:
         try:
             found = reseal_all()
-        except CannotUnseal as error:
+            self.stdout.write(f"keys of the certificate authority: {reseal_keys()} sealed again")
+        except (CannotUnseal, AuthorityMissing) as error:
             raise CommandError(f"cannot open a secret: {error}") from error
         for one in found:
             name = f"{one.column.model}.{one.column.field}"
