@@ -1,5 +1,6 @@
 """The typed settings of an organization: what they hold, who changes them, and what is refused."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from apps.core.authz import Role
 from apps.core.errors import InvalidRequest, OrganizationSuspended, PermissionDenied
 from apps.core.tenancy import tenant
 from apps.organizations.domain.settings import KEYS, BadSetting, clean, value, values
+from apps.organizations.management.commands.organization_settings_reference import reference
 from apps.organizations.models import Membership
 from apps.organizations.services.settings import may_change, update_organization_settings
 from tests import factories
@@ -151,3 +153,8 @@ def test_rest_shows_sets_and_resets_them(
     assert (unknown.status_code, unknown.json()["code"]) == (400, "invalid_request")
     assert api.patch(f"organizations/{globex.id}/settings", reset=[]).status_code == 404
     assert api.get(f"organizations/{globex.id}/settings").status_code == 404
+
+
+def test_the_reference_is_what_the_keys_say() -> None:
+    page = Path(__file__).parents[2] / "docs/reference/organization-settings.md"
+    assert page.read_text() == reference()
