@@ -81,7 +81,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         if not self._state.adding:
             self.access_version += 1
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """As Django's; hashing the same password better is no change of it."""
 
         def keep(raw: str) -> None:

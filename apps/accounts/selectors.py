@@ -120,7 +120,8 @@ def find_live_family(family_id: UUID) -> RefreshFamily | None:
 
 def require_own_session(actor: Actor, family_id: UUID) -> None:
     """Raises `NotFound` unless the caller's user has had this sign-in."""
-    if not RefreshFamily.objects.filter(id=family_id, user_id=actor.user_id).exists():
+    families = RefreshFamily.objects.filter(id=family_id)
+    if actor.user_id is None or not families.filter(user_id=actor.user_id).exists():
         raise NotFound
 
 

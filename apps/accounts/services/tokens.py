@@ -118,9 +118,8 @@ def end_family(actor: Actor, family_id: UUID, *, action: str, reason: str) -> Re
 
     Ending an ended one changes nothing. Raises `NotFound` for one that is not the caller's.
     """
-    families = RefreshFamily.objects.select_for_update().filter(user_id=actor.user_id)
-    family = families.filter(id=family_id).first()
-    if family is None or actor.user_id is None:
+    family = RefreshFamily.objects.select_for_update().filter(id=family_id).first()
+    if family is None or family.user_id != actor.user_id:
         raise NotFound
     if family.ended_at is None:
         _end(family, reason)

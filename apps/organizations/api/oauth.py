@@ -57,6 +57,7 @@ def endpoint(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
     @wraps(handler)
     def answer(request: Any) -> HttpResponse:
         call = Call(Source.REST, request.client_address, request.request_id)
+        response: HttpResponse
         try:
             response = JsonResponse(handler(call, _form(request)))
         except OAuthRefused as refused:

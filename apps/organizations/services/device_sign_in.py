@@ -90,8 +90,10 @@ def approve_device_sign_in(actor: Actor, text: str) -> DeviceAuthorization:
     `UnknownUserCode`, and `PermissionDenied` for a caller that is no person at a browser.
     """
     found = _locked(text)
-    if actor.kind is not ActorKind.USER or actor.session_id is not None or actor.sign_in is None:
+    if actor.kind is not ActorKind.USER or actor.session_id is not None:
         raise PermissionDenied("Only a person at a browser can approve this.")
+    if actor.sign_in is None or actor.user_id is None:
+        raise PermissionDenied("Sign in again to approve this.")
     user = User.objects.get(id=actor.user_id)
     found.state, found.user, found.bound_to_id = State.APPROVED, user, actor.organization_id
     found.methods = sorted(actor.sign_in.methods)
