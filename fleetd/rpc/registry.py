@@ -116,8 +116,9 @@ def _organization() -> Sequence[object]:
 
 def _access() -> Sequence[object]:
     from apps.organizations.rpc.introspection import AccessServicer
+    from apps.web.rpc.internal import CheckAccessServicer
 
-    return (AccessServicer(),)
+    return (AccessServicer(), CheckAccessServicer())
 
 
 def _enrollment() -> Sequence[object]:
@@ -190,6 +191,7 @@ WITHOUT_PERMISSION: dict[str, str] = {
     "internal.agent.v1.AgentService/Connect": "the certificate says which device it is",
     "internal.agent.v1.AgentService/RenewCertificate": "the certificate says which device it is",
     "internal.fleetd.v1.AccessService/Introspect": "the service token says who is calling",
+    "internal.fleetd.v1.AccessService/CheckAccess": "the service token says who is calling",
     "internal.health.v1.HealthService/Check": "load balancers have no credential",
     "internal.health.v1.HealthService/Watch": "load balancers have no credential",
 }

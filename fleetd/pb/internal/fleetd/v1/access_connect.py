@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .access_pb2 import IntrospectRequest, IntrospectResponse
+from .access_pb2 import CheckAccessRequest, CheckAccessResponse, IntrospectRequest, IntrospectResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -45,6 +45,12 @@ class AccessService(Protocol):
     async def introspect(self, request: IntrospectRequest, ctx: RequestContext[IntrospectRequest, IntrospectResponse], /) -> IntrospectResponse:
         """
         What an access token or API key stands for now (RFC 7662 in spirit).
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def check_access(self, request: CheckAccessRequest, ctx: RequestContext[CheckAccessRequest, CheckAccessResponse], /) -> CheckAccessResponse:
+        """
+        Whether a member may do something to a device, or in the organization, and why.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -72,6 +78,17 @@ class AccessServiceASGIApplication(ConnectASGIApplication[AccessService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.introspect,
+                ),
+                "/internal.fleetd.v1.AccessService/CheckAccess": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CheckAccess",
+                        service_name="internal.fleetd.v1.AccessService",
+                        input=CheckAccessRequest,
+                        output=CheckAccessResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.check_access,
                 ),
             },
             interceptors=interceptors,
@@ -139,6 +156,31 @@ class AccessServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def check_access(
+        self,
+        request: CheckAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> CheckAccessResponse:
+        """
+        Whether a member may do something to a device, or in the organization, and why.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CheckAccess",
+                service_name="internal.fleetd.v1.AccessService",
+                input=CheckAccessRequest,
+                output=CheckAccessResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
 
 class AccessServiceSync(Protocol):
     """
@@ -147,6 +189,12 @@ class AccessServiceSync(Protocol):
     def introspect(self, request: IntrospectRequest, ctx: RequestContext[IntrospectRequest, IntrospectResponse], /) -> IntrospectResponse:
         """
         What an access token or API key stands for now (RFC 7662 in spirit).
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def check_access(self, request: CheckAccessRequest, ctx: RequestContext[CheckAccessRequest, CheckAccessResponse], /) -> CheckAccessResponse:
+        """
+        Whether a member may do something to a device, or in the organization, and why.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -172,6 +220,17 @@ class AccessServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.introspect,
+                ),
+                "/internal.fleetd.v1.AccessService/CheckAccess": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CheckAccess",
+                        service_name="internal.fleetd.v1.AccessService",
+                        input=CheckAccessRequest,
+                        output=CheckAccessResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.check_access,
                 ),
             },
             interceptors=interceptors,
@@ -232,6 +291,31 @@ class AccessServiceClientSync(ConnectClientSync):
                 service_name="internal.fleetd.v1.AccessService",
                 input=IntrospectRequest,
                 output=IntrospectResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def check_access(
+        self,
+        request: CheckAccessRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> CheckAccessResponse:
+        """
+        Whether a member may do something to a device, or in the organization, and why.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CheckAccess",
+                service_name="internal.fleetd.v1.AccessService",
+                input=CheckAccessRequest,
+                output=CheckAccessResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),

@@ -27,7 +27,7 @@ from fleetd.pb.buf.validate import validate_pb2 as buf_dot_validate_dot_validate
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1finternal/fleetd/v1/access.proto\x12\x12internal.fleetd.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x11IntrospectRequest\x12\x1e\n\ncredential\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x1d\n\x0corganization\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x18\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xfb\x01\n\x12IntrospectResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x17\n\x0forganization_id\x18\x04 \x01(\t\x12\x19\n\x11organization_slug\x18\x05 \x01(\t\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x13\n\x0bpermissions\x18\x07 \x03(\t\x12/\n\x06grants\x18\x08 \x03(\x0b\x32\x1f.internal.fleetd.v1.NarrowGrant\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x0bNarrowGrant\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x10\n\x08group_id\x18\x03 \x01(\t2q\n\rAccessService\x12`\n\nIntrospect\x12%.internal.fleetd.v1.IntrospectRequest\x1a&.internal.fleetd.v1.IntrospectResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1finternal/fleetd/v1/access.proto\x12\x12internal.fleetd.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x11IntrospectRequest\x12\x1e\n\ncredential\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 \x12\x1d\n\x0corganization\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x18\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xfb\x01\n\x12IntrospectResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x17\n\x0forganization_id\x18\x04 \x01(\t\x12\x19\n\x11organization_slug\x18\x05 \x01(\t\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x13\n\x0bpermissions\x18\x07 \x03(\t\x12/\n\x06grants\x18\x08 \x03(\x0b\x32\x1f.internal.fleetd.v1.NarrowGrant\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x0bNarrowGrant\x12\x13\n\x0bpermissions\x18\x01 \x03(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x10\n\x08group_id\x18\x03 \x01(\t\"\x8f\x01\n\x12\x43heckAccessRequest\x12\"\n\x0forganization_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18$\x12\x1a\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18$\x12\x1d\n\npermission\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\tdevice_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18$\"7\n\x13\x43heckAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x02 \x03(\t2\xd6\x01\n\rAccessService\x12`\n\nIntrospect\x12%.internal.fleetd.v1.IntrospectRequest\x1a&.internal.fleetd.v1.IntrospectResponse\"\x03\x90\x02\x01\x12\x63\n\x0b\x43heckAccess\x12&.internal.fleetd.v1.CheckAccessRequest\x1a\'.internal.fleetd.v1.CheckAccessResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,14 +40,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTROSPECTREQUEST'].fields_by_name['organization']._serialized_options = b'\272H\004r\002\030d'
   _globals['_INTROSPECTREQUEST'].fields_by_name['address']._loaded_options = None
   _globals['_INTROSPECTREQUEST'].fields_by_name['address']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['organization_id']._loaded_options = None
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['organization_id']._serialized_options = b'\272H\006r\004\020\001\030$'
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030$'
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['permission']._loaded_options = None
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['permission']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['device_id']._loaded_options = None
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H\004r\002\030$'
   _globals['_ACCESSSERVICE'].methods_by_name['Introspect']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['Introspect']._serialized_options = b'\220\002\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['CheckAccess']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['CheckAccess']._serialized_options = b'\220\002\001'
   _globals['_INTROSPECTREQUEST']._serialized_start=117
   _globals['_INTROSPECTREQUEST']._serialized_end=225
   _globals['_INTROSPECTRESPONSE']._serialized_start=228
   _globals['_INTROSPECTRESPONSE']._serialized_end=479
   _globals['_NARROWGRANT']._serialized_start=481
   _globals['_NARROWGRANT']._serialized_end=550
-  _globals['_ACCESSSERVICE']._serialized_start=552
-  _globals['_ACCESSSERVICE']._serialized_end=665
+  _globals['_CHECKACCESSREQUEST']._serialized_start=553
+  _globals['_CHECKACCESSREQUEST']._serialized_end=696
+  _globals['_CHECKACCESSRESPONSE']._serialized_start=698
+  _globals['_CHECKACCESSRESPONSE']._serialized_end=753
+  _globals['_ACCESSSERVICE']._serialized_start=756
+  _globals['_ACCESSSERVICE']._serialized_end=970
 # @@protoc_insertion_point(module_scope)
