@@ -35,6 +35,7 @@ NO_ACTOR = {
     "apps/accounts/services/mail.py": "the installation's mail, above organizations",
     "apps/accounts/services/observers.py": "registers and calls observers",
     "apps/organizations/services/sign_ins.py": "a person in all of their organizations",
+    "apps/devices/services/permission_rows.py": "runs after migrations, above organizations",
     "apps/audit/services/second_place.py:kept_checkpoints": "reads a file of the installation",
     "apps/audit/services/second_place.py:known_key_ids": "reads files of the installation",
     "apps/audit/services/second_place.py:path_of": "names a file of the installation",
