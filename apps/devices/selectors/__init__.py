@@ -24,6 +24,7 @@ from apps.devices.selectors.counting import count_pending_devices as count_pendi
 from apps.devices.selectors.counting import sweep_stamp as sweep_stamp
 from apps.devices.selectors.places import (
     GroupsInReach,
+    groups_in_reach,
     groups_of,
     groups_within,
     place_of_group,
@@ -144,9 +145,13 @@ def group_ids_of(actor: Actor, device_ids: Collection[UUID]) -> dict[UUID, list[
 def list_group_ids(actor: Actor, devices: Sequence[Device]) -> dict[UUID, list[UUID]]:
     """The same for devices that were just read, in one query."""
     require_somewhere(actor, VIEW_DEVICE_GROUPS)
-    rows = groups_within(actor, VIEW_DEVICE_GROUPS, groups_of(actor.organization_id, devices))
+    reached = groups_in_reach(actor, VIEW_DEVICE_GROUPS)
+    if reached is None:
+        groups = groups_of(actor.organization_id, devices).values_list("id", "tag")
+    else:
+        groups = reached.groups
     static, by_tag = set(), defaultdict(list)
-    for group_id, tag in rows.values_list("id", "tag"):
+    for group_id, tag in groups:
         if tag:
             by_tag[tag].append(group_id)
         else:
@@ -252,5 +257,4 @@ def _group(actor: Actor, group_id: UUID) -> DeviceGroup:
 
 def _in_groups(groups: Sequence[DeviceGroup]) -> Q:
     """Devices in any of these groups; there is at least one."""
-    chosen = tuple(group.id for group in groups if group.is_static)
-    return GroupsInReach(chosen, tuple(g.tag for g in groups if not g.is_static)).condition()
+    return GroupsInReach(tuple((group.id, group.tag) for group in groups)).condition()
