@@ -111,3 +111,28 @@ def test_service_tokens_are_hashed_and_end_within_a_year() -> None:
     for name, days in (("", 1), ("x" * 101, 1), ("x", 0), ("x", 367)):
         with pytest.raises(InvalidRequest):
             create_service_token(name=name, lifetime=timedelta(days=days))
+
+
+async def test_a_service_asks_whether_somebody_may(
+    doors: Doors, service: str, acme: Cast, globex: Cast, bob_member: Membership
+) -> None:
+    async def may(permission: str, device_id: str, organization_id: str = "") -> Answer:
+        request = access_pb2.CheckAccessRequest(
+            organization_id=organization_id or str(acme.id),
+            user_id=str(bob_member.user_id),
+            permission=permission,
+            device_id=device_id,
+        )
+        method = "internal.fleetd.v1.AccessService/CheckAccess"
+        headers = {"authorization": f"Bearer {service}"}
+        return await doors.call("grpc", method, request, access_pb2.CheckAccessResponse, headers)
+
+    device = str(acme.device.id)
+    seen = (await may("devices.view_devices", device)).response
+    assert (seen.allowed, list(seen.because)) == (True, ["role viewer in the organization"])
+    refused = (await may("devices.update_device", device)).response
+    assert not refused.allowed
+    assert refused.because
+    assert (await may("devices.view_devices", str(globex.device.id))).status == "NOT_FOUND"
+    assert (await may("devices.view_devices", device, str(globex.id))).status == "NOT_FOUND"
+    assert (await may("devices.fly", device)).status == "INVALID_ARGUMENT"
