@@ -2,11 +2,13 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.template import TemplateDoesNotExist
 from django.template.loader import render_to_string
+from django.urls import is_valid_path
 
 from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
 from apps.core.rest.problems import INTERNAL, is_api, problem_response
@@ -38,8 +40,23 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404, also for addresses that never were."""
+    """404, also for addresses that never were; a slash too many leads to the page without it."""
+    address = _without_slash(request)
+    if address:
+        return HttpResponsePermanentRedirect(address)
     return error_response(request, NotFound())
+
+
+def _without_slash(request: HttpRequest) -> str:
+    """The same address without the slash at its end, where there is a page; else empty.
+
+    One slash only, and never two at the start: that would be another site's address.
+    """
+    path = request.path.removesuffix("/")
+    if request.method != "GET" or path in ("", request.path) or not is_valid_path(path):
+        return ""
+    query = request.META.get("QUERY_STRING", "")
+    return f"{quote(path)}?{query}" if query else quote(path)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
