@@ -4,6 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+_DENIED = {
+    "401", "403", "429", "4401", "4404", "4429", "unauthenticated", "permission_denied",
+    "resource_exhausted", "too_many_requests",
+}  # fmt: skip
+_ERRORS = {"internal", "internal_error", "unknown", "data_loss"}
+
 
 class CallResult(StrEnum):
     """How a call ended."""
@@ -24,6 +30,18 @@ class Answered:
     code: str = "ok"
     object_id: str = ""
     seconds: float = 0.0
+
+    @property
+    def result(self) -> CallResult:
+        """What an HTTP status, a WebSocket's close code or an RPC status comes to."""
+        status, code = self.status.lower(), self.code
+        if code in ("", "ok") and not status.startswith(("4", "5")):
+            return CallResult.OK
+        if status in _DENIED or code in _DENIED or status.startswith("3"):
+            return CallResult.DENIED
+        if status.startswith("5") or status in _ERRORS or code in _ERRORS:
+            return CallResult.ERROR
+        return CallResult.FAILED
 
 
 @dataclass(frozen=True, slots=True)

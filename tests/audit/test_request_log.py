@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 
 from apps.audit.models import AuditEntry
-from apps.audit.services.request_log import result_of
+from apps.audit.types import Answered
 from apps.core.ids import uuid7
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
@@ -234,4 +234,4 @@ async def test_a_body_that_is_too_long_has_its_line(calls: Calls, settings: Any)
     ],
 )  # fmt: skip
 def test_results(status: str, code: str, result: str) -> None:
-    assert result_of(status, code) == result
+    assert Answered("GET", "/", status, code).result == result

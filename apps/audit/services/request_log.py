@@ -7,17 +7,12 @@ too. Neither bodies nor query strings nor credentials are in it.
 import structlog
 
 from apps.audit.domain.redaction import one_line, scrubbed
-from apps.audit.types import Answered, CallResult
+from apps.audit.types import Answered
 from apps.core.actors import Actor, Call
 
 log = structlog.get_logger("fleetd.calls")
 
 EVENT = "call"
-_DENIED = {
-    "401", "403", "429", "4401", "4404", "4429", "unauthenticated", "permission_denied",
-    "resource_exhausted", "too_many_requests",
-}  # fmt: skip
-_ERRORS = {"internal", "internal_error", "unknown", "data_loss"}
 
 
 def log_call(actor: Actor | None, call: Call, answered: Answered) -> None:
@@ -30,7 +25,7 @@ def log_call(actor: Actor | None, call: Call, answered: Answered) -> None:
         object_id=one_line(scrubbed(answered.object_id), 64),
         status=answered.status,
         code=answered.code,
-        result=result_of(answered.status, answered.code).value,
+        result=answered.result.value,
         organization_id=str(actor.organization_id) if actor else "",
         actor_kind=actor.kind.value if actor else "",
         actor_id=str(actor.id or "") if actor else "",
@@ -39,14 +34,3 @@ def log_call(actor: Actor | None, call: Call, answered: Answered) -> None:
         request_id=one_line(call.request_id, 64),
         duration_ms=round(answered.seconds * 1000, 1),
     )
-
-
-def result_of(status: str, code: str) -> CallResult:
-    """What an HTTP status, a WebSocket's close code or an RPC status comes to."""
-    if code in ("", "ok") and not status.startswith(("4", "5")):
-        return CallResult.OK
-    if status.lower() in _DENIED or code in _DENIED or status.startswith("3"):
-        return CallResult.DENIED
-    if status.startswith("5") or status.lower() in _ERRORS or code in _ERRORS:
-        return CallResult.ERROR
-    return CallResult.FAILED
