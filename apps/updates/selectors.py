@@ -172,7 +172,7 @@ def rollouts_within(
     if group_ids is None:
         return rows
     target = f"{via}__target" if via else "target"
-    named = {f"{target}__device_ids": [], f"{target}__tags": []}
+    named: dict[str, Any] = {f"{target}__device_ids": [], f"{target}__tags": []}
     reached = {f"{target}__group_ids__contained_by": [str(each) for each in group_ids]}
     return rows.filter(**named, **reached).exclude(**{f"{target}__group_ids": []})
 

@@ -5,7 +5,6 @@ is decided in one place, the `get_queryset` of that model's own admin; selects, 
 autocomplete of other admins ask there. Row level security stands behind all of it.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib.admin import AdminSite
@@ -72,8 +71,9 @@ class OrgScope(_Base):
     change_permission: ClassVar[Permission | None] = None
     delete_permission: ClassVar[Permission | None] = None
     # The rows that a right reaches which is held in some device groups only. Without it, such a
-    # right reaches nothing here: only one that holds in the whole organization counts.
-    reached: ClassVar[Callable[[Actor, Permission, Any], Any] | None] = None
+    # right reaches nothing here: only one that holds in the whole organization counts. It is a
+    # static function (actor, permission, rows) -> rows.
+    reached: ClassVar[Any] = None
     # The installation's own matters, which are no organization's.
     superusers_only: ClassVar[bool] = False
 

@@ -1,7 +1,7 @@
 """Reading devices and groups: people see those that their rights reach, as if no others were."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -146,6 +146,7 @@ def list_group_ids(actor: Actor, devices: Sequence[Device]) -> dict[UUID, list[U
     """The same for devices that were just read, in one query."""
     require_somewhere(actor, VIEW_DEVICE_GROUPS)
     reached = groups_in_reach(actor, VIEW_DEVICE_GROUPS)
+    groups: Iterable[tuple[UUID, str]]
     if reached is None:
         groups = groups_of(actor.organization_id, devices).values_list("id", "tag")
     else:

@@ -138,9 +138,10 @@ def _count_in_reach(actor: Actor, reached: GroupsInReach) -> dict[tuple[str, str
 def _installed_versions(
     organization_id: UUID, reached: GroupsInReach | None, limit: int
 ) -> list[InstalledCount]:
-    is_limited = reached is not None
-    places = [list(reached.static_ids), list(reached.tags)] if reached is not None else []
-    statement = _VERSIONS.format(reached=_REACHED if is_limited else "")
+    places: list[Any] = []
+    if reached is not None:
+        places = [list(reached.static_ids), list(reached.tags)]
+    statement = _VERSIONS.format(reached=_REACHED if places else "")
     with connection.cursor() as cursor:
         cursor.execute(statement, [organization_id, Lifecycle.DECOMMISSIONED, *places, limit])
         return [InstalledCount(*row) for row in cursor.fetchall()]

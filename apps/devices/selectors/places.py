@@ -117,7 +117,7 @@ def groups_in_reach(actor: Actor, permission: Permission) -> GroupsInReach | Non
     reach = actor.reach(permission.name)
     if reach is None:
         return None
-    named = [actor.organization_id, list(reach.group_ids), list(reach.team_ids)]
+    named: list[Any] = [actor.organization_id, list(reach.group_ids), list(reach.team_ids)]
     with connection.cursor() as cursor:
         cursor.execute(_REACHED, named)
         return GroupsInReach(tuple(cursor.fetchall()))
