@@ -64,6 +64,13 @@ def get_member(actor: Actor, member_id: UUID) -> Member:
     return describe(actor.organization_id, [found])[0]
 
 
+def address_of(actor: Actor, member_id: UUID) -> str:
+    """The address of a member, empty where there is none."""
+    require(actor, VIEW_MEMBERS)
+    rows = Membership.objects.for_org(actor.organization_id).filter(id=member_id)
+    return rows.values_list("user__email", flat=True).first() or ""
+
+
 def count_members(organization_id: UUID) -> int:
     """How many people belong to the organization."""
     return int(Membership.objects.for_org(organization_id).count())

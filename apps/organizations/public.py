@@ -7,8 +7,9 @@ from apps.core.actors import Actor
 from apps.core.errors import InvalidPageToken, Unauthenticated
 from apps.core.ids import parse_uuid
 from apps.core.pagination import Page
-from apps.core.public import SIGNED_IN, enum_value, id_of, operation, page_of, timestamp
+from apps.core.public import SIGNED_IN, id_of, operation, page_of
 from apps.organizations import selectors
+from apps.organizations.messages import organization_message
 from apps.organizations.models import Organization
 from apps.organizations.permissions import (
     CANCEL_ORGANIZATION_DELETION,
@@ -123,19 +124,6 @@ def cancel_organization_deletion(
     changed = deletion.cancel_organization_deletion(actor, id_of(request.id))
     return organization_pb2.CancelOrganizationDeletionResponse(
         organization=organization_message(changed)
-    )
-
-
-def organization_message(organization: Organization) -> organization_pb2.Organization:
-    """An organization."""
-    return organization_pb2.Organization(
-        id=str(organization.id),
-        slug=organization.slug,
-        name=organization.name,
-        created_at=timestamp(organization.created_at),
-        status=enum_value(organization_pb2.OrganizationStatus, organization.status),
-        deletes_at=timestamp(organization.deletes_at),
-        status_reason=organization.status_reason,
     )
 
 

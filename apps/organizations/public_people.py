@@ -9,6 +9,7 @@ from apps.core.public import SIGNED_IN, id_of, ids_of, operation, page_of, times
 from apps.organizations import people
 from apps.organizations.domain.invitations import state_of
 from apps.organizations.joining import TeamPlace
+from apps.organizations.messages import organization_message
 from apps.organizations.models import Invitation
 from apps.organizations.permissions import (
     CHANGE_MEMBER_ROLE,
@@ -20,7 +21,6 @@ from apps.organizations.permissions import (
     VIEW_INVITATIONS,
     VIEW_MEMBERS,
 )
-from apps.organizations.public import organization_message
 from apps.organizations.services import invitations, members
 from fleetd.pb.public.v1 import organization_pb2 as pb
 

@@ -65,7 +65,7 @@ def delete_organization(
     }
     record(actor, DELETE_ORGANIZATION.name, organization, changes=changes)
     publish(actor, OrganizationDeletionRequested())
-    tell_gateways(organization.id)
+    tell_gateways(actor, organization.id)
     log.warning("organization_deletion_requested", organization=organization.slug, by=actor.label)
     return organization
 

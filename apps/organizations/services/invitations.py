@@ -115,7 +115,7 @@ def resend_invitation(
     if invitation.accepted_at or invitation.revoked_at:
         raise InvitationNotPending
     require_may_give(actor, ChosenRole(invitation.role, invitation.custom_role))
-    _check_places(actor, places_of(invitation))
+    _check_places(actor, _places_of(invitation))
     secret = new_secret(INVITATION)
     invitation.secret_hash = secret_hash(secret)
     invitation.invited_by_id = _inviter(actor)
@@ -177,7 +177,7 @@ def accept_invitation(call: Call, user: User, secret: str) -> Organization:
         return invitation.organization
 
 
-def places_of(invitation: Invitation) -> list[TeamPlace]:
+def _places_of(invitation: Invitation) -> list[TeamPlace]:
     """The teams that whoever accepts joins."""
     places = ((parse_uuid(each["team_id"]), each["role"]) for each in invitation.teams)
     return [TeamPlace(team_id, role) for team_id, role in places if team_id is not None]
@@ -202,7 +202,7 @@ def _usable(call: Call, invitation_id: UUID, organization_id: UUID) -> tuple[Inv
     try:
         require(inviter, CREATE_INVITATION)
         require_may_give(inviter, ChosenRole(invitation.role, invitation.custom_role))
-        check_places(inviter, places_of(invitation))
+        check_places(inviter, _places_of(invitation))
     except FleetdError as error:
         raise InvitationInvalid from error
     return invitation, inviter
@@ -236,7 +236,7 @@ def _join(call: Call, user: User, invitation: Invitation, inviter: Actor) -> Non
         "invited_by": inviter.label,
     }
     record(joiner, ACCEPT_INVITATION, invitation, changes=changes)
-    join_places(inviter, user.id, places_of(invitation))
+    join_places(inviter, user.id, _places_of(invitation))
     publish(joiner, MemberAdded(user_id=user.id))
 
 

@@ -108,7 +108,7 @@ def suspend_organization(actor: Actor, organization_id: UUID, *, reason: str = "
         there = _in(actor, organization_id)
         record(there, SUSPEND_ORGANIZATION.name, organization, changes=changes)
         publish(there, OrganizationSuspended())
-    tell_gateways(organization_id)
+    tell_gateways(actor, organization_id)
     return organization
 
 
@@ -174,7 +174,7 @@ def checked_reason(reason: str) -> str:
     return reason
 
 
-def tell_gateways(organization_id: UUID) -> None:
+def tell_gateways(actor: Actor, organization_id: UUID) -> None:
     """After commit: streams of devices end, and devices are told to wait."""
     notify_gateways("revoked", organization_id=organization_id)
 

@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go, require_recent_sign_in
-from apps.organizations.api.downloads import send_export
 from apps.organizations.exports import get_finished_export, list_exports
 from apps.organizations.permissions import (
     CANCEL_ORGANIZATION_DELETION,
@@ -21,6 +20,7 @@ from apps.organizations.permissions import (
     VIEW_ORGANIZATION,
 )
 from apps.organizations.selectors import get_organization
+from apps.organizations.sending import send_export
 from apps.organizations.services.deletion import (
     cancel_organization_deletion,
     delete_organization,

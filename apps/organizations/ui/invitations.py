@@ -17,7 +17,6 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
 from apps.organizations.domain.invitations import state_of
 from apps.organizations.joining import TeamPlace, team_choices
-from apps.organizations.models import Invitation
 from apps.organizations.people import list_invitations
 from apps.organizations.permissions import (
     CREATE_INVITATION,
@@ -119,7 +118,7 @@ def _page(
     return response
 
 
-def _row(invitation: Invitation) -> dict[str, Any]:
+def _row(invitation: Any) -> dict[str, Any]:
     return {
         "invitation": invitation,
         "state": state_of(invitation, clock.now()),

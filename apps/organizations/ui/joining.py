@@ -10,7 +10,6 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from apps.accounts.models import User
 from apps.accounts.services.people import create_person
 from apps.accounts.services.web_sessions import open_session, web_call
 from apps.core.authz import OPEN_TO_ALL, needs
@@ -19,7 +18,6 @@ from apps.core.tenancy import visiting
 from apps.core.web import ORGANIZATION_KEY, error_response
 from apps.organizations.domain.settings import value
 from apps.organizations.errors import InvitationInvalid
-from apps.organizations.models import Invitation
 from apps.organizations.people import inviter_and_role
 from apps.organizations.services.invitations import accept_invitation, open_invitation
 from apps.organizations.ui.members import ROLE_WORDS
@@ -97,7 +95,7 @@ def _page(request: Any, secret: str, error: FleetdError | None = None) -> HttpRe
     return render(request, "organizations/invitation.html", context, status=status)
 
 
-def _shown(invitation: Invitation, user: User) -> dict[str, Any]:
+def _shown(invitation: Any, user: Any) -> dict[str, Any]:
     with visiting(invitation.organization_id):
         inviter, role = inviter_and_role(invitation)
     is_mine = not invitation.email or (

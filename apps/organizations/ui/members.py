@@ -17,9 +17,9 @@ from apps.core.errors import invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
-from apps.organizations.models import Membership
 from apps.organizations.people import (
     Member,
+    address_of,
     count_open_invitations,
     get_member,
     list_custom_roles_to_give,
@@ -187,12 +187,12 @@ def chosen_role(text: str) -> tuple[str, str | None]:
     return role, custom_id or None
 
 
-def role_word(membership: Membership) -> str | Promise:
+def role_word(membership: Any) -> str | Promise:
     """A role as people read it."""
     return ROLE_WORDS.get(membership.role, membership.role_name)
 
 
-def _value(membership: Membership) -> str:
+def _value(membership: Any) -> str:
     if membership.custom_role_id:
         return f"{CUSTOM}:{membership.custom_role_id}"
     return membership.role
@@ -230,9 +230,7 @@ def _after(request: OrgRequest, results: list[MemberResult] | None) -> HttpRespo
 
 
 def _refusal(actor: Actor, result: MemberResult) -> dict[str, Any]:
-    rows = Membership.objects.for_org(actor.organization_id).select_related("user")
-    found = rows.filter(id=result.member_id).first()
     return {
-        "who": found.user.email if found else str(result.member_id),
+        "who": address_of(actor, result.member_id) or str(result.member_id),
         "why": result.failure.message if result.failure else "",
     }
