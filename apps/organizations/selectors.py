@@ -6,9 +6,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from apps.accounts.domain import networks, secrets
-from apps.accounts.domain.jwt import Claims
+from apps.accounts.domain.jwt import LIFETIME, Claims
 from apps.accounts.errors import InvalidApiKey, InvalidToken
-from apps.accounts.models import User
+from apps.accounts.models import RefreshFamily, User
 from apps.accounts.selectors import (
     find_live_api_key,
     find_live_family,
@@ -118,8 +118,7 @@ def actor_for_token(claims: Claims, call: Call, *, organization: str = "") -> Ac
         if organization not in ("", family.bound_to.slug, str(family.bound_to_id)):
             raise NoOrganization
         wanted = str(family.bound_to_id)
-    methods, seen = frozenset(family.methods), family.last_used_at
-    sign_in = SignIn(family.authenticated_at, methods, seen)
+    sign_in = _sign_in_of(family)
     actor = actor_for_user(family.user, call, organization=wanted, sign_in=sign_in)
     return replace(actor, session_id=family.id)
 
@@ -134,8 +133,11 @@ def refreshed(actor: Actor) -> Actor:
     membership = find_membership(actor.organization_id, actor.user_id)
     if membership is None or not membership.user.is_active:
         raise NoOrganization
-    if actor.session_id is not None and find_live_family(actor.session_id) is None:
-        raise InvalidToken
+    if actor.session_id is not None:
+        family = find_live_family(actor.session_id)
+        if family is None:
+            raise InvalidToken
+        actor = replace(actor, sign_in=_sign_in_of(family))
     permissions, grants = _rights(membership)
     now = replace(
         actor,
@@ -230,6 +232,12 @@ def password_length_asked_of(user: User) -> int:
     """How long the person's password must be for all of their organizations."""
     mine = [policy_of(m.organization) for m in list_memberships_of(user.id)]
     return strictest_password_length(mine)
+
+
+def _sign_in_of(family: RefreshFamily) -> SignIn:
+    """How a program was signed in. It is in use for as long as its access token lives."""
+    seen = min(clock.now(), family.last_used_at + LIFETIME)
+    return SignIn(family.authenticated_at, frozenset(family.methods), seen)
 
 
 def _check_sign_in(membership: Membership, call: Call, sign_in: SignIn | None) -> None:
