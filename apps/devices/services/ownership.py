@@ -13,7 +13,6 @@ from apps.devices.selectors.places import place_of_group
 from apps.devices.types import DeviceGroupChanged
 from apps.events.services.outbox import publish
 from apps.teams.models import Team
-from apps.teams.selectors import find_team
 
 
 def give_group_to_team(actor: Actor, group_id: UUID, team_id: UUID) -> DeviceGroup:
@@ -23,7 +22,8 @@ def give_group_to_team(actor: Actor, group_id: UUID, team_id: UUID) -> DeviceGro
     people would hold more on the group than the caller does.
     """
     group = _locked(actor, group_id, GIVE_GROUP_TO_TEAM)
-    team = find_team(actor.organization_id, team_id)
+    teams = Team.objects.for_org(actor.organization_id).select_for_update(no_key=True)
+    team: Team | None = teams.filter(id=team_id).first()
     if team is None:
         raise NotFound("There is no such team.")
     if group.team_id == team.id:

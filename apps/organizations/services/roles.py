@@ -95,8 +95,9 @@ def delete_custom_role(actor: Actor, role_id: UUID) -> None:
     record(actor, DELETE_CUSTOM_ROLE.name, role, changes={"name": [role.name, None]})
     publish(actor, CustomRoleDeleted(role_id=role.id))
     try:
-        role.delete()
-    except ProtectedError as error:
+        with transaction.atomic():
+            role.delete()
+    except (ProtectedError, IntegrityError) as error:  # the latter: given at this very moment
         raise RoleIsHeld from error
 
 

@@ -82,8 +82,9 @@ def delete_team(actor: Actor, team_id: UUID) -> None:
     record(actor, DELETE_TEAM.name, team, changes={"name": [team.name, None]})
     publish(actor, TeamDeleted(team_id=team.id))
     try:
-        team.delete()
-    except ProtectedError as error:
+        with transaction.atomic():
+            team.delete()
+    except (ProtectedError, IntegrityError) as error:  # the latter: given one at this very moment
         raise TeamOwnsGroups from error
 
 
