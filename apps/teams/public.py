@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from apps.core.actors import Actor
-from apps.core.authz import Permission, Role, declared, permissions_of
+from apps.core.authz import Permission, Role, declared, permissions_of, require
 from apps.core.errors import InvalidPageToken
 from apps.core.pagination import Page, PageRequest
 from apps.core.public import id_of, ids_of, operation, page_of, timestamp
@@ -184,6 +184,7 @@ def list_permissions(
     actor: Actor, request: pb.ListPermissionsRequest
 ) -> pb.ListPermissionsResponse:
     """Everything that a role can hold, by name."""
+    require(actor, VIEW_ROLES)
     messages = [_permission(p) for _, p in sorted(declared().items()) if p.roles]
     page = _slice(messages, page_of(request))
     return pb.ListPermissionsResponse(items=page.items, next_page_token=page.next_page_token)

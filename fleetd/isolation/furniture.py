@@ -20,6 +20,7 @@ from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.services.devices import update_device
 from apps.devices.services.grants import grant_access
 from apps.devices.services.groups import add_devices_to_group, create_device_group
+from apps.devices.services.ownership import give_group_to_team
 from apps.devices.types import Facts
 from apps.enrollment.domain import ca
 from apps.enrollment.services.enroll import enroll_device
@@ -123,7 +124,10 @@ def _group(actor: Actor, mark: str, device_id: UUID) -> None:
 def _people(actor: Actor, mark: str, member: User) -> None:
     """Teams, roles, invitations and accounts of programs."""
     team = create_team(actor, name=f"{mark} team", description=mark)
-    add_team_members(actor, team.id, [member.id], role=Role.OPERATOR)
+    people = [person for person in (member.id, actor.user_id) if person]
+    add_team_members(actor, team.id, people, role=Role.OPERATOR)
+    owned = create_device_group(actor, name=f"{mark} owned")
+    give_group_to_team(actor, owned.id, team.id)
     given, group = [VIEW_DEVICES.name], create_device_group(actor, name=f"{mark} granted")
     for kind, key in (
         ("device_group", group.id),

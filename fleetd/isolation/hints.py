@@ -12,12 +12,20 @@ WORDS: dict[str, str] = {
     "version": "9.9.9",
     "email": "nobody@example.test",
     "plan_hash": "0" * 64,
+    "role": "custom",
 }
 
 # What single operations need besides.
 BODIES: dict[str, dict[str, Any]] = {
     "create_release": {"components": [{"name": "c", "kind": "script", "artifact_id": ""}]},
     "create_rollout": {"target": {}},
+    "create_custom_role": {"permissions": ["devices.view_devices"]},
+    "update_custom_role": {"permissions": ["devices.view_devices"]},
+    "create_service_account": {"role": "viewer"},
+    "create_invitation": {"teams": [{"team_id": "", "role": "operator"}]},
+    "grant_access": {"permissions": ["devices.view_devices"]},
+    "revoke_access": {"permissions": ["devices.view_devices"]},
+    "update_organization_settings": {"reset": ["cors.allowed_origins"]},
 }
 
 # What fields and addresses call kinds of objects; kinds are named after their models.
@@ -30,6 +38,22 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "member": ("membership",),
     "object": ("device",),
     "role": ("custom_role",),
+    "export": ("organization_export",),
+    "service_account": ("user",),
+    "account": ("user",),
+    "actor": ("user",),
+    "session": ("refresh_family", "user_session"),
+    "owner": ("user",),
+}
+
+# Fields that look like ids and are none.
+NO_IDS: dict[str, str] = {"request_id": "the mark of a call; the caller chooses it"}
+
+# Fields of which an operation takes one: while one is tried, the others are left out.
+ONE_OF: dict[str, tuple[str, ...]] = {
+    "grant_access": ("team_id", "device_group_id"),
+    "revoke_access": ("team_id", "device_group_id"),
+    "explain_access": ("device_id", "device_group_id", "team_id", "rollout_id"),
 }
 
 # Kinds that are tried wherever only some are.

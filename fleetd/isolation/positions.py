@@ -49,6 +49,8 @@ def id_fields(descriptor: Descriptor, path: tuple[str, ...] = ()) -> list[IdFiel
 
 def names_an_object(name: str) -> bool:
     """Whether a field of this name holds ids."""
+    if name in hints.NO_IDS:
+        return False
     return name in ("id", "ids") or name.endswith(("_id", "_ids"))
 
 
@@ -58,10 +60,12 @@ def kinds_named(name: str, around: str = "") -> list[str]:
     `around` says what it stands in: for a plain `id`, the noun before it.
     """
     stem = name.removesuffix("s").removesuffix("_id").removesuffix("id") or around
-    stem = stem.replace("-", "_")
+    stem = stem.partition(":")[0].replace("-", "_")
     singular = stem.removesuffix("s")
     singular = f"{singular.removesuffix('ie')}y" if stem.endswith("ies") else singular
-    return [*hints.ALIASES.get(singular, ()), singular]
+    first, _, rest = singular.partition("_")
+    known = [singular, *((rest, rest.rpartition("_")[2], first) if rest else ())]
+    return [kind for each in known for kind in (*hints.ALIASES.get(each, ()), each)]
 
 
 def own_candidates(side: Side, name: str, around: str = "") -> list[str]:
@@ -89,8 +93,11 @@ def foreign_ids(
     return chosen
 
 
-def filled(operation: str, request: Descriptor, side: Side) -> dict[str, Any]:
-    """A request that gets as far as looking at ids: hints, known words, and own ids."""
+def filled(operation: str, request: Descriptor, side: Side, around: str = "") -> dict[str, Any]:
+    """A request that gets as far as looking at ids: hints, known words, and own ids.
+
+    `around` is the noun of the operation: what its plain `ids` mean.
+    """
     body = copy.deepcopy(hints.BODIES.get(operation, {}))
     for field in request.fields:
         if field.name in hints.WORDS and field.name not in body and not is_message(field):
@@ -98,18 +105,20 @@ def filled(operation: str, request: Descriptor, side: Side) -> dict[str, Any]:
             body[field.name] = [value] if field.is_repeated else value
     given = set(_given(body))
     for place in id_fields(request):
-        found = side_ids(side, place)
+        if place.path[0] in hints.ONE_OF.get(operation, ()):
+            continue
+        found = side_ids(side, place, around)
         is_wanted = len(place.path) == 1 or place.path[0] in body
         if found and is_wanted and place.path not in given:
             body = place.put(body, found[0])
     return body
 
 
-def side_ids(side: Side, place: IdField) -> list[str]:
+def side_ids(side: Side, place: IdField, around: str = "") -> list[str]:
     """The side's ids of the kind that a field names; none for a plain `id`."""
-    if place.path[-1] in ("id", "ids"):
+    if place.path[-1] == "id":
         return []
-    return [value for kind in kinds_named(place.path[-1]) for value in side.of(kind)]
+    return [value for kind in kinds_named(place.path[-1], around) for value in side.of(kind)]
 
 
 def _given(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

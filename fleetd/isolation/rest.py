@@ -45,6 +45,12 @@ class Route:
         return getattr(self.handler, "permission", None)
 
     @property
+    def noun(self) -> str:
+        """What it is about: the last word of its address."""
+        words = [word for word in self.address.pattern.split("/") if word and "%(" not in word]
+        return words[-1]
+
+    @property
     def fields(self) -> list[IdField]:
         """Where its query or body names objects; what stands in the path is left out."""
         if self.operation is None:
@@ -112,9 +118,9 @@ class RestWalk:
 
     def _walk_field(self, probe: Probe, route: Route, place: IdField, own: dict[str, str]) -> None:
         base = self.body(route)
-        ours = own_candidates(self.world.ours, place.path[-1])
+        ours = own_candidates(self.world.ours, place.path[-1], route.noun)
         send = partial(self._send_with, route, own, base, place)
-        foreign = foreign_ids(self.world.theirs, place.path[-1], few=True)
+        foreign = foreign_ids(self.world.theirs, place.path[-1], route.noun, few=True)
         probe.compare(str(place), send, foreign, ours if self.is_first else [])
 
     def _foreign(self, name: str, around: str) -> dict[str, str]:
@@ -161,7 +167,7 @@ class RestWalk:
             return {}
         names = route.address.names
         request = route.operation.request_class.DESCRIPTOR
-        body = filled(route.operation.name, request, self.world.ours)
+        body = filled(route.operation.name, request, self.world.ours, route.noun)
         if route.method == "GET":
             return {}
         return {key: value for key, value in body.items() if key not in names}

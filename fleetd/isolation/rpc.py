@@ -133,7 +133,8 @@ def filled_for(method: Method, world: World) -> dict[str, Any]:
     """A request that gets as far as looking at ids; lists are asked without filters."""
     if method.descriptor.name.startswith("List"):
         return {}
-    return filled(method.operation, method.descriptor.input_type, world.ours)
+    around = noun_of(method)
+    return filled(method.operation, method.descriptor.input_type, world.ours, around)
 
 
 def noun_of(method: Method) -> str:

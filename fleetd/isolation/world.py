@@ -13,6 +13,7 @@ from django.db import connection, models
 from apps.accounts.models import User
 from apps.core.guards import tenant_models
 from apps.core.tenancy import tenant
+from apps.organizations.models import Membership
 from fleetd.isolation.furniture import Furnished, furnish
 from fleetd.isolation.rows import RowMaker
 
@@ -30,6 +31,7 @@ class Side:
     ids: dict[str, str] = field(default_factory=dict)
     own_ids: frozenset[str] = frozenset()
     unfilled: dict[str, str] = field(default_factory=dict)
+    _people: list[User] = field(default_factory=list)
 
     @property
     def id(self) -> UUID:
@@ -38,8 +40,12 @@ class Side:
 
     @property
     def people(self) -> list[User]:
-        """Everybody who belongs to it."""
-        return [self.furnished.owner, self.furnished.member]
+        """Everybody who belongs to it, programs' accounts too."""
+        if not self._people:
+            with tenant(self.id):
+                members = Membership.objects.for_org(self.id).select_related("user")
+                self._people = [each.user for each in members.order_by("id")]
+        return self._people
 
     def of(self, kind: str) -> list[str]:
         """The ids of one kind, however its words are joined."""

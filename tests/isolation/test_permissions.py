@@ -39,7 +39,7 @@ def test_a_route_refuses_whoever_lacks_what_it_declares(world: World, report: Do
         keys[name] = keys.get(name) or _narrow(world, name, report)
         if not _is_refused(route, owner, keys[name], name):
             wrong.append(f"{route}: {name}")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def _is_refused(route: Route, owner: RestWalk, narrow: Caller, name: str) -> bool:
@@ -84,7 +84,7 @@ def test_a_page_refuses_whoever_lacks_what_it_declares(
                 answer = caller.call("POST", path, form=hints.FORM)
         if answer.status != "403" or needed.name not in answer.text:
             wrong.append(f"{page}: {answer.status} without {needed.name}")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def _all_but(name: str) -> Any:
