@@ -1,12 +1,17 @@
 """What a sign-in must be: the rule by itself, and the page that sets it."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
 
-from apps.core.actors import SignIn
+from apps.accounts.models import RefreshFamily
+from apps.accounts.services.tokens import issue_tokens
+from apps.core import clock
+from apps.core.actors import Call, SignIn, Source
 from apps.core.errors import FleetdError
 from apps.organizations.domain.policy import (
     UNKNOWN,
@@ -17,6 +22,7 @@ from apps.organizations.domain.policy import (
     strictest_password_length,
 )
 from apps.organizations.models import Membership, Organization
+from apps.organizations.selectors import actor_for_token
 from tests.accounts.people import (
     demand,
     entries,
@@ -200,3 +206,31 @@ def test_pages_that_fetch_themselves_keep_no_session_awake(bob_member: Membershi
     rows.update(last_seen_at=then - timedelta(minutes=10))
     assert client.get("/devices").status_code == 302
     assert rows.filter(last_seen_at__gt=then).count() == 0  # a refused call is no use
+
+
+def test_programs_rest_from_the_end_of_their_token_on(bob_member: Membership) -> None:
+    demand(bob_member.organization, idle_minutes=5)
+    pair = issue_tokens(
+        bob_member.user,
+        organization_id=bob_member.organization_id,
+        sign_in=SignIn(clock.now(), frozenset({"password"})),
+        call=Call(Source.REST, "192.0.2.1"),
+    )
+    for minutes, code in ((9, ""), (14, ""), (16, "session_expired")):
+        RefreshFamily.objects.update(last_used_at=clock.now() - timedelta(minutes=minutes))
+        assert refusal_of(pair.family.id, bob_member) == code
+
+
+def refusal_of(family_id: UUID, member: Membership) -> str:
+    """What the policy has against a token of this sign-in."""
+    claims = SimpleNamespace(
+        session=family_id,
+        subject=member.user_id,
+        version=member.user.access_version,
+        organization=member.organization_id,
+    )
+    try:
+        actor_for_token(claims, Call(Source.REST, "192.0.2.1"))
+    except FleetdError as error:
+        return error.code
+    return ""
