@@ -7,7 +7,14 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet
 
 from apps.core.actors import Actor
-from apps.core.authz import Permission, declared, require, require_somewhere
+from apps.core.authz import (
+    Permission,
+    Role,
+    declared,
+    permissions_of,
+    require,
+    require_somewhere,
+)
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.core.rights import Grant, Place
@@ -20,10 +27,11 @@ MAX_SEARCH_LENGTH = 200
 
 def grants_of(organization_id: UUID, user_id: UUID) -> Iterator[Grant]:
     """What a person holds through teams: in each, the role's permissions on the team's groups."""
-    rows = TeamMember.objects.for_org(organization_id).filter(user_id=user_id)
-    for member in rows.select_related("team", "custom_role").order_by("id"):
-        because = f"role {member.role_name} in the team {member.team.name}"
-        yield Grant(member.role_permissions, because, team_id=member.team_id)
+    rows = TeamMember.objects.for_org(organization_id).filter(user_id=user_id).order_by("id")
+    columns = ("team_id", "team__name", "role", "custom_role__name", "custom_role__permissions")
+    for team_id, team, role, own, names in rows.values_list(*columns):
+        held = permissions_of(Role(role)) if own is None else frozenset(names)
+        yield Grant(held, f"role {own or role} in the team {team}", team_id=team_id)
 
 
 def place_of_team(team_id: UUID) -> Place:
