@@ -32,6 +32,7 @@ def test_operations_have_names_of_their_own() -> None:
     assert {o["x-permission"] for i in document["paths"].values() for o in i.values()} <= {
         *declared(),
         "signed_in",
+        "open_to_all",
     }
 
 
