@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -86,13 +87,15 @@ def _admin() -> Iterator[Site]:
 
 
 def _topics() -> Iterator[Site]:
-    for table in (topics.OF_ORGANIZATION, topics.OF_OBJECT):
+    tables: tuple[dict[str, Any], ...] = (topics.OF_ORGANIZATION, topics.OF_OBJECT)
+    for table in tables:
         for name in table:
-            yield Site(f"topic {name}", lambda t=table, n=name: _of_topic(t.get(n)), table, name)
+            yield Site(f"topic {name}", partial(_of_topic, table, name), table, name)
 
 
-def _of_topic(found: Any) -> Any:
+def _of_topic(table: dict[str, Any], name: str) -> Any:
     """A topic of objects is a permission and what finds the object."""
+    found = table.get(name)
     return found[0] if isinstance(found, tuple) else found
 
 

@@ -62,7 +62,6 @@ EVERYWHERE = ("organization", "user", "device")
 # Handlers that read their bodies themselves; none of these hold ids.
 BODIES_WITHOUT_IDS: dict[str, str] = {
     "upload_artifact": "a file and its name",
-    "download_artifact": "has no body",
 }
 
 # What forms of pages commonly ask.

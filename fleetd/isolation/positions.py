@@ -40,8 +40,9 @@ def id_fields(descriptor: Descriptor, path: tuple[str, ...] = ()) -> list[IdFiel
     found: list[IdField] = []
     for field in descriptor.fields:
         here = (*path, field.name)
-        if is_message(field) and len(here) < DEEPEST:
-            found += id_fields(field.message_type, here)
+        inner = field.message_type
+        if is_message(field) and inner is not None and len(here) < DEEPEST:
+            found += id_fields(inner, here)
         elif field.type == FieldDescriptor.TYPE_STRING and names_an_object(field.name):
             found.append(IdField(here, bool(field.is_repeated)))
     return found

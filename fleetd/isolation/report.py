@@ -74,7 +74,9 @@ def _add(known: list[str], text: str) -> None:
 
 def table(reports: list[DoorReport]) -> str:
     """The doors as a table for people, with a line for all of them."""
-    rows = [("door", "operations", "calls", "leaks", "not walked", "seconds")]
+    rows: list[tuple[str, ...]] = [
+        ("door", "operations", "calls", "leaks", "not walked", "seconds")
+    ]
     rows += [_row(report) for report in [*reports, total(reports)]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [

@@ -224,17 +224,19 @@ async def _call(
     path = f"/{method.name}"
     try:
         if method.descriptor.server_streaming:
-            stream = channel.unary_stream(path)(request, metadata=metadata, timeout=0.3)
+            stream = channel.unary_stream(path, bytes, bytes)(
+                request, metadata=metadata, timeout=0.3
+            )
             said = await stream.read()
             stream.cancel()
         else:
-            said = await channel.unary_unary(path)(request, metadata=metadata, timeout=WIRE_SECONDS)
+            unary = channel.unary_unary(path, bytes, bytes)
+            said = await unary(request, metadata=metadata, timeout=WIRE_SECONDS)
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and method.descriptor.server_streaming:
             return Answer("OK", "", "")
-        trailers = "\n".join(
-            f"{k}: {v!r}" for k, v in error.trailing_metadata() or () if "id" not in k
-        )
+        pairs: Any = error.trailing_metadata() or ()
+        trailers = "\n".join(f"{k}: {v!r}" for k, v in pairs if "id" not in k)
         return Answer(error.code().name, "", f"{error.details()}\n{trailers}")
     text = said.decode(errors="replace") if isinstance(said, bytes) else ""
     return Answer("OK", "", text)

@@ -113,7 +113,7 @@ def _create(admin: psycopg.Connection, name: str, server: Server) -> str:
             "REVOKE ALL ON SCHEMA public FROM PUBLIC",
             "GRANT USAGE ON SCHEMA public TO {app}",
         ):
-            inside.execute(sql.SQL(statement).format(**names))  # type: ignore[arg-type]
+            inside.execute(sql.SQL(statement).format(**names))
     return _with(url, like=server.admin_url, database=name)
 
 

@@ -1,6 +1,7 @@
 """What people of ours see stays the same, however much theirs adds: lists, counters, exports."""
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 from apps.core.tenancy import tenant
 from fleetd.isolation.answers import Answer, difference, shape
@@ -55,7 +56,7 @@ def _of_rest(world: World, caller: Caller) -> Iterator[Sight]:
             continue
         with undone():
             path = route.address.at(walk.own(route))
-        yield f"GET {path}", lambda p=path: caller.call("GET", p)
+        yield f"GET {path}", partial(caller.call, "GET", path)
         if route.operation is not None and not route.address.names:
             yield from _searches(world, caller, path, route.operation.request_class.DESCRIPTOR)
 
@@ -66,7 +67,7 @@ def _searches(world: World, caller: Caller, path: str, request: object) -> Itera
         query = {name: world.theirs.mark}
         yield (
             f"GET {path}?{name}=…",
-            lambda q=query: _without(caller.call("GET", path, query=q), world),
+            partial(_searched, world, caller, path, query),
         )
 
 
@@ -77,7 +78,7 @@ def _of_pages(world: World, caller: Caller, *, of_admin: bool) -> Iterator[Sight
             continue
         with undone():
             path = page.address.at(walk.own(page))
-        yield f"GET {path}", lambda p=path: caller.call("GET", p)
+        yield f"GET {path}", partial(caller.call, "GET", path)
         if not page.address.names:
             yield from _page_searches(world, caller, page, path)
 
@@ -86,11 +87,11 @@ def _page_searches(world: World, caller: Caller, page: Page, path: str) -> Itera
     query = dict.fromkeys(SEARCHES, world.theirs.mark)
     yield (
         f"{page} searched",
-        lambda: _without(caller.call("GET", path, query=query), world),
+        partial(_searched, world, caller, path, query),
     )
 
 
-def _without(answer: Answer, world: World) -> Answer:
+def _searched(world: World, caller: Caller, path: str, query: dict[str, str]) -> Answer:
     """An answer without the word that was searched for, which it may repeat."""
-    mark = world.theirs.mark
+    answer, mark = caller.call("GET", path, query=query), world.theirs.mark
     return Answer(answer.status, answer.headers.replace(mark, "_"), answer.text.replace(mark, "_"))

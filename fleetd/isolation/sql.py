@@ -89,7 +89,7 @@ class SqlWalk:
             by = {BY_RIGHT, BY_LINK} | (BY_OTHERS if self._has_link(table, field.column) else set())
             self._refuses(table, what, point, foreign[:1], by)
 
-    def _has_link(self, table: str, column: str) -> bool:
+    def _has_link(self, table: str, column: str | None) -> bool:
         """Whether the database holds the link to the same organization, by its catalogue."""
         return bool(self._rows(catalogue.LINK, [column, table]))
 
