@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.test import Client
 
 from apps.audit.models import AuditEntry
@@ -17,7 +18,6 @@ from apps.core import clock
 from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.devices.domain.states import Lifecycle
-from apps.devices.models import GroupMember
 from apps.enrollment.models import Certificate
 from apps.organizations.models import Membership
 from tests import factories
@@ -302,38 +302,77 @@ def just_now(entry: AuditEntry) -> bool:
 # --- The admin ---
 
 
-def admin_object(stage: Stage, model: str, operation: str) -> str:
-    """The key of an object that an operation of the admin applies to."""
-    lifecycles = {
-        "approve_device": Lifecycle.PENDING,
-        "release_device": Lifecycle.QUARANTINED,
-    }
-    steps = {
-        "pause_rollout": ("start_rollout",),
-        "resume_rollout": ("start_rollout", "pause_rollout"),
-        "cancel_rollout": ("start_rollout",),
-    }
-    if model == "Device":
-        return stage.device(lifecycles.get(operation, Lifecycle.ACTIVE))
-    if model == "ApiKey":
-        return str(stage.call("create_api_key", name="k")["id"])
-    if model == "EnrollmentToken":
-        return str(stage.call("create_enrollment_token", name="lab")["id"])
-    if model == "GroupMember":
-        _group(stage, stage.acme.devices[1])
-        return _key(stage, GroupMember)
-    if model == "Certificate":
-        return _certificate(stage)
-    if model == "Organization":
-        return str(stage.acme.id)
-    if model == "Invitation":
-        return str(stage.invitation()["id"])
-    if model == "Membership":
-        return str(stage.person().id)
+LIFECYCLES = {"approve_device": Lifecycle.PENDING, "release_device": Lifecycle.QUARANTINED}
+STEPS = {
+    "pause_rollout": ("start_rollout",),
+    "resume_rollout": ("start_rollout", "pause_rollout"),
+    "cancel_rollout": ("start_rollout",),
+}
+
+
+def _admin_rollout(stage: Stage, operation: str) -> str:
     if operation == "approve_rollout":
         return _approval(stage)[0]["id"]
     approval = operation == "submit_rollout"
-    return str(stage.rollout(*steps.get(operation, ()), approval=approval)["id"])
+    return str(stage.rollout(*STEPS.get(operation, ()), approval=approval)["id"])
+
+
+def _admin_group_member(stage: Stage, _: str) -> str:
+    _group(stage, stage.acme.devices[1])
+    return _newest(stage, "devices.GroupMember")
+
+
+def _admin_team_member(stage: Stage, _: str) -> str:
+    stage.membered()
+    return _newest(stage, "teams.TeamMember")
+
+
+def _grant(model: str, **on: Callable[[Stage], str]) -> Callable[[Stage, str], str]:
+    def made(stage: Stage, _: str) -> str:
+        person = str(stage.person(Role.MEMBER).user_id)
+        where = {name: find(stage) for name, find in on.items()}
+        stage.call("grant_access", user_id=person, permissions=["devices.view_devices"], **where)
+        return _newest(stage, model)
+
+    return made
+
+
+ADMIN_OBJECTS: dict[str, Callable[[Stage, str], str]] = {
+    "ApiKey": lambda s, _: str(s.call("create_api_key", name="k")["id"]),
+    "Certificate": lambda s, _: _certificate(s),
+    "Device": lambda s, name: s.device(LIFECYCLES.get(name, Lifecycle.ACTIVE)),
+    "DeviceGroupGrant": _grant("devices.DeviceGroupGrant", device_group_id=_group),
+    "EnrollmentToken": lambda s, _: str(s.call("create_enrollment_token", name="lab")["id"]),
+    "GroupMember": _admin_group_member,
+    "Invitation": lambda s, _: str(s.invitation()["id"]),
+    "Membership": lambda s, _: str(s.person().id),
+    "Organization": lambda s, _: str(s.acme.id),
+    "OrganizationGrant": _grant("teams.OrganizationGrant"),
+    "Rollout": _admin_rollout,
+    "TeamGrant": _grant("teams.TeamGrant", team_id=Stage.team),
+    "TeamMember": _admin_team_member,
+    "User": lambda s, name: _somebody(s, is_active=name != "enable_user"),
+}
+
+
+def admin_object(stage: Stage, model: str, operation: str) -> str:
+    """The key of an object that an operation of the admin applies to."""
+    return ADMIN_OBJECTS[model](stage, operation)
+
+
+def _newest(stage: Stage, model: str) -> str:
+    with tenant(stage.acme.id):
+        return str(apps.get_model(model)._base_manager.latest("pk").pk)
+
+
+def _somebody(stage: Stage, *, is_active: bool) -> str:
+    """A person for a superuser to help, which alice is made here."""
+    stage.alice.user.is_superuser = True
+    stage.alice.user.save(update_fields=["is_superuser"])
+    person = stage.person().user
+    person.is_active = is_active
+    person.save(update_fields=["is_active"])
+    return str(person.pk)
 
 
 def _certificate(stage: Stage) -> str:
@@ -344,11 +383,6 @@ def _certificate(stage: Stage) -> str:
     with tenant(stage.acme.id):
         row.save(force_insert=True)
     return str(row.pk)
-
-
-def _key(stage: Stage, model: Any) -> str:
-    with tenant(stage.acme.id):
-        return str(model.objects.for_org(stage.acme.id).latest("id").pk)
 
 
 def admin_values(stage: Stage, word: str, key: str) -> dict[str, str]:
@@ -370,7 +404,7 @@ def admin_values(stage: Stage, word: str, key: str) -> dict[str, str]:
 
 
 # Actions of the admin that a member of the organization cannot do, whatever the role.
-OPERATORS_ONLY = {"suspend_organization", "resume_organization"}
+OPERATORS_ONLY = {"suspend_organization", "resume_organization", "disable_user", "enable_user"}
 
 # Tasks that write nothing of their own into the trail, and why; every other one must be tried.
 TASKS: dict[str, str] = {

@@ -154,11 +154,14 @@ OPERATIONS = [
     for o in getattr(page, "operations", ())
     if o.name not in OPERATORS_ONLY
 ]
-# Pages with a form of their own: each is posted in tests/admin/test_writing.py, which counts rows.
+# Pages with a form of their own; each calls a service that is tried above. Those of devices,
+# software, keys and the organization are posted in tests/admin/test_writing.py, which counts rows.
 FORMS = {
     ("ApiKey", "add"), ("Organization", "change"), ("Membership", "add"), ("Device", "change"),
     ("DeviceGroup", "add"), ("DeviceGroup", "delete"), ("EnrollmentToken", "add"),
     ("Artifact", "delete"), ("Release", "add"), ("Rollout", "add"),
+    ("Team", "add"), ("Team", "change"), ("Team", "delete"), ("TeamMember", "add"),
+    ("CustomRole", "add"), ("CustomRole", "change"), ("CustomRole", "delete"),
 }  # fmt: skip
 
 
