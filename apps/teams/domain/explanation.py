@@ -106,10 +106,12 @@ def _against(
             yield f"{grant.because} holds it, but {_misses(grant, standing)}"
         elif holds and is_per_group:
             yield f"{_where(grant, standing)} holds it there, but not on everything it is about"
-    if not is_per_group:
-        yield "it can only be held in the whole organization"
-    elif standing.kind != "organization":
+    if standing.kind == "organization":
+        return
+    if is_per_group:
         yield from _nothing_given(grants, standing)
+    else:
+        yield "it can only be held in the whole organization"
 
 
 def _misses(grant: Grant, standing: Standing) -> str:
