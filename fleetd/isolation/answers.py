@@ -18,7 +18,16 @@ _CHANCE = (
 )
 # Different in any two answers, whatever was asked.
 _OWN_OF_EACH = frozenset(
-    {"etag", "request-id", "set-cookie", "content-length", "date", "expires", "ratelimit"}
+    {
+        "etag",
+        "request-id",
+        "set-cookie",
+        "content-length",
+        "date",
+        "expires",
+        "ratelimit",
+        "retry-after",
+    }
 )
 _CUT = 90
 
@@ -56,7 +65,7 @@ def shape(answer: Answer, world: World, *sent: str) -> tuple[str, str]:
     for pattern, instead in _CHANCE:
         text = pattern.sub(instead, text)
     for value in sent:
-        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "_", text)
+        text = re.sub(rf"(?<![\w.]){re.escape(value)}(?![\w.])", "_", text)
     ours = world.ours.own_ids
     return answer.status, UUID_TEXT.sub(lambda m: m[0] if m[0] in ours else "new", text)
 

@@ -40,6 +40,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "role": ("custom_role",),
     "export": ("organization_export",),
     "service_account": ("user",),
+    "service_account_key": ("user",),
     "account": ("user",),
     "actor": ("user",),
     "session": ("refresh_family", "user_session"),
@@ -47,7 +48,23 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 # Fields that look like ids and are none.
-NO_IDS: dict[str, str] = {"request_id": "the mark of a call; the caller chooses it"}
+NO_IDS: dict[str, str] = {
+    "request_id": "the mark of a call; the caller chooses it",
+    "user_code": "what a program shows and a person types",
+}
+
+# What is written for whoever knows an address, signed in or not: page, tables, and why.
+CHANGES_OF_ANYBODY: dict[str, dict[str, str]] = {
+    "GET /install.sh": {
+        "enrollment_token": "notes that the installer was fetched for the token in the address",
+        "events_outbox_event": "tells the page that waits for it",
+    }
+}
+
+# Fields that answer alike, whatever they name: foreign ids are compared all the same.
+QUIET: dict[tuple[str, str], str] = {
+    ("revoke_access", "user_id"): "taking away what nobody holds is done already",
+}
 
 # Fields of which an operation takes one: while one is tried, the others are left out.
 ONE_OF: dict[str, tuple[str, ...]] = {
@@ -68,6 +85,7 @@ BODIES_WITHOUT_IDS: dict[str, str] = {
 FORM: dict[str, object] = {
     "name": "made by the check",
     "reason": "checked",
+    "role": "viewer",
     "plan_hash": "0" * 64,
     "confirm": "checked",
     "next": "/",
@@ -88,6 +106,8 @@ PATHS_WITHOUT_IDS: dict[str, str] = {
 FIELDS_THAT_MAY_NOT_MATTER: dict[str, str] = {
     "next": "an address, no id",
     "csrfmiddlewaretoken": "a token, no id",
+    "actor": "the beginning of a name",
+    "id": "means what the field beside it says",
 }
 
 # Addresses of the admin that are asked with the parameters of a registered model.
