@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise, SimpleLazyObject
@@ -12,7 +13,10 @@ from apps.core.actors import Actor
 from apps.devices.selectors import count_pending_devices
 from apps.organizations.people import recent_memberships
 from apps.organizations.services.organizations import may_create_organizations
+from apps.web.permissions import OPEN_ADMIN
 from apps.web.settings_area import settings_sections
+
+MAX_ELSEWHERE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,15 @@ PLACES: tuple[tuple[str | Promise, tuple[Place, ...]], ...] = (
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """The context processor. Looked up only where a template asks, so that errors need nothing."""
-    return {"shell": SimpleLazyObject(lambda: _shell(request))}
+    return {"shell": SimpleLazyObject(lambda: _shell_or_nothing(request))}
+
+
+def _shell_or_nothing(request: HttpRequest) -> dict[str, Any]:
+    """An error page is shown also where the database is what has failed."""
+    try:
+        return _shell(request)
+    except DatabaseError:
+        return {}
 
 
 def _shell(request: HttpRequest) -> dict[str, Any]:
@@ -97,11 +109,14 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
     return {
         "organization": current,
         "organizations": organizations,
+        # All of them, whatever was asked for: that one is listed says nothing about an object.
+        "elsewhere": [each for each in organizations if each is not current][:MAX_ELSEWHERE],
         "navigation": _navigation(request, actor),
         "settings": SimpleLazyObject(lambda: settings_sections(actor)),
         "switch_url": reverse("organization-switch"),
         "keep_url": reverse("organization-keep") if may_keep else "",
         "may_create": SimpleLazyObject(lambda: _may_create(request)),
+        "may_open_admin": actor.has_perm(OPEN_ADMIN.name),
         "sign_out_url": reverse("account_logout"),
     }
 

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from apps.core.authz import Role
+from apps.core.ids import uuid7
 from apps.core.tenancy import tenant
 from apps.organizations.models import Invitation, Membership, Organization
 from apps.organizations.services.invitations import create_invitation
@@ -217,3 +218,20 @@ def test_organizations_are_made_from_the_switcher_where_one_may(
     settings.ORGANIZATIONS = "single"
     refused = alice_browser.post("/organizations/new", {"name": "Umbrella"})
     assert (refused.status_code, b"one organization" in refused.content) == (400, True)
+
+
+def test_what_is_not_here_may_be_looked_for_in_ones_other_organizations(
+    acme: Cast, globex: Cast, alice_browser: Client, alice_member: Membership
+) -> None:
+    missing, foreign = uuid7(), globex.device.id
+    assert b"or look in" not in alice_browser.get(f"/devices/{foreign}").content
+    factories.membership(globex.id, alice_member.user, Role.VIEWER)
+    chosen = {"organization": str(acme.id)}
+    alice_browser.post("/organization/switch", chosen)
+    for device_id in (missing, foreign):  # the same for both: it tells nothing about the object
+        page = alice_browser.get(f"/devices/{device_id}")
+        assert page.status_code == 404
+        assert f'value="{globex.id}"' in page.content.decode()
+        assert f'value="{acme.id}"' not in page.content.decode()
+    there = {"organization": str(globex.id), "next": f"/devices/{foreign}"}
+    assert alice_browser.post("/organization/switch", there, follow=True).status_code == 200

@@ -137,9 +137,9 @@ def test_a_program_with_a_session_has_to_name_its_organization(
 def test_somebody_who_is_in_no_organization_is_told_so(globex: Cast) -> None:
     client = Client()
     client.force_login(factories.user("nobody@example.com"), backend=BACKEND)
-    response = client.get("/devices")
-    assert response.status_code == 401
-    assert "not a member" in response.content.decode()
+    response = client.get("/devices", follow=True)
+    assert response.status_code == 403
+    assert "You belong to no organization" in response.content.decode()
 
 
 def policy(response: Any) -> dict[str, str]:
