@@ -74,11 +74,11 @@ def make_key(actor: Actor, user_id: UUID, plan: KeyPlan) -> NewApiKey:
     _check_name(plan.name)
     _check_scopes(plan.scopes)
     allowed = _checked_networks(chosen)
+    require_room(actor, "api_keys")  # locks the organization, which always comes before its keys
     maker = _making_key(actor)
     at = clock.now()
     expires_at = _end(at, plan.lifetime, maker)
     scopes = _within_scopes(maker, plan.scopes)
-    require_room(actor, "api_keys")
     secret = secrets.new_secret(secrets.API_KEY)
     key = ApiKey(
         organization_id=actor.organization_id,
