@@ -13,6 +13,7 @@ OPEN_VIEWS: dict[str, str] = {
     "apps.enrollment.ui.installer.install_script": "the installer is the same for everybody",
     "apps.enrollment.ui.installer.agent_package": "the agent is the same for everybody",
     "apps.web.ui.access.Entry": "leads a person to the first page that they may see",
+    "apps.organizations.ui.none.NoOrganizationPage": "for people who belong to no organization",
     "apps.organizations.ui.joining.Join": "the invitation's secret is the credential",
     "apps.organizations.ui.device.DeviceSignIn": "a person approves a program of their own",
     "apps.organizations.api.oauth.device_authorization": "begins a sign-in; nobody is known yet",

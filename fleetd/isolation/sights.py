@@ -24,14 +24,16 @@ def walk_sights(world: World, report: DoorReport, doors: Collection[str]) -> Non
     seen = []
     for where, look in sights(world, report, doors):
         report.begin(where)
-        seen.append((where, look, shape(look(), world)))
+        with undone():  # looking leaves traces of its own: refusals are audited
+            seen.append((where, look, shape(look(), world)))
     theirs = world.theirs
     with tenant(theirs.id):
         grow(theirs.furnished.actor, theirs.mark, theirs.furnished.machine, objects=ADDED)
     theirs.note_rows()
     for where, look, before in seen:
         report.begin(where)
-        answer = look()
+        with undone():
+            answer = look()
         if marks := world.marks_in(answer.whole, frozenset()):
             report.leak(where, f"shows {', '.join(marks[:3])}")
         after = shape(answer, world)

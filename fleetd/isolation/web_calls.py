@@ -167,7 +167,10 @@ def session_caller(side: Side, report: DoorReport) -> Caller:
     client.force_login(owner, backend=BACKEND)
     session = client.session
     session[ORGANIZATION_KEY] = str(side.id)
-    session[RECORDS] = [{"method": "password", "at": time.time(), "email": owner.email}]
+    session[RECORDS] = [
+        {"method": "password", "at": time.time(), "email": owner.email},
+        {"method": "mfa", "type": "totp", "at": time.time()},
+    ]
     session[RECORDS_OF] = str(owner.pk)
     session.save()
     caller = Caller("session", client, {}, report)
