@@ -56,7 +56,7 @@ class Cast:
 def user(email: str = "", **fields: Any) -> User:
     """A person who signs in with `PASSWORD`."""
     return User.objects.create_user(
-        email or f"person{next(_numbers)}@example.com", PASSWORD, is_staff=True, **fields
+        email or f"person{next(_numbers)}@example.com", PASSWORD, **fields
     )
 
 

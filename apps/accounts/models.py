@@ -49,7 +49,6 @@ class User(AbstractBaseUser, PermissionsMixin):
     # Raised to end everything that was issued before: tokens carry the number they were made at.
     access_version = models.PositiveIntegerField(default=0)
     is_active = models.BooleanField(default=True)
-    is_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -265,7 +265,7 @@ class UserAdmin(OrgModelAdmin):
     """
 
     view_permission = VIEW_MEMBERS
-    list_display = ("email", "name", "is_active", "is_staff", "signed_in")
+    list_display = ("email", "name", "is_active", "signed_in")
     list_filter = ("is_active",)
     search_fields = ("email", "name")
     ordering = ("email",)

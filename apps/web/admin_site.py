@@ -22,7 +22,7 @@ from apps.audit.models import AuditEntry
 from apps.audit.permissions import VIEW_ENTRIES
 from apps.audit.selectors import list_entries
 from apps.core.actors import Actor
-from apps.core.authz import SIGNED_IN, needs
+from apps.core.authz import needs
 from apps.core.errors import FleetdError, Kind, PermissionDenied
 from apps.core.org_admin.checks import check_admin
 from apps.core.org_admin.scoping import actor_of
@@ -30,6 +30,7 @@ from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.organizations.domain.policy import UNKNOWN, is_strong
 from apps.organizations.selectors import list_memberships_of
+from apps.web.permissions import OPEN_ADMIN
 
 # Signing in and out is the product's own; objects link to their pages themselves.
 NOT_OURS = {"login", "logout", "password_change", "password_change_done", "view_on_site"}
@@ -53,13 +54,6 @@ def load_pages() -> None:
             import_module(f"{config.name}.admin")
 
 
-class NotStaff(PermissionDenied):
-    """The account may use the web UI, but not the admin."""
-
-    code = "not_staff"
-    default_message = "The admin is for staff accounts. The web UI is open to you."
-
-
 class SecondFactorForAdmin(FleetdError):
     """The admin asks for a second factor, whatever the organization does."""
 
@@ -74,11 +68,9 @@ class AdminDoor(OrgView):
     site: "FleetdAdminSite"
     page: Callable[..., HttpResponse]
 
-    @needs(SIGNED_IN)
+    @needs(OPEN_ADMIN)
     def get(self, request: OrgRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answers, if the person may use the admin and the address can be read."""
-        if not self.site.has_permission(request):
-            raise NotStaff
+        """Answers, if the person may open the admin and the address can be read."""
         if settings.ADMIN_REQUIRE_MFA and not is_strong(request.actor.sign_in or UNKNOWN):
             messages.warning(request, SecondFactorForAdmin.default_message)
             raise SecondFactorForAdmin
@@ -105,7 +97,7 @@ class FleetdAdminSite(AdminSite):
         self.disable_action("delete_selected")
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Wraps a view: signed in, staff, inside `tenant(organization)`; rendered there too."""
+        """Wraps a view: signed in, allowed in, inside `tenant()`; rendered there too."""
 
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             door = AdminDoor(site=self, page=view)
@@ -120,8 +112,8 @@ class FleetdAdminSite(AdminSite):
         return [url for url in super().get_urls() if getattr(url, "name", None) not in NOT_OURS]
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whether the person may use the admin at all; each page asks for its own right."""
-        return bool(request.user.is_active and getattr(request.user, "is_staff", False))
+        """Whether the person may open the admin at all; each page asks for its own right."""
+        return actor_of(request).has_perm(OPEN_ADMIN.name)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Adds whose admin this is."""

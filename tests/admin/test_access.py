@@ -9,9 +9,11 @@ from django.shortcuts import resolve_url
 from django.test import Client
 from django.urls import reverse
 
-from apps.core.authz import Role
+from apps.core.authz import CUSTOM, Role, grantable
+from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
 from apps.web.admin_site import FleetdAdminSite
+from apps.web.permissions import OPEN_ADMIN
 from tests import factories
 from tests.admin.rows import Rows, snapshot
 from tests.factories import Cast
@@ -47,11 +49,13 @@ def test_strangers_cannot_post(site: FleetdAdminSite, alice_member: Membership) 
         assert Client().post(address, {"action": "approve_device"}).status_code == 401, address
 
 
-def test_accounts_that_are_not_staff_are_refused(sign_in: SignIn, acme: Cast) -> None:
-    person = factories.user("plain@acme.test")
-    person.is_staff = False
-    person.save(update_fields=["is_staff"])
-    browser = sign_in(factories.membership(acme.id, person, Role.OWNER))
+def test_people_whose_role_leaves_the_admin_out_are_refused(sign_in: SignIn, acme: Cast) -> None:
+    role = factories.custom_role(acme.id, "no admin", *(grantable() - {OPEN_ADMIN.name}))
+    member = factories.membership(acme.id, factories.user("plain@acme.test"), Role.VIEWER)
+    with tenant(acme.id):
+        member.role, member.custom_role = CUSTOM, role
+        member.save(update_fields=["role", "custom_role"])
+    browser = sign_in(member)
     assert browser.get("/admin/").status_code == 403
     assert browser.get("/admin/devices/device/").status_code == 403
 
@@ -69,7 +73,11 @@ def test_people_without_an_organization_are_refused(sign_in: SignIn, acme: Cast)
     browser = sign_in(member)
     with factories.tenant(acme.id):
         member.delete()
-    assert browser.get("/admin/").status_code == 401
+    response = browser.get("/admin/")
+    assert (response.status_code, response["Location"]) == (
+        302,
+        "/organizations/none?next=%2Fadmin%2F",
+    )
 
 
 def test_superusers_work_in_an_organization_of_theirs(

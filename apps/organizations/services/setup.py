@@ -92,12 +92,12 @@ def create_organization(
 
 
 def create_user(_actor: None, *, email: str, password: str, is_superuser: bool = False) -> User:
-    """Makes a person's account. Owners and administrators may open the admin."""
+    """Makes a person's account."""
     try:
         validate_email(email)
     except ValidationError as error:
         raise invalid("email", "invalid_email", "This is not an e-mail address.") from error
-    user = User(email=email.lower(), is_superuser=is_superuser, is_staff=True)
+    user = User(email=email.lower(), is_superuser=is_superuser)
     try:
         validate_password(password, user)
     except ValidationError as error:
