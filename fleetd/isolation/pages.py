@@ -159,9 +159,10 @@ class PageWalk:
             return True
         if name in hints.NO_IDS or each.kind in ("select", "radio", "checkbox"):
             return False
-        known = {kind.replace("_", "") for kind in self.world.ours.kinds}
-        named = {kind.replace("_", "") for kind in kinds_named(name)}
-        return names_an_object(name) or bool(known & named)
+        return names_an_object(name) or name.removesuffix("s") in {
+            *self.world.ours.kinds,
+            *hints.ALIASES,
+        }
 
     def _own_within(self, each: Field) -> str:
         """The first value of a field that has an own id in it."""

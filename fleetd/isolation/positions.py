@@ -61,6 +61,7 @@ def kinds_named(name: str, around: str = "") -> list[str]:
     `around` says what it stands in: for a plain `id`, the noun before it.
     """
     stem = name.removesuffix("s").removesuffix("_id").removesuffix("id") or around
+    stem = around if around and name == "object_id" else stem
     stem = stem.partition(":")[0].replace("-", "_")
     singular = stem.removesuffix("s")
     singular = f"{singular.removesuffix('ie')}y" if stem.endswith("ies") else singular
