@@ -102,6 +102,12 @@ PATHS_WITHOUT_IDS: dict[str, str] = {
     "account_confirm_email": "holds a signed key out of a letter",
 }
 
+# Parameters of paths that are words: foreign ids are tried, own ones cannot fit.
+WORDS_IN_PATHS: dict[str, str] = {
+    "app_label": "names an app of the admin",
+    "url": "is any address of the admin that does not exist",
+}
+
 # Fields of forms in which an own id need not show: where the browser goes next, and the like.
 FIELDS_THAT_MAY_NOT_MATTER: dict[str, str] = {
     "next": "an address, no id",

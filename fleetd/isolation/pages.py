@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
+from django.views.generic import RedirectView
+
 from apps.core.rest.views import UnknownResource
 from fleetd.isolation import hints
 from fleetd.isolation.answers import Answer, difference, shape
@@ -97,7 +99,9 @@ class PageWalk:
         ours = [
             v for v in own_candidates(self.world.ours, name, around) if address.accepts(name, v)
         ]
-        is_proof = address.name in hints.PATHS_WITHOUT_IDS
+        only_leads = getattr(address.view, "view_class", None) is RedirectView
+        is_proof = only_leads or name in hints.WORDS_IN_PATHS
+        is_proof = is_proof or address.name in hints.PATHS_WITHOUT_IDS
         probe.compare(f"{{{name}}}", send, fitting, [] if is_proof else ours[:MOST_OWN])
 
     def _walk_query(self, probe: Probe, page: Page, own: dict[str, str]) -> None:
