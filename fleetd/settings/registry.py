@@ -178,7 +178,7 @@ SETTINGS: tuple[Setting, ...] = (
         "FLEETD_AUDIT_EXPORT_DIR",
         Kind.PATH,
         None,
-        "Second place of the audit trail's signed checkpoints: a directory, best on another machine",
+        "Second place of the audit trail's signed checkpoints: a directory, best elsewhere",
         shown_default="$FLEETD_DATA_DIR/audit-checkpoints",
     ),
     Setting(

@@ -216,7 +216,8 @@ def test_s86_no_secret_is_found_afterwards(installation: tuple[FleetdUp, Canarie
     assert len(places) > 7
     found = {place: kinds for place, text in places.items() if (kinds := canaries.found_in(text))}
     assert found == {}
-    assert any("UndefinedTable" in text for text in places.values())  # the bugs did leave their trace
+    # The bugs did leave their trace.
+    assert any("UndefinedTable" in text for text in places.values())
 
 
 def test_s86_the_repository_holds_no_key() -> None:

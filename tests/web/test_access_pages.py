@@ -210,4 +210,4 @@ def test_devices_groups_and_members_lead_to_the_explanation(
 def test_a_new_role_can_begin_as_a_built_in_one(owner: Client) -> None:
     shown = text_of(owner, "/settings/roles/new?from=viewer")
     assert 'value="devices.view_devices" checked' in shown
-    assert "\" checked" not in text_of(owner, "/settings/roles/new?from=nobody")
+    assert '" checked' not in text_of(owner, "/settings/roles/new?from=nobody")

@@ -133,7 +133,9 @@ def reference(descriptor: MessageType) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{descriptor.name}"}
 
 
-def _query_parameters(operation: Operation[Any, Any]) -> list[OpenApiParameter]:
+def _query_parameters(
+    operation: Operation[Any, Any] | OpenOperation[Any, Any],
+) -> list[OpenApiParameter]:
     fields = operation.request_class.DESCRIPTOR.fields
     found = [OpenApiParameter(f.name, _parameter_schema(f), OpenApiParameter.QUERY) for f in fields]
     shown = OpenApiParameter(
