@@ -1,4 +1,4 @@
-"""The web UI's base view: who is asking, in which organization, and what a failure looks like."""
+"""The web UI's base views: who is asking, in which organization, and what a failure looks like."""
 
 import hashlib
 import json
@@ -25,8 +25,10 @@ from django.http import (
 from django.shortcuts import resolve_url
 from django.template.loader import select_template
 from django.template.response import SimpleTemplateResponse
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
+from django.views.decorators.cache import never_cache
 
 from apps.core.actors import Actor
 from apps.core.authz import SIGNED_IN, permission_needed, require_somewhere
@@ -99,6 +101,23 @@ class OrgView(View):
         permission = permission_needed(handler)
         if permission is not None and permission is not SIGNED_IN:
             require_somewhere(request.actor, permission)
+
+
+@method_decorator(never_cache, name="dispatch")
+class PersonView(View):
+    """Base of the pages about a person; they work where no organization lets the person in.
+
+    Opens no transaction: a service says itself what belongs together.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answers the person; everybody else signs in first."""
+        if not request.user.is_authenticated:
+            return _to_sign_in(request)
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except FleetdError as error:
+            return error_response(request, error)
 
 
 def error_response(request: HttpRequest, error: FleetdError) -> HttpResponse:
@@ -195,6 +214,11 @@ def _sign_in_response(request: OrgRequest) -> HttpResponse:
     """Pages go to the sign-in; parts of pages say 401, and the page says that it is over."""
     if _wants_fragment(request) or request.method not in ("GET", "HEAD"):
         return error_response(request, Unauthenticated("Your session has ended. Sign in again."))
+    return _to_sign_in(request)
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """The sign-in, which leads back here."""
     query = urlencode({"next": request.get_full_path()})
     return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
 

@@ -29,9 +29,9 @@ from apps.accounts.services.web_sessions import (
 )
 from apps.accounts.ui.browsers import describe
 from apps.accounts.ui.forms import ChangePasswordForm, EmailForm, NameForm
-from apps.accounts.ui.pages import PersonView, done, person_of
+from apps.accounts.ui.pages import done, person_of
 from apps.core.limits import forget, take
-from apps.core.web import add_failure, require_recent_sign_in
+from apps.core.web import PersonView, add_failure, require_recent_sign_in
 
 
 class Account(PersonView):

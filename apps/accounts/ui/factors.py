@@ -27,9 +27,9 @@ from apps.accounts.ui.forms import (
     RenamePasskeyForm,
     forget_enrollment,
 )
-from apps.accounts.ui.pages import PersonView, done, person_of
+from apps.accounts.ui.pages import done, person_of
 from apps.core.errors import NotFound
-from apps.core.web import require_recent_sign_in
+from apps.core.web import PersonView, require_recent_sign_in
 
 
 class App(PersonView):

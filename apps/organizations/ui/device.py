@@ -1,13 +1,9 @@
 """Where a person lets a program sign in that has shown them a code."""
 
 from typing import Any
-from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import render, resolve_url
-from django.utils.decorators import method_decorator
-from django.views import View
-from django.views.decorators.cache import never_cache
+from django.http import HttpResponse
+from django.shortcuts import render
 
 from apps.accounts.domain import user_codes
 from apps.accounts.errors import UnknownUserCode
@@ -15,7 +11,7 @@ from apps.core.actors import Call, Source
 from apps.core.authz import SIGNED_IN, needs
 from apps.core.errors import FleetdError, Kind, TooMany
 from apps.core.tenancy import tenant
-from apps.core.web import ORGANIZATION_KEY, error_response, require_recent_sign_in
+from apps.core.web import ORGANIZATION_KEY, PersonView, require_recent_sign_in
 from apps.organizations.errors import NoOrganization
 from apps.organizations.selectors import actor_for_user, list_access
 from apps.organizations.services.device_sign_in import (
@@ -25,19 +21,8 @@ from apps.organizations.services.device_sign_in import (
 )
 
 
-@method_decorator(never_cache, name="dispatch")
-class DeviceSignIn(View):
+class DeviceSignIn(PersonView):
     """Asks for the code, shows who asks from where, and takes the person's decision."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answers people who are signed in; everybody else signs in first."""
-        if not request.user.is_authenticated:
-            query = urlencode({"next": request.get_full_path()})
-            return HttpResponseRedirect(f"{resolve_url('account_login')}?{query}")
-        try:
-            return super().dispatch(request, *args, **kwargs)
-        except FleetdError as error:
-            return error_response(request, error)
 
     @needs(SIGNED_IN)
     def get(self, request: Any) -> HttpResponse:
