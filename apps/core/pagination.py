@@ -18,6 +18,7 @@ from apps.core.errors import InvalidPageToken, invalid
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+MAX_SEARCH_LENGTH = 200
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -50,6 +51,16 @@ class Page(Generic[T]):
 
     items: list[T]
     next_page_token: str = ""
+
+
+def checked_search(text: str) -> str:
+    """What somebody typed to narrow a list, cut to a length that is sensible to look for.
+
+    Raises `InvalidRequest` for a NUL, which PostgreSQL's texts cannot hold.
+    """
+    if "\x00" in text:
+        raise invalid("search", "invalid_search", "The search contains a NUL character.")
+    return text[:MAX_SEARCH_LENGTH]
 
 
 def paginate(rows: QuerySet[M], request: PageRequest, *, order_by: Sequence[str]) -> Page[M]:

@@ -10,9 +10,9 @@ from django.db.models import Q
 from apps.accounts.domain.secrets import is_well_formed, secret_hash
 from apps.accounts.models import User
 from apps.core.actors import Actor
-from apps.core.authz import require
-from apps.core.errors import NotFound
-from apps.core.pagination import Page, PageRequest, paginate
+from apps.core.authz import CUSTOM, Role, require
+from apps.core.errors import NotFound, invalid
+from apps.core.pagination import Page, PageRequest, checked_search, paginate
 from apps.core.tenancy import credential
 from apps.organizations.domain.invitations import INVITATION
 from apps.organizations.joining import team_names
@@ -41,12 +41,18 @@ class Member:
 def list_members(
     actor: Actor, page: PageRequest, *, search: str = "", role: str = ""
 ) -> Page[Member]:
-    """The organization's members, oldest first; `search` looks at names and addresses."""
+    """The organization's members, oldest first; `search` looks at names and addresses.
+
+    Raises `InvalidRequest` for a search or role that cannot be.
+    """
     require(actor, VIEW_MEMBERS)
     rows = Membership.objects.for_org(actor.organization_id)
     if search:
-        rows = rows.filter(Q(user__email__icontains=search) | Q(user__name__icontains=search))
+        text = checked_search(search)
+        rows = rows.filter(Q(user__email__icontains=text) | Q(user__name__icontains=text))
     if role:
+        if role not in (*Role, CUSTOM):
+            raise invalid("role", "unknown_role", f"role is one of {', '.join([*Role, CUSTOM])}.")
         rows = rows.filter(role=role)
     found: Page[Membership] = paginate(
         rows.select_related("user", "custom_role"), page, order_by=["id"]

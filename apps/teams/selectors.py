@@ -16,13 +16,11 @@ from apps.core.authz import (
     require_somewhere,
 )
 from apps.core.errors import NotFound
-from apps.core.pagination import Page, PageRequest, paginate
+from apps.core.pagination import Page, PageRequest, checked_search, paginate
 from apps.core.rights import Grant, Place
 from apps.organizations.models import Membership
 from apps.teams.models import Team, TeamMember
 from apps.teams.permissions import ADD_TEAM_MEMBERS, VIEW_TEAMS
-
-MAX_SEARCH_LENGTH = 200
 
 
 def grants_of(organization_id: UUID, user_id: UUID) -> Iterator[Grant]:
@@ -44,7 +42,7 @@ def list_teams(actor: Actor, page: PageRequest, *, search: str = "") -> Page[Tea
     require_somewhere(actor, VIEW_TEAMS)
     rows = _seen(actor).annotate(member_count=Count("members"))
     if search:
-        rows = rows.filter(name__icontains=_clean(search))
+        rows = rows.filter(name__icontains=checked_search(search))
     return paginate(rows, page, order_by=["name", "id"])
 
 
@@ -128,10 +126,5 @@ def _seen(actor: Actor) -> QuerySet[Any]:
 
 
 def _person(search: str) -> Q:
-    text = _clean(search)
+    text = checked_search(search)
     return Q(user__email__icontains=text) | Q(user__name__icontains=text)
-
-
-def _clean(text: str) -> str:
-    """What PostgreSQL can search for."""
-    return text.replace("\x00", "")[:MAX_SEARCH_LENGTH]

@@ -11,7 +11,7 @@ from apps.accounts.models import User
 from apps.core.actors import Actor
 from apps.core.authz import declared, grantable, require
 from apps.core.errors import NotFound, PermissionDenied, invalid
-from apps.core.pagination import PageRequest
+from apps.core.pagination import PageRequest, checked_search
 from apps.devices.models import DeviceGroup
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import (
@@ -158,7 +158,7 @@ class Askable:
 def list_askable_people(actor: Actor, *, search: str, limit: int) -> list[Askable]:
     """Members to ask about, by name or address."""
     require(actor, EXPLAIN_ACCESS)
-    text = search.replace("\x00", "")[:200]
+    text = checked_search(search)
     rows = Membership.objects.for_org(actor.organization_id).select_related("user")
     if text:
         rows = rows.filter(Q(user__email__icontains=text) | Q(user__name__icontains=text))

@@ -11,7 +11,7 @@ from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import Permission, require_somewhere
 from apps.core.errors import NotFound, invalid
-from apps.core.pagination import Page, PageRequest, paginate
+from apps.core.pagination import Page, PageRequest, checked_search, paginate
 from apps.devices.domain import tags as tag_rules
 from apps.devices.domain.states import CONNECTED, ENROLLED, Connectivity, Lifecycle
 from apps.devices.models import Device, DeviceGroup
@@ -30,8 +30,6 @@ from apps.devices.selectors.places import (
     place_of_group,
     within,
 )
-
-MAX_SEARCH_LENGTH = 200
 
 
 def list_devices(
@@ -61,7 +59,7 @@ def list_devices(
     if group_id is not None:
         rows = rows.filter(_in_groups([_group(actor, group_id)]))
     if search:
-        rows = rows.filter(_found_by(search[:MAX_SEARCH_LENGTH]))
+        rows = rows.filter(_found_by(search))
     return paginate(rows, page, order_by=["name", "id"])
 
 
@@ -72,7 +70,7 @@ def list_candidates(
     require_somewhere(actor, VIEW_DEVICES)
     rows = within(actor, right, _seen(actor))
     if search:
-        rows = rows.filter(_found_by(search[:MAX_SEARCH_LENGTH]))
+        rows = rows.filter(_found_by(search))
     return paginate(rows, page, order_by=["name", "id"])
 
 
@@ -122,7 +120,7 @@ def list_device_groups(
     if team_id is not None:
         rows = rows.filter(team_id=team_id)
     if search:
-        rows = rows.filter(name__icontains=_clean(search))
+        rows = rows.filter(name__icontains=checked_search(search))
     return paginate(rows, page, order_by=["name", "id"])
 
 
@@ -230,19 +228,12 @@ def _is(wanted: Connectivity, now: datetime) -> Q:
 
 
 def _found_by(search: str) -> Q:
-    text = _clean(search)
+    text = checked_search(search)
     fields = ("name", "hostname", "serial", "hardware_id")
     found = Q()
     for field in fields:
         found |= Q(**{f"{field}__icontains": text})
     return found
-
-
-def _clean(text: str) -> str:
-    """PostgreSQL's texts hold no NUL: what contains one is found nowhere."""
-    if "\x00" in text:
-        raise invalid("search", "invalid_search", "The search contains a NUL character.")
-    return text
 
 
 def _group(actor: Actor, group_id: UUID) -> DeviceGroup:
