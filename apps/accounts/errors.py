@@ -1,6 +1,6 @@
 """What can go wrong with people and keys."""
 
-from apps.core.errors import FleetdError, Kind, Unauthenticated
+from apps.core.errors import FleetdError, Kind, RecentSignInRequired, Unauthenticated
 
 
 class InvalidApiKey(Unauthenticated):
@@ -100,3 +100,10 @@ class EmailTaken(FleetdError):
 class WeakPassword(FleetdError):
     kind, code = Kind.INVALID, "weak_password"
     default_message = "This password is too easy to guess."
+
+
+class SecondFactorConfirmation(RecentSignInRequired):
+    """The act is about second factors: the password alone is not enough to confirm it."""
+
+    default_message = "Confirm with your app, a passkey or a recovery code, then do it again."
+    page = "mfa_reauthenticate"

@@ -112,6 +112,37 @@ def test_dangerous_acts_ask_who_it_is_once_the_sign_in_is_old(
     assert not (again.status_code == 302 and "confirm" in again["Location"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/accounts/app"),
+        ("get", "/accounts/passkeys/add"),
+        ("post", "/accounts/passkeys/add"),
+        ("get", "/accounts/recovery-codes"),
+        ("post", "/accounts/recovery-codes"),
+        ("post", "/accounts/factors/{id}/remove"),
+    ],
+)
+def test_a_session_from_before_the_factor_cannot_undo_it_with_the_password(
+    bob_member: Membership, method: str, path: str
+) -> None:
+    thief, _ = sign_in(bob_member.user.email)
+    app = with_app(bob_member.user)
+    path = path.format(id=app.pk)
+    thief.post("/accounts/confirm", {"password": PASSWORD, "next": "/"})
+    response = getattr(thief, method)(path)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/accounts/confirm/code?next=")
+    assert has_second_factor(bob_member.user_id)
+    assert not entries(bob_member, "accounts.remove_second_factor")
+    assert not entries(bob_member, "accounts.renew_recovery_codes")
+    page = thief.get(response["Location"])
+    assert (page.status_code, b'name="code"' in page.content) == (200, True)
+    thief.post("/accounts/confirm/code", {"code": code(), "next": "/"})
+    again = getattr(thief, method)(path)  # whoever has the factor may
+    assert not (again.status_code == 302 and "confirm" in again["Location"])
+
+
 def test_a_form_is_not_kept_while_the_question_is_asked(bob_member: Membership) -> None:
     client, _ = sign_in(bob_member.user.email)
     old(client).post("/accounts/app", {"code": "a secret of mine"})

@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.utils.translation import gettext as _
 
-from apps.accounts.selectors import list_second_factors
+from apps.accounts.errors import SecondFactorConfirmation
+from apps.accounts.selectors import has_second_factor, list_second_factors
 from apps.accounts.services.second_factors import (
     add_app,
     add_passkey,
@@ -37,7 +38,7 @@ class App(PersonView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The secret as a picture and as text."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         if _has(request, Authenticator.Type.TOTP):
             return HttpResponseRedirect(resolve_url("account"))
         form = ActivateTOTPForm(user=person_of(request), session=request.session)
@@ -45,7 +46,7 @@ class App(PersonView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Adds it, once its code is right."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         user = person_of(request)
         if _has(request, Authenticator.Type.TOTP):
             return HttpResponseRedirect(resolve_url("account"))
@@ -72,12 +73,12 @@ class PasskeyAdd(PersonView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The challenge, for the script of the page."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         return self._page(request, AddPasskeyForm(user=person_of(request)))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """The browser's answer to it."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         user = person_of(request)
         form = AddPasskeyForm(request.POST, user=user)
         if not form.is_valid():
@@ -112,7 +113,7 @@ class FactorRemove(PersonView):
 
     def post(self, request: HttpRequest, factor_id: int) -> HttpResponse:
         """Removes; the recovery codes go with the last one."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         remove_factor(request, person_of(request), web_call(request), factor_id)
         return done(request, _("It is removed."))
 
@@ -122,7 +123,7 @@ class RecoveryCodes(PersonView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Shown once after they were made."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         codes = show_recovery_codes(person_of(request))
         response = render(request, "account/recovery_codes.html", {"codes": codes})
         response["Cache-Control"] = "no-store"
@@ -130,11 +131,23 @@ class RecoveryCodes(PersonView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Makes new ones."""
-        require_recent_sign_in(request)
+        _require_proof(request)
         if not any(_has(request, kind) for kind in ("totp", "webauthn")):
             raise NotFound
         renew_recovery_codes(request, person_of(request), web_call(request))
         return HttpResponseRedirect(resolve_url("account_recovery_codes"))
+
+
+def _require_proof(request: Any) -> None:
+    """Raises unless the person proved lately who they are, with a factor if they have one.
+
+    A session that a password alone opened stays when its person adds a factor. Whoever holds such
+    a session and the password must not take the factor away, or add one of their own.
+    """
+    require_recent_sign_in(request)
+    is_weak = request.find_sign_in().methods <= {"password"}
+    if is_weak and has_second_factor(person_of(request).pk):
+        raise SecondFactorConfirmation
 
 
 def passkeys_work(request: HttpRequest) -> bool:
