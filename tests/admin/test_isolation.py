@@ -240,6 +240,8 @@ def test_actions_do_not_reach_foreign_objects(
     before = snapshot(acme.id)
     tried = 0
     for model, model_admin in admins:
+        if model not in globex_rows.made:
+            continue
         for operation in model_admin.operations:
             tried += 1
             values = {

@@ -13,7 +13,14 @@ from apps.devices.permissions import VIEW_DEVICES
 from apps.organizations.models import Membership
 from apps.web.admin_site import FleetdAdminSite
 
-WITHOUT_A_PAGE = {"organizations.SetupCode": "exists only while nobody can sign in"}
+WITHOUT_A_PAGE = {
+    "organizations.SetupCode": "exists only while nobody can sign in",
+    "accounts.SigningKey": "the installation's: fleetd keys list",
+    "accounts.ServiceToken": "the installation's: fleetd service-token list",
+    "accounts.RefreshFamily": "a person's own sign-ins, in whatever organization",
+    "accounts.RefreshToken": "a part of a sign-in",
+    "accounts.DeviceAuthorization": "a sign-in that waits for a few minutes",
+}
 
 
 def _ours() -> set[str]:

@@ -18,7 +18,7 @@ def test_a_right_is_declared_once() -> None:
 def test_names_are_app_and_verb_and_noun() -> None:
     apps = {
         *("audit", "accounts", "organizations", "teams", "devices"),
-        *("enrollment", "updates", "events"),
+        *("enrollment", "updates", "events", "web"),
     }
     for name in declared():
         app, _, rest = name.partition(".")

@@ -6,6 +6,7 @@ import grpc
 import grpc.aio
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.cache import cache
 
 from apps.core import limits
 from apps.organizations.models import Organization
@@ -21,7 +22,8 @@ ENROLL = "internal.agent.v1.EnrollmentService/Enroll"
 
 @pytest.fixture(autouse=True)
 def counted(redis_url: str) -> Any:
-    """Valkey counts; rules of organizations are read afresh."""
+    """Valkey counts, from nothing; rules of organizations are read afresh."""
+    cache.clear()
     limits._line.forget()
     forget_rules()
     yield

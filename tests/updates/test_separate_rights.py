@@ -29,7 +29,12 @@ from tests.teams.support import now, person
 from tests.updates.conftest import make_release, make_rollout
 
 ACTS = ("create", "start", "approve")
-SEES = ("devices.view_devices", "updates.view_rollouts", "updates.view_releases")
+SEES = (
+    "devices.view_devices",
+    "updates.view_rollouts",
+    "updates.view_releases",
+    "web.open_admin",
+)
 
 
 @dataclass
