@@ -94,6 +94,12 @@ def _asked(kind: str, permission: str) -> list[str]:
     return [permission]
 
 
+def name_of_object(actor: Actor, kind: str, object_id: UUID) -> str:
+    """What an object that the caller may know of is called. Raises `NotFound` for others."""
+    require(actor, VIEW_ORGANIZATION)
+    return _standing(actor, kind, object_id).name
+
+
 def _standing(actor: Actor, kind: str, object_id: UUID) -> Standing:
     """Where the object stands. Selectors decide whether the caller may know of it."""
     if kind == "organization":

@@ -169,6 +169,17 @@ def test_the_explanation_says_yes_and_no_with_reasons(
     assert "Granted on the group acme-group" in text_of(owner, address)
 
 
+def test_whoever_comes_from_a_device_is_told_which_one_before_choosing_a_person(
+    acme: Cast, owner: Client
+) -> None:
+    address = f"/settings/access?kind=device&object={acme.device.id}"
+    shown = text_of(owner, address)
+    assert "Choose a person first" in shown
+    assert acme.device.name in shown
+    nowhere = "/settings/access?kind=device&object=01890000-0000-7000-8000-000000000000"
+    assert owner.get(nowhere).status_code == 404
+
+
 def test_people_ask_about_themselves_only(
     acme: Cast, bob_member: Membership, ana: Membership
 ) -> None:

@@ -24,6 +24,7 @@ from apps.web.access import (
     explain_access,
     list_askable_objects,
     list_askable_people,
+    name_of_object,
 )
 from apps.web.ui.roles import areas_of
 
@@ -71,6 +72,7 @@ class ExplainAccess(OrgView):
         context["answer"] = _answer(actor, asked) if context["person"] else None
         if context["person"] is None:
             context["people"] = _people(actor, asked, "")
+            context["object_name"] = _object_name(actor, asked)
         elif context["answer"] is None:
             context["objects"] = _objects(actor, asked, "")
         return render(request, "settings/access.html", {**context, **_shown(context["answer"])})
@@ -119,6 +121,13 @@ def _answer(actor: Actor, asked: dict[str, str]) -> AccessExplanation | None:
     return explain_access(
         actor, user_id=UUID(asked["user"]), kind=asked["kind"], object_id=UUID(object_id)
     )
+
+
+def _object_name(actor: Actor, asked: dict[str, str]) -> str:
+    """What is asked about, for whoever comes from its page and has chosen nobody yet."""
+    if not asked["object"] or asked["kind"] == "organization":
+        return ""
+    return name_of_object(actor, asked["kind"], UUID(asked["object"]))
 
 
 def _shown(answer: AccessExplanation | None) -> dict[str, Any]:
