@@ -95,6 +95,9 @@ def test_nobody_makes_a_role_that_holds_more_than_they_do(acme: Cast, alice: Act
     # What was there before may stay.
     update_custom_role(alice, role.id, permissions=[VIEW, RENAME])
     assert update_custom_role(actor, role.id, permissions=[RENAME]).permissions == [RENAME]
+    with pytest.raises(RightsExceedOwn):  # nor take away what they do not hold
+        update_custom_role(actor, role.id, permissions=[VIEW])
+    assert update_custom_role(alice, role.id, permissions=[VIEW]).permissions == [VIEW]
 
 
 def test_lowering_a_role_shows_with_the_next_look(

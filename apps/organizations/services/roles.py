@@ -64,8 +64,9 @@ def update_custom_role(
     """Renames, describes, or sets what a role holds; None leaves as it is.
 
     Whoever holds it has the new rights with their next call; open pages and streams notice within
-    five seconds. Idempotent. Raises as `create_custom_role` does; a permission that the role holds
-    already may stay although the caller lacks it.
+    five seconds. Idempotent. Raises as `create_custom_role` does. A permission that the role holds
+    already may stay although the caller lacks it, and then only they who have it take it away:
+    nobody disarms those above them.
     """
     role = _locked(actor, role_id, UPDATE_CUSTOM_ROLE)
     wanted = {
@@ -77,7 +78,8 @@ def update_custom_role(
             role.permissions if permissions is None else _checked_permissions(permissions)
         ),
     }
-    require_at_least(actor, frozenset(wanted["permissions"]) - frozenset(role.permissions))
+    changed = frozenset(wanted["permissions"]) ^ frozenset(role.permissions)
+    require_at_least(actor, changed & grantable())
     changes = {f: [getattr(role, f), v] for f, v in wanted.items() if getattr(role, f) != v}
     if not changes:
         return role
