@@ -3,16 +3,19 @@
 import pytest
 from django.core.cache import cache
 
+from apps.accounts.errors import InvalidRefreshToken
 from apps.accounts.models import ApiKey
+from apps.accounts.services.tokens import issue_tokens, rotate_refresh_token
 from apps.core.actors import Actor, Call, Source
 from apps.core.authz import Role
 from apps.core.errors import NotFound, PermissionDenied
 from apps.core.ids import uuid7
 from apps.core.tenancy import tenant
-from apps.organizations.errors import LastOwner, NoOrganization
+from apps.organizations.errors import InvitationInvalid, LastOwner, NoOrganization
 from apps.organizations.models import Membership
 from apps.organizations.selectors import actor_for_user, refreshed
 from apps.organizations.services.authentication import forget_callers
+from apps.organizations.services.invitations import create_invitation, open_invitation
 from apps.organizations.services.members import (
     leave_organization,
     note_activity,
@@ -62,6 +65,29 @@ def test_who_comes_back_has_nothing_of_before(
     factories.membership(acme.id, bob_member.user, Role.MEMBER)
     forget_callers()
     assert Api(key).get("devices").status_code == 401
+
+
+@in_acme
+def test_who_comes_back_finds_no_program_signed_in_and_no_invitation_open(
+    acme: Cast, globex: Cast, alice_member: Membership, bob_member: Membership
+) -> None:
+    Membership.objects.for_org(acme.id).filter(id=bob_member.id).update(role=Role.ADMIN)
+    call = Call(Source.REST, "192.0.2.7", "r-1")
+    bob = as_now(bob_member)
+    assert bob.sign_in is not None
+    here, elsewhere = (
+        issue_tokens(bob_member.user, organization_id=where, sign_in=bob.sign_in, call=call)
+        for where in (acme.id, None)
+    )
+    invited = create_invitation(bob, role="viewer")
+    remove_member(as_now(alice_member), bob_member.id)
+    factories.membership(acme.id, bob_member.user, Role.ADMIN)
+    with pytest.raises(InvalidRefreshToken):
+        rotate_refresh_token(call, here.refresh_token)
+    assert rotate_refresh_token(call, elsewhere.refresh_token)
+    with pytest.raises(InvitationInvalid):
+        open_invitation(call, invited.secret)
+    assert len(entries(acme, "organizations.revoke_invitation")) == 1
 
 
 def test_other_organizations_of_theirs_stay(

@@ -1,9 +1,10 @@
-"""What becomes of a person's keys when they leave an organization."""
+"""What becomes of a person's keys and programs when they leave an organization."""
 
 from uuid import UUID
 
-from apps.accounts.models import ApiKey
+from apps.accounts.models import ApiKey, DeviceAuthorization, RefreshFamily
 from apps.accounts.permissions import REVOKE_API_KEY
+from apps.accounts.services.tokens import REVOKED
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
@@ -21,6 +22,19 @@ def revoke_keys_of(actor: Actor, user_id: UUID) -> int:
         key.save(update_fields=["revoked_at"])
         record(actor, REVOKE_API_KEY.name, key)
     return len(found)
+
+
+def end_programs_of(actor: Actor, user_id: UUID) -> None:
+    """Ends what programs hold to act as a person in the actor's organization alone.
+
+    Without a membership they reach nothing; this keeps them from waking when the person comes
+    back. Part of removing a member.
+    """
+    here = {"user_id": user_id, "bound_to_id": actor.organization_id}
+    families = RefreshFamily.objects.filter(**here, ended_at=None)
+    families.update(ended_at=clock.now(), end_reason=REVOKED)
+    approved = DeviceAuthorization.objects.filter(**here, state=DeviceAuthorization.State.APPROVED)
+    approved.update(state=DeviceAuthorization.State.DENIED)
 
 
 def count_usable_keys(organization_id: UUID) -> int:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, transaction
 from redis.exceptions import RedisError
 
 from apps.accounts.models import User
-from apps.accounts.services.departures import revoke_keys_of
+from apps.accounts.services.departures import end_programs_of, revoke_keys_of
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor, ActorKind
@@ -21,12 +21,13 @@ from apps.core.ids import parse_uuid
 from apps.core.tenancy import tenant
 from apps.events.services.outbox import publish
 from apps.organizations.errors import LastOwner
-from apps.organizations.models import CustomRole, Membership, Organization
+from apps.organizations.models import CustomRole, Invitation, Membership, Organization
 from apps.organizations.permissions import (
     ADD_MEMBER,
     CHANGE_MEMBER_ROLE,
     LEAVE_ORGANIZATION,
     REMOVE_MEMBER,
+    REVOKE_INVITATION,
 )
 from apps.organizations.selectors import find_membership
 from apps.organizations.services.departures import depart
@@ -144,7 +145,8 @@ def change_member_role(
 def remove_member(actor: Actor, member_id: UUID) -> None:
     """Takes a person out of the actor's organization, at once.
 
-    Their teams, grants and API keys here go too; sessions and tokens show nothing of it any more.
+    Their teams, grants, API keys and open invitations here go too, and coming back brings none of
+    it back; sessions and tokens show nothing of it any more.
     Raises `LastOwner`, and `RightsExceedOwn` for somebody with rights that the actor lacks.
     """
     member = _locked(actor, member_id)
@@ -252,8 +254,20 @@ def _remove(actor: Actor, member: Membership, action: str) -> None:
     record(actor, action, member, changes=changes)
     depart(actor, user.id)
     revoke_keys_of(actor, user.id)
+    end_programs_of(actor, user.id)
+    _withdraw_invitations_of(actor, user.id)
     member.delete()
     publish(actor, MemberRemoved(user_id=user.id))
+
+
+def _withdraw_invitations_of(actor: Actor, user_id: UUID) -> None:
+    """They give nothing while whoever invites is away, and must not when they come back."""
+    rows = Invitation.objects.for_org(actor.organization_id).select_for_update(of=("self",))
+    mine = rows.filter(invited_by_id=user_id, accepted_at=None, revoked_at=None)
+    for invitation in mine.order_by("id"):
+        invitation.revoked_at = clock.now()
+        invitation.save(update_fields=["revoked_at"])
+        record(actor, REVOKE_INVITATION.name, invitation)
 
 
 def _each(member_ids: Sequence[UUID], operation: Callable[[UUID], object]) -> list[MemberResult]:
