@@ -13,6 +13,7 @@ from apps.core.tenancy import tenant
 from apps.organizations.errors import LastOwner
 from apps.organizations.models import CustomRole, Membership
 from apps.organizations.services.members import change_member_role, change_member_roles
+from apps.organizations.services.service_accounts import create_service_account
 from tests import factories
 from tests.devices.support import events
 from tests.factories import Cast
@@ -107,6 +108,15 @@ def test_an_administrator_makes_and_touches_no_owner(
         change_member_role(admin, alice_member.id, role="viewer")
     assert roles(acme)["alice@acme.test"] == "owner"
     assert not entries(acme, ACTION)
+
+
+@in_acme
+def test_a_program_owns_nothing(acme: Cast, alice: Actor) -> None:
+    made = create_service_account(alice, name="CI runner", role="viewer")
+    with pytest.raises(InvalidRequest) as refused:
+        change_member_role(alice, made.membership.id, role="owner")
+    assert refused.value.fields[0].code == "not_an_owner"
+    assert change_member_role(alice, made.membership.id, role="admin").role == "admin"
 
 
 @in_acme

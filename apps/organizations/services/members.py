@@ -133,6 +133,8 @@ def change_member_role(
     require_may_give(actor, chosen)
     if chosen.role != Role.OWNER:
         _keep_an_owner(member)
+    elif member.user.kind != User.Kind.PERSON:
+        raise invalid("role", "not_an_owner", "Only a person can own an organization.")
     before = member.role_name
     member.role, member.custom_role = chosen.role, chosen.custom
     member.save(update_fields=["role", "custom_role"])
