@@ -1,9 +1,11 @@
 """Pages of teams, roles, grants and explanations: they show and do what the services do."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.core.actors import Actor
 from apps.core.authz import Role
@@ -12,7 +14,7 @@ from apps.core.tenancy import tenant
 from apps.devices.access import GrantObject, list_access_grants
 from apps.devices.services.grants import grant_access
 from apps.organizations.access import list_custom_roles
-from apps.organizations.models import Membership
+from apps.organizations.models import Membership, Organization
 from apps.teams.models import Team, TeamMember
 from tests import factories
 from tests.factories import Cast
@@ -178,6 +180,19 @@ def test_whoever_comes_from_a_device_is_told_which_one_before_choosing_a_person(
     assert acme.device.name in shown
     nowhere = "/settings/access?kind=device&object=01890000-0000-7000-8000-000000000000"
     assert owner.get(nowhere).status_code == 404
+
+
+def test_owners_of_what_is_being_deleted_are_not_told_to_ask_for_a_team(
+    acme: Cast, owner: Client
+) -> None:
+    with tenant(acme.id):
+        Organization.objects.filter(id=acme.id).update(
+            status="deleting", deletes_at=timezone.now() + timedelta(days=7)
+        )
+    shown = text_of(owner, "/")
+    assert "Everything stands still" in shown
+    assert "Keep the organization" in shown
+    assert "put you into a team" not in shown
 
 
 def test_people_ask_about_themselves_only(
