@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from apps.accounts.domain import networks as blocks
 from apps.accounts.domain import secrets
+from apps.accounts.domain.key_states import USABLE, state_of
 from apps.accounts.models import ApiKey
 from apps.accounts.permissions import (
     CREATE_API_KEY,
@@ -70,10 +71,9 @@ def create_api_key(
 
 def make_key(actor: Actor, user_id: UUID, plan: KeyPlan) -> NewApiKey:
     """Makes a key of a user; whoever calls this has checked that the actor may."""
-    chosen = plan.networks
     _check_name(plan.name)
     _check_scopes(plan.scopes)
-    allowed = _checked_networks(chosen)
+    allowed = _checked_networks(plan.networks)
     require_room(actor, "api_keys")  # locks the organization, which always comes before its keys
     maker = _making_key(actor)
     at = clock.now()
@@ -130,7 +130,7 @@ def renew_key(
     if actor.kind is ActorKind.API_KEY and actor.id not in (key.id, key.parent_id):
         raise PermissionDenied("A key renews itself and the keys that it made.")
     at = clock.now()
-    if key.revoked_at is not None or key.expires_at <= at:
+    if state_of(key, at) != USABLE:
         raise WrongState("This key has ended; make a new one.")
     lasted = key.expires_at - (key.rotated_at or key.created_at)
     bound = _making_key(actor) or key.parent

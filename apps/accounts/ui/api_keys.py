@@ -1,7 +1,6 @@
 """API keys: one's own to make, see once and revoke; everybody's to see and revoke."""
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -9,6 +8,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.accounts.domain.key_states import state_of
 from apps.accounts.permissions import (
     CREATE_API_KEY,
     MANAGE_API_KEYS,
@@ -64,13 +64,6 @@ class ApiKeyRevoke(OrgView):
         done = _("The key is revoked. Programs that use it are refused from now on.")
         attempt(request, lambda: revoke_api_key(request.actor, api_key_id), done)
         return go(request, "api-keys")
-
-
-def state_of(key: Any, now: datetime) -> str:
-    """Whether a key works, in one word."""
-    if key.revoked_at is not None:
-        return "revoked"
-    return "expired" if key.expires_at <= now else "usable"
 
 
 def _page(

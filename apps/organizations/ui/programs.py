@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.accounts.domain.key_states import state_of
 from apps.accounts.permissions import (
     MANAGE_SERVICE_ACCOUNTS,
     ROTATE_API_KEY,
@@ -184,7 +185,7 @@ def _account_page(
         "settings_section": "service-accounts",
         "account": account,
         "page": page,
-        "rows": [{"key": key, "state": _state(key, now)} for key in page.items],
+        "rows": [{"key": key, "state": state_of(key, now)} for key in page.items],
         "made": made,
         "errors": errors or [],
         "name": request.POST.get("name", "") if errors else "",
@@ -197,12 +198,6 @@ def _account_page(
     if made:
         response["Cache-Control"] = "no-store"
     return response
-
-
-def _state(key: Any, now: Any) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    return "expired" if key.expires_at <= now else "usable"
 
 
 def _days(request: OrgRequest) -> timedelta:
