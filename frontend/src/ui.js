@@ -127,6 +127,13 @@ export function startUi() {
   // A page that answered a form: loading it again must not send the form again.
   const answered = document.querySelector("[data-replace-url]");
   if (answered) history.replaceState(null, "", answered.dataset.replaceUrl);
+  // On narrow screens the sections are a row that scrolls: the open one is to be seen.
+  const sections = document.querySelector(".settings-nav");
+  const open = sections && sections.querySelector("[aria-current]");
+  if (open) {
+    const [row, link] = [sections.getBoundingClientRect(), open.getBoundingClientRect()];
+    sections.scrollLeft += link.left - row.left - (row.width - link.width) / 2;
+  }
   // Filters left empty stay out of the address.
   document.addEventListener("htmx:configRequest", ({ detail }) => {
     if (detail.verb !== "get") return;
