@@ -114,6 +114,11 @@ def grantable() -> frozenset[str]:
     return frozenset(p.name for p in _REGISTRY.values() if p.roles)
 
 
+def grantable_in_groups() -> frozenset[str]:
+    """Those of them that can also be held in a team or on a device group only."""
+    return frozenset(p.name for p in _REGISTRY.values() if p.per_group and p.roles)
+
+
 def grant_source(source: Callable[[UUID, UUID], Iterable[Grant]]) -> None:
     """Registers where rights beside the role in the organization come from.
 
@@ -129,9 +134,9 @@ def held_grants(organization_id: UUID, user_id: UUID) -> tuple[Grant, ...]:
 
     In teams and device groups it is cut to what can be held there.
     """
-    per_group = frozenset(p.name for p in _REGISTRY.values() if p.per_group and p.roles)
+    everywhere, in_groups = grantable(), grantable_in_groups()
     found = (grant for source in _SOURCES for grant in source(organization_id, user_id))
-    cut = ((g, g.permissions & (grantable() if g.is_everywhere else per_group)) for g in found)
+    cut = ((g, g.permissions & (everywhere if g.is_everywhere else in_groups)) for g in found)
     return tuple(replace(grant, permissions=names) for grant, names in cut if names)
 
 
@@ -159,8 +164,7 @@ def require_somewhere(actor: Actor, permission: Permission) -> None:
 
     For lists, which then show what is within `actor.reach(permission.name)`.
     """
-    reach = actor.reach(permission.name)
-    if reach is not None and not reach:
+    if not actor.may_somewhere(permission.name):
         raise _denied(actor, permission)
 
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import CharField, Count, F, QuerySet, Value
 
 from apps.core.actors import Actor
-from apps.core.authz import declared, grantable, require
+from apps.core.authz import grantable, grantable_in_groups, require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest
 from apps.core.rights import NOWHERE, Grant, Place
@@ -86,9 +86,9 @@ def grantable_on(kind: str) -> frozenset[str]:
     """The permissions that mean something on an object of this kind."""
     if kind == "organization":
         return grantable()
-    names = (p.name for p in declared().values() if p.per_group and p.roles)
+    names = grantable_in_groups()
     # Teams are managed as teams: a device group cannot be asked for its members.
-    return frozenset(n for n in names if kind == "team" or not n.startswith("teams."))
+    return names if kind == "team" else frozenset(n for n in names if not n.startswith("teams."))
 
 
 # Asked whenever a person's rights are looked up, so it is plain SQL: composing this from models

@@ -10,7 +10,7 @@ from apps.core.actors import Actor
 from apps.core.authz import (
     Permission,
     Role,
-    declared,
+    grantable_in_groups,
     permissions_of,
     require,
     require_somewhere,
@@ -102,8 +102,7 @@ def list_teams_of(actor: Actor, user_ids: Collection[UUID]) -> dict[UUID, list[T
 
 def held_in_teams(names: frozenset[str]) -> frozenset[str]:
     """Those of these permissions that mean something in a team."""
-    known = declared()
-    return frozenset(name for name in names if name in known and known[name].per_group)
+    return names & grantable_in_groups()
 
 
 def may_on_team(actor: Actor, permission: Permission, team_id: UUID) -> bool:
