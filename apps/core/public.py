@@ -25,8 +25,26 @@ Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
 
+class Described:
+    """What an operation is called and says of itself: its function's name and documentation."""
+
+    __slots__ = ()
+
+    function: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """Its name in snake case, the same as the service's."""
+        return self.function.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of its documentation."""
+        return (self.function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+
+
 @dataclass(frozen=True, slots=True)
-class Operation(Generic[Request, Response]):
+class Operation(Described, Generic[Request, Response]):
     """One public operation with the permission that its service requires."""
 
     function: Callable[[Actor, Request], Response]
@@ -38,19 +56,9 @@ class Operation(Generic[Request, Response]):
         """Runs it, inside `tenant(actor.organization_id)`."""
         return self.function(actor, request)
 
-    @property
-    def name(self) -> str:
-        """Its name in snake case, the same as the service's."""
-        return self.function.__name__
-
-    @property
-    def summary(self) -> str:
-        """The first paragraph of its documentation."""
-        return (self.function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
-
 
 @dataclass(frozen=True, slots=True)
-class OpenOperation(Generic[Request, Response]):
+class OpenOperation(Described, Generic[Request, Response]):
     """One public operation that is asked before anybody is known: signing in and its kin."""
 
     function: Callable[[Call, Request], Response]
@@ -62,16 +70,6 @@ class OpenOperation(Generic[Request, Response]):
     def __call__(self, call: Call, request: Request) -> Response:
         """Runs it, in no organization and no transaction: a refusal must not undo its record."""
         return self.function(call, request)
-
-    @property
-    def name(self) -> str:
-        """Its name in snake case, the same as the service's."""
-        return self.function.__name__
-
-    @property
-    def summary(self) -> str:
-        """The first paragraph of its documentation."""
-        return (self.function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
 
 
 def open_operation(
@@ -108,7 +106,7 @@ def unary(operation: Operation[Request, Response]) -> Any:
 
 
 def open_unary(operation: OpenOperation[Request, Response]) -> Any:
-    """The RPC method of an open operation; `WITHOUT_PERMISSION` and `OPEN_METHODS` name it."""
+    """The RPC method of an open operation; `fleetd.rpc` names those that it lets in unasked."""
 
     async def method(self: object, request: Request, ctx: object) -> Response:
         return await orm(None, operation, current_call(), request)
