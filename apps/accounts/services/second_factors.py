@@ -25,7 +25,8 @@ PURPOSE = "second_factor"  # of the sealed secrets
 STEP_SECONDS = 30
 TOLERANCE = 1  # steps that a phone's clock may be off
 USED = "used_counter"
-_WORDS = {"totp": "totp", "recovery_codes": "recovery_code", "webauthn": "passkey"}
+WORDS = {"totp": "totp", "recovery_codes": "recovery_code", "webauthn": "passkey"}
+"""Our words for kinds of authenticators, as in `SignIn.methods`."""
 _CODES = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
 
 
@@ -126,7 +127,7 @@ def remove_factor(request: Any, user: User, call: Call, authenticator_id: int) -
     found = rows.filter(pk=authenticator_id).exclude(type=Authenticator.Type.RECOVERY_CODES).first()
     if found is None:
         raise NotFound
-    kind, changes = str(found.type), {"factor": _WORDS[found.type], "name": str(found)}
+    kind, changes = str(found.type), {"factor": WORDS[found.type], "name": str(found)}
     found.delete()
     if not rows.exclude(type=Authenticator.Type.RECOVERY_CODES).exists():
         rows.delete()
@@ -179,7 +180,7 @@ def show_recovery_codes(user: User) -> list[str] | None:
 def remove_all_factors(user: User) -> list[str]:
     """Takes away every factor of a person who has lost them; says which. For recovery only."""
     rows = Authenticator.objects.select_for_update().filter(user=user)
-    removed = sorted(_WORDS[found.type] for found in rows)
+    removed = sorted(WORDS[found.type] for found in rows)
     rows.delete()
     give_attempts_back(user)
     return removed

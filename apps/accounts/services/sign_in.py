@@ -166,9 +166,8 @@ def _second_method(user: User, code: str) -> str:
 
 
 def _methods_of(user: User) -> list[str]:
-    words = {"totp": "totp", "recovery_codes": "recovery_code", "webauthn": "passkey"}
     types = Authenticator.objects.filter(user=user).values_list("type", flat=True)
-    return sorted({words[kind] for kind in types})
+    return sorted({second_factors.WORDS[kind] for kind in types})
 
 
 def _verify(user: User | None, password: str) -> None:
