@@ -11,9 +11,9 @@ from django.db.models import Q
 from apps.accounts.models import ApiKey, RefreshFamily, SigningKey, User
 from apps.accounts.permissions import MANAGE_API_KEYS, VIEW_API_KEYS, VIEW_SERVICE_ACCOUNTS
 from apps.core import clock
-from apps.core.actors import Actor
+from apps.core.actors import Actor, ActorKind
 from apps.core.authz import require
-from apps.core.errors import NotFound
+from apps.core.errors import NotFound, PermissionDenied
 from apps.core.pagination import Page, PageRequest, paginate
 
 
@@ -126,9 +126,13 @@ def require_own_session(actor: Actor, family_id: UUID) -> None:
 
 
 def list_sessions(actor: Actor) -> list[RefreshFamily]:
-    """The caller's own programs that are signed in, newest first. There are a hundred at most."""
-    if actor.user_id is None:
-        return []
+    """The caller's own programs that are signed in, newest first. There are a hundred at most.
+
+    For people. A key is of one organization and has scopes: it must not tell where else, from
+    which addresses and with what its person works.
+    """
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        raise PermissionDenied("Only a person who is signed in can see sign-ins.")
     live = RefreshFamily.objects.filter(
         user_id=actor.user_id, ended_at=None, expires_at__gt=clock.now()
     )

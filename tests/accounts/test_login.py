@@ -185,6 +185,14 @@ def test_one_sees_and_ends_ones_own_sign_ins(
     assert [i["client"] for i in api.get("auth/sessions").json()["items"]] == ["laptop"]
 
 
+def test_a_key_tells_nothing_of_its_persons_sign_ins(globex: Cast, erin_member: Membership) -> None:
+    factories.membership(globex.id, erin_member.user, Role.VIEWER)
+    login(client="laptop", organization="globex")
+    answer = Api(factories.api_key(erin_member)).get("auth/sessions")
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert b"globex" not in answer.content
+
+
 @pytest.mark.parametrize("change", ["disabled", "left", "password", "everywhere"])
 def test_a_change_shows_once_the_process_has_forgotten(
     acme: Cast, erin_member: Membership, change: str
