@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 
 from apps.core.authz import Role
 from apps.core.ids import uuid7
@@ -231,3 +232,33 @@ async def test_a_right_that_is_lost_closes_its_topics(
     await hint(acme, devices, n=1)
     await hint(acme, trail, n=2)
     assert (await socket.hears())["topic"] == trail
+
+
+async def test_a_right_that_is_lost_while_the_database_is_away_closes_its_topics_afterwards(
+    socket_of: SocketOf,
+    alice_member: Membership,
+    alices_cookie: str,
+    acme: Cast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    socket = socket_of(alices_cookie)
+    await socket.connect()
+    devices = f"org.{acme.id}.devices"
+    await socket.says(op="subscribe", topic=devices)
+    audible, failures = consumer.audible, [OperationalError("away")]
+
+    def away_once(*asked: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return audible(*asked)
+
+    monkeypatch.setattr(consumer, "audible", away_once)
+
+    def demote() -> None:
+        with tenant(acme.id):
+            alice_member.role = Role.AUDITOR
+            alice_member.save(update_fields=["role"])
+
+    await sync_to_async(demote)()
+    assert await socket.hears() == {"op": "error", "topic": devices, "code": "not_found"}
+    assert not failures

@@ -232,13 +232,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(RECHECK_SECONDS)
             try:
                 actor = await orm(None, callers.recheck, self.scope, self.actor)
+                await self._apply(actor)
             except FleetdError:
                 await self.close(SIGNED_OUT)
                 return
-            except Exception as error:  # noqa: BLE001 - the database is away: ask again later
+            except Exception as error:  # noqa: BLE001 - database or browser away: ask again later
                 log.warning("socket_not_rechecked", error=str(error))
                 continue
-            await self._apply(actor)
             for topic in list(self.unjoined):
                 await self._join(topic)
                 if topic not in self.unjoined:
@@ -252,10 +252,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """
         reach = await orm(actor, reach_of, actor)
         is_other = reach != self.reach
-        self.actor, self.reach = actor, reach
+        self.actor = actor
         if not is_other and not actor.grants:
             return
         heard = await orm(actor, audible, actor, frozenset(self.topics))
+        self.reach = reach  # only now: what fails before is done again by the next look
         for topic in self.topics - heard:
             await self._leave(topic)
             await self._say({"op": "error", "topic": topic, "code": "not_found"})
