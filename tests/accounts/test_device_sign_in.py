@@ -181,6 +181,16 @@ def test_user_codes_cannot_be_guessed_for_long(erin_member: Membership) -> None:
     assert statuses[-1] == 429
 
 
+def test_a_guesser_locks_out_nobody_else_at_the_same_address(
+    erin_member: Membership, bob_member: Membership
+) -> None:
+    guesser, neighbour = browser_of(bob_member), browser_of(erin_member)
+    for _ in range(11):
+        last = guesser.get("/device", {"user_code": user_codes.new_user_code()})
+    assert last.status_code == 429
+    assert neighbour.get("/device", {"user_code": begin()["user_code"]}).status_code == 200
+
+
 def test_codes_are_stored_as_hashes(db: None) -> None:
     asked = begin()
     stored = str(list(DeviceAuthorization.objects.values()))

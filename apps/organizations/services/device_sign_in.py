@@ -29,13 +29,14 @@ from apps.core import clock
 from apps.core.actors import Actor, ActorKind, Call, SignIn
 from apps.core.addresses import limit_key
 from apps.core.errors import FleetdError, PermissionDenied
-from apps.core.limits import take
+from apps.core.limits import look, take
 from apps.organizations.selectors import actor_for_user
 
 LIFETIME = timedelta(minutes=10)
 INTERVAL_SECONDS = 5
 BEGINS_PER_MINUTE = 20
 TRIES_PER_PERSON = 10
+PER_ADDRESS = 50
 TRIES_WINDOW_SECONDS = 300
 POLLS_PER_MINUTE = 240
 APPROVE = "accounts.approve_device_sign_in"
@@ -72,12 +73,16 @@ def begin_device_sign_in(call: Call, *, client: str) -> DeviceRequest:
 def find_device_request(user: User, call: Call, text: str) -> DeviceAuthorization:
     """The pending request with the code that a person has typed.
 
-    Raises `UnknownUserCode`, and `TooMany` for a person or an address that tries too many.
+    Raises `UnknownUserCode`, and `TooMany` for a person or an address that tries too many. Only
+    wrong codes cost an address something, and more of them than one person has: many people share
+    one, and none of them shall lock the others out.
     """
-    for name, key in (("user", str(user.pk)), ("address", limit_key(call.address))):
-        take(f"device_code_{name}", key, limit=TRIES_PER_PERSON, per_seconds=TRIES_WINDOW_SECONDS)
+    person, address = str(user.pk), limit_key(call.address)
+    take("device_code_user", person, limit=TRIES_PER_PERSON, per_seconds=TRIES_WINDOW_SECONDS)
+    look("device_code_address", address, limit=PER_ADDRESS, per_seconds=TRIES_WINDOW_SECONDS)
     found = _pending(text).first()
     if found is None:
+        take("device_code_address", address, limit=PER_ADDRESS, per_seconds=TRIES_WINDOW_SECONDS)
         raise UnknownUserCode
     return found
 
