@@ -97,9 +97,14 @@ PATHS_WITHOUT_IDS: dict[str, str] = {
     "device-artifact": "needs the signature of a link as well",
     "invitation": "holds the invitation's secret",
     "audit-file": "names a format",
+    "settings-team-take": "fits one group of one team; the form on the page of the team is walked",
     "agent-package": "names a file that is the same for everybody",
     "account_reset_password_from_key": "holds a signed key out of a letter",
     "account_confirm_email": "holds a signed key out of a letter",
+    **{
+        f"core_installedguard_{page}": "the installation's own, for superusers only"
+        for page in ("change", "delete", "history")
+    },
 }
 
 # Parameters of paths that are words: foreign ids are tried, own ones cannot fit.
@@ -114,6 +119,11 @@ FIELDS_THAT_MAY_NOT_MATTER: dict[str, str] = {
     "csrfmiddlewaretoken": "a token, no id",
     "actor": "the beginning of a name",
     "id": "means what the field beside it says",
+    "role": "a role's word; a custom role's id is tried where the form offers roles of our own",
+    "user": "taking away what nobody holds is done already",
+    "components-0-id": "a part that is only shown",
+    "components-0-release": "a part that is only shown",
+    "_selected_action": "actions are walked one by one, each with rows of theirs and of nobody",
 }
 
 # Addresses of the admin that are asked with the parameters of a registered model.

@@ -11,12 +11,13 @@ from django.utils.translation import gettext as _
 
 from apps.core.actors import Actor, ActorHere
 from apps.core.authz import needs
+from apps.core.errors import NotFound
 from apps.core.ids import parse_uuid
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.devices.access import count_owned_groups
 from apps.devices.permissions import GIVE_GROUP_TO_TEAM, TAKE_GROUP_FROM_TEAM
-from apps.devices.selectors import count_group_devices, list_device_groups
+from apps.devices.selectors import count_group_devices, get_device_group, list_device_groups
 from apps.devices.services.ownership import give_group_to_team, take_group_from_team
 from apps.organizations.access import list_role_choices
 from apps.teams.permissions import (
@@ -193,7 +194,9 @@ class TeamTakeGroup(OrgView):
 
     @needs(TAKE_GROUP_FROM_TEAM)
     def post(self, request: OrgRequest, team_id: UUID, group_id: UUID) -> HttpResponse:
-        """Leaves it without an owner."""
+        """Leaves it without an owner; a page that is out of date does not take it from another."""
+        if get_device_group(request.actor, group_id).team_id != team_id:
+            raise NotFound
         done = _("The group belongs to no team now.")
         attempt(request, lambda: take_group_from_team(request.actor, group_id), done)
         return go(request, "settings-team", team_id)
