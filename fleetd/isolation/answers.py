@@ -65,7 +65,8 @@ def shape(answer: Answer, world: World, *sent: str) -> tuple[str, str]:
     for pattern, instead in _CHANCE:
         text = pattern.sub(instead, text)
     for value in sent:
-        text = re.sub(rf"(?<![\w.]){re.escape(value)}(?![\w.])", "_", text)
+        # Also where it stands encoded within an address, after an equals sign.
+        text = re.sub(rf"(?:(?<![\w.])|(?<=%3D)){re.escape(value)}(?![\w.])", "_", text)
     ours = world.ours.own_ids
     return answer.status, UUID_TEXT.sub(lambda m: m[0] if m[0] in ours else "new", text)
 

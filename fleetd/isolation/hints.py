@@ -63,6 +63,10 @@ CHANGES_OF_ANYBODY: dict[str, dict[str, str]] = {
 
 # Fields that answer alike, whatever they name: foreign ids are compared all the same.
 QUIET: dict[tuple[str, str], str] = {
+    ("enroll", "hardware_id"): "the device's own words, no id of ours",
+    ("check_access", "organization_id"): "takes service tokens, which see all organizations",
+    ("check_access", "user_id"): "takes service tokens, which see all organizations",
+    ("check_access", "device_id"): "takes service tokens, which see all organizations",
     ("revoke_access", "user_id"): "taking away what nobody holds is done already",
 }
 
@@ -100,6 +104,7 @@ PATHS_WITHOUT_IDS: dict[str, str] = {
     "settings-team-take": "fits one group of one team; the form on the page of the team is walked",
     "agent-package": "names a file that is the same for everybody",
     "account_reset_password_from_key": "holds a signed key out of a letter",
+    "account_passkey_rename": "only a browser can make a passkey",
     "account_confirm_email": "holds a signed key out of a letter",
     **{
         f"core_installedguard_{page}": "the installation's own, for superusers only"

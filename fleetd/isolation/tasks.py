@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from celery import current_app
+from django.apps import apps
 
 from apps.core.errors import FleetdError
 from apps.core.tenancy import TenantMismatch, tenant
@@ -17,10 +18,14 @@ from fleetd.isolation.world import World
 
 
 def all_tasks() -> dict[str, Any]:
-    """Every task of the product by name."""
+    """Every task of the installed apps by name: Celery has some of its own."""
     app.loader.import_default_modules()
     tasks = current_app.tasks
-    return {n: t for n, t in sorted(tasks.items()) if not n.startswith("celery.")}
+    return {
+        name: task
+        for name, task in sorted(tasks.items())
+        if apps.get_containing_app_config(task.run.__module__) is not None
+    }
 
 
 class TaskWalk:

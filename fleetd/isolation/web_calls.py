@@ -19,7 +19,7 @@ from django.utils.regex_helper import normalize
 from redis import Redis
 
 from apps.accounts.domain.sessions import RECORDS, RECORDS_OF
-from apps.core.ids import uuid7
+from apps.core.ids import parse_uuid, uuid7
 from apps.core.web import ORGANIZATION_KEY
 from fleetd.isolation.answers import Answer, difference, headers_text, shape
 from fleetd.isolation.positions import own_candidates
@@ -191,10 +191,14 @@ def undone() -> Iterator[None]:
 
 
 def nobody(like: str = "") -> str:
-    """An id of the same kind that never was."""
+    """An id, a number or a word that never was, whichever is like this one."""
     if like.isdigit():
         return str(2_000_000_000 + uuid4().int % 100_000_000)
-    return str(uuid7())
+    return f"nobody{uuid4().hex[:6]}" if _is_word(like) else str(uuid7())
+
+
+def _is_word(value: str) -> bool:
+    return bool(value) and not value.isdigit() and parse_uuid(value) is None
 
 
 class Probe:
@@ -246,14 +250,14 @@ class Never:
 
     def __init__(self, ask: Callable[[str], tuple[str, str]]) -> None:
         self._ask = ask
-        self._known: dict[bool, tuple[str, str]] = {}
+        self._known: dict[tuple[bool, bool], tuple[str, str]] = {}
 
     def like(self, value: str) -> tuple[str, str]:
         """The answer to an id of the same kind as this one."""
-        is_number = value.isdigit()
-        if is_number not in self._known:
-            self._known[is_number] = self._ask(nobody(value))
-        return self._known[is_number]
+        kind = value.isdigit(), _is_word(value)
+        if kind not in self._known:
+            self._known[kind] = self._ask(nobody(value))
+        return self._known[kind]
 
     def is_steady(self, value: str) -> bool:
         """Whether they are answered so each time: what chance decides cannot be compared."""

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connection, models
 
 from apps.accounts.models import User
+from apps.accounts.services.signing_keys import ensure_signing_keys
 from apps.core.guards import tenant_models
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
@@ -112,12 +113,13 @@ class World:
     def marks_in(self, text: str, sent: frozenset[str]) -> list[str]:
         """What in a text could only come from theirs; what was sent may be repeated."""
         low = text.lower()
-        found = [self.theirs.mark] if self.theirs.mark in low else []
+        found = [mark for mark in (self.theirs.mark,) if mark in low and mark not in sent]
         return found + sorted((set(UUID_TEXT.findall(low)) & self.theirs.own_ids) - sent)
 
 
 def build_world() -> World:
     """Makes both. Whatever no service has filled gets a row made from its model."""
+    ensure_signing_keys()  # else each answer would make, and take back, keys of its own
     return World(_side(f"ours{secrets.token_hex(3)}"), _side(f"theirs{secrets.token_hex(3)}"))
 
 

@@ -27,6 +27,7 @@ def counted(redis_url: str) -> Any:
     limits._line.forget()
     forget_rules()
     yield
+    cache.clear()
     forget_rules()
 
 
