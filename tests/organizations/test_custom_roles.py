@@ -20,6 +20,7 @@ from apps.organizations.services.roles import (
 from tests import factories
 from tests.devices.support import actions, events, roll_back
 from tests.factories import Cast
+from tests.rest.conftest import Api
 
 pytestmark = pytest.mark.usefixtures("in_acme")
 VIEW, RENAME = "devices.view_devices", "devices.update_device"
@@ -153,3 +154,13 @@ def test_foreign_and_missing_roles_are_not_found(alice: Actor, foreign_role: Cus
 def test_nothing_stays_of_a_role_that_was_rolled_back(acme: Cast, alice: Actor) -> None:
     roll_back(acme.id, lambda: create_custom_role(alice, name="Night shift"))
     assert (names(alice), actions(acme.id), events(acme.id)) == ([], [], [])
+
+
+def test_an_empty_list_is_refused_rather_than_taken_for_none(
+    acme: Cast, alice_member: Membership
+) -> None:
+    api = Api(factories.api_key(alice_member))
+    role = factories.custom_role(acme.id, "Reader", "devices.view_devices")
+    refused = api.patch(f"roles/{role.id}", permissions=[])
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "empty_list")
+    assert api.get(f"roles/{role.id}").json()["permissions"] == ["devices.view_devices"]

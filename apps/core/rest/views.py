@@ -157,10 +157,10 @@ def endpoint(
             message, fields = _read_query(operation, plain, bound)
         else:
             refuse_query(plain)
-            message, fields = (
-                read(operation.request_class, read_json_object(plain), bound=bound),
-                (),
-            )
+            body = read_json_object(plain)
+            if plain.method == "PATCH":
+                _refuse_empty_lists(body)
+            message, fields = read(operation.request_class, body, bound=bound), ()
         with tenant(plain.actor.organization_id):
             result = operation(plain.actor, message)
         return _answer(plain, message, result, status, fields)
@@ -240,6 +240,17 @@ def refuse_query(request: HttpRequest) -> None:
     if request.GET:
         name = next(iter(request.GET))
         raise invalid(name[:100], "unknown_parameter", "This request takes no query parameters.")
+
+
+def _refuse_empty_lists(body: Mapping[str, Any]) -> None:
+    """In a message an empty list looks like none, which leaves things as they are.
+
+    Whoever sends one to take everything away must not hear that it was done.
+    """
+    for name, value in body.items():
+        if value == []:
+            message = "An empty list changes nothing here: leave the field out."
+            raise invalid(name[:100], "empty_list", message)
 
 
 def _field_names(response_class: type[Message]) -> set[str]:
