@@ -390,3 +390,21 @@ def test_the_approver_approves_the_plan_that_was_shown(
     assert _fresh(Rollout, acme.id, name="to all").state == "pending_approval"
     _act(other, lists, "approve_rollout", rollout.pk, confirmed="1", **{seen: rollout.plan_hash})
     assert _fresh(Rollout, acme.id, name="to all").state == "scheduled"
+
+
+def test_superusers_disable_and_enable_people(
+    sign_in: Callable[[Membership], Client], alice_member: Membership, bob_member: Membership
+) -> None:
+    alice_member.user.is_superuser = True
+    alice_member.user.save(update_fields=["is_superuser"])
+    browser, bob = sign_in(alice_member), bob_member.user
+    for action, is_active in (("disable_user", False), ("enable_user", True)):
+        _act(browser, "/admin/accounts/user/", action, bob.pk, confirmed="1")
+        bob.refresh_from_db()
+        assert bob.is_active is is_active
+
+
+def test_owners_do_not_disable_people(browser: Client, bob_member: Membership) -> None:
+    response = _act(browser, "/admin/accounts/user/", "disable_user", bob_member.user_id)
+    bob_member.user.refresh_from_db()
+    assert (response.status_code, bob_member.user.is_active) == (403, True)

@@ -313,7 +313,7 @@ class OrgModelAdmin(OrgScope, _ModelAdmin):
         """The list, called by what is in it. An action without the right to it is refused."""
         sent = request.POST.getlist("action")
         for operation in self.operations:
-            if operation.name in sent:
+            if operation.name in sent and not self.may(request, operation.permission):
                 require_somewhere(actor_of(request), operation.permission)
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
