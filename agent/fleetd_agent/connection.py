@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 CONNECT = "/internal.agent.v1.AgentService/Connect"
 RENEW = "/internal.agent.v1.AgentService/RenewCertificate"
 RENEW_TIMEOUT_SECONDS = 30.0
-RENEW_RETRY_SECONDS = 600.0
+RENEW_RETRY_CAP_SECONDS = 600.0
 STEADY_SECONDS = 10.0
 REFUSED_CAP_SECONDS = 600.0
 EXPIRED_RETRY_SECONDS = 300.0
@@ -168,6 +168,7 @@ class Connection:
                     await renewal
 
     async def _renew_in_time(self, channel: grpc.aio.Channel, session: Session) -> None:
+        attempt = 0
         while True:
             left = until_renewal(self._identity, self._clock.now()).total_seconds()
             with suppress(TimeoutError):
@@ -183,7 +184,9 @@ class Connection:
                 session.end(Ended("certificate renewed", is_renewed=True))
                 return
             session.renewal_due.clear()
-            await self._clock.sleep(self._rng.uniform(0.5, 1.0) * RENEW_RETRY_SECONDS)
+            attempt += 1
+            delay = full_jitter(attempt, cap=RENEW_RETRY_CAP_SECONDS, rng=self._rng)
+            await self._clock.sleep(delay)
 
     async def _renew(self, channel: grpc.aio.Channel) -> None:
         request = make_request()
