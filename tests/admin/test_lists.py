@@ -72,9 +72,10 @@ def test_the_number_of_queries_does_not_grow_with_the_list(browser: Client, acme
     def count() -> int:
         with CaptureQueriesContext(connection) as queries:
             assert browser.get(DEVICES).status_code == 200
-        return len(queries)
+        # Only what the list reads: whether the person is still welcome is looked at every few
+        # seconds, not by each page.
+        return len([q for q in queries if "devices_" in q["sql"]])
 
-    count()
     few = count()
     for _ in range(30):
         factories.device(acme.id, state=factories.online())

@@ -102,7 +102,8 @@ class Peer:
         self.files = files
         self.streams: list[Stream] = []
         self.csrs: list[str] = []
-        self.renewals = 0
+        # The serial numbers of renewed certificates.
+        self.renewals: list[str] = []
         self.pending_answers = 0
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.leaf_age_days = 0.0
@@ -186,10 +187,9 @@ class Peer:
         return self.authority.issue(csr.public_key(), usage=usage, age_days=age_days)
 
     async def _renew(self, request: pb.RenewCertificateRequest, context: Any) -> Any:
-        self.renewals += 1
-        return pb.RenewCertificateResponse(
-            certificate_chain_pem=self._leaf(request.csr_pem), root_pem=self.authority.pem
-        )
+        chain = self._leaf(request.csr_pem)
+        self.renewals.append(_serial(chain.encode()))
+        return pb.RenewCertificateResponse(certificate_chain_pem=chain, root_pem=self.authority.pem)
 
     async def _connect(self, requests: AsyncIterator[Any], context: Any) -> None:
         if self.connect_error:
@@ -198,7 +198,7 @@ class Peer:
         assert first.WhichOneof("payload") == "hello"
         assert first.sequence == 1
         pem = context.auth_context()["x509_pem_cert"][0]
-        serial = str(x509.load_pem_x509_certificate(pem).serial_number)
+        serial = _serial(pem)
         lock = asyncio.Lock()
 
         async def send(message: pb.ConnectResponse) -> None:
@@ -294,6 +294,11 @@ class Peer:
             }
         )
         await stream.send(pb.ConnectResponse(deployment_offer=offer))
+
+
+def _serial(pem: bytes) -> str:
+    """The number of the first certificate."""
+    return str(x509.load_pem_x509_certificate(pem).serial_number)
 
 
 async def until(condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
