@@ -26,6 +26,8 @@ STEPS = {
     pb.DEPLOYMENT_STEP_SUCCEEDED: DeploymentState.SUCCEEDED,
     pb.DEPLOYMENT_STEP_FAILED: DeploymentState.FAILED,
     pb.DEPLOYMENT_STEP_ROLLED_BACK: DeploymentState.ROLLED_BACK,
+    # Not a state that devices give: such a report is acknowledged and changes nothing.
+    pb.DEPLOYMENT_STEP_WAITING: DeploymentState.WAITING,
 }
 
 

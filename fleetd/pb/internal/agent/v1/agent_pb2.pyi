@@ -62,6 +62,10 @@ class _DeploymentStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deploy
     DEPLOYMENT_STEP_SUCCEEDED: _DeploymentStep.ValueType  # 6
     DEPLOYMENT_STEP_FAILED: _DeploymentStep.ValueType  # 7
     DEPLOYMENT_STEP_ROLLED_BACK: _DeploymentStep.ValueType  # 8
+    DEPLOYMENT_STEP_WAITING: _DeploymentStep.ValueType  # 9
+    """The device does nothing until something happens that reason_code names: window_closed,
+    waiting_for_confirmation, hook_deferred, paused. How far it is does not change by this.
+    """
 
 class DeploymentStep(_DeploymentStep, metaclass=_DeploymentStepEnumTypeWrapper): ...
 
@@ -74,7 +78,88 @@ DEPLOYMENT_STEP_VERIFYING: DeploymentStep.ValueType  # 5
 DEPLOYMENT_STEP_SUCCEEDED: DeploymentStep.ValueType  # 6
 DEPLOYMENT_STEP_FAILED: DeploymentStep.ValueType  # 7
 DEPLOYMENT_STEP_ROLLED_BACK: DeploymentStep.ValueType  # 8
+DEPLOYMENT_STEP_WAITING: DeploymentStep.ValueType  # 9
+"""The device does nothing until something happens that reason_code names: window_closed,
+waiting_for_confirmation, hook_deferred, paused. How far it is does not change by this.
+"""
 Global___DeploymentStep: _TypeAlias = DeploymentStep  # noqa: Y015
+
+class _InstallMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InstallModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InstallMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INSTALL_MODE_UNSPECIFIED: _InstallMode.ValueType  # 0
+    """As forced."""
+    INSTALL_MODE_FORCED: _InstallMode.ValueType  # 1
+    INSTALL_MODE_CONFIRMED: _InstallMode.ValueType  # 2
+    """Somebody at the device has to agree first: fleetd-agent update approve."""
+    INSTALL_MODE_DOWNLOAD_ONLY: _InstallMode.ValueType  # 3
+    """Downloads and checks the files, keeps them for a later deployment, and succeeds with the
+    reason downloaded_only. Nothing is installed.
+    """
+
+class InstallMode(_InstallMode, metaclass=_InstallModeEnumTypeWrapper): ...
+
+INSTALL_MODE_UNSPECIFIED: InstallMode.ValueType  # 0
+"""As forced."""
+INSTALL_MODE_FORCED: InstallMode.ValueType  # 1
+INSTALL_MODE_CONFIRMED: InstallMode.ValueType  # 2
+"""Somebody at the device has to agree first: fleetd-agent update approve."""
+INSTALL_MODE_DOWNLOAD_ONLY: InstallMode.ValueType  # 3
+"""Downloads and checks the files, keeps them for a later deployment, and succeeds with the
+reason downloaded_only. Nothing is installed.
+"""
+Global___InstallMode: _TypeAlias = InstallMode  # noqa: Y015
+
+class _RebootPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RebootPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebootPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REBOOT_POLICY_UNSPECIFIED: _RebootPolicy.ValueType  # 0
+    """As never: the hooks of the release decide."""
+    REBOOT_POLICY_NEVER: _RebootPolicy.ValueType  # 1
+    REBOOT_POLICY_WHEN_NEEDED: _RebootPolicy.ValueType  # 2
+    """After installing, where a component asks for it."""
+    REBOOT_POLICY_IN_WINDOW: _RebootPolicy.ValueType  # 3
+    """As when needed, but only while a window is open."""
+
+class RebootPolicy(_RebootPolicy, metaclass=_RebootPolicyEnumTypeWrapper): ...
+
+REBOOT_POLICY_UNSPECIFIED: RebootPolicy.ValueType  # 0
+"""As never: the hooks of the release decide."""
+REBOOT_POLICY_NEVER: RebootPolicy.ValueType  # 1
+REBOOT_POLICY_WHEN_NEEDED: RebootPolicy.ValueType  # 2
+"""After installing, where a component asks for it."""
+REBOOT_POLICY_IN_WINDOW: RebootPolicy.ValueType  # 3
+"""As when needed, but only while a window is open."""
+Global___RebootPolicy: _TypeAlias = RebootPolicy  # noqa: Y015
+
+class _BundleMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BundleModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BundleMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUNDLE_MODE_UNSPECIFIED: _BundleMode.ValueType  # 0
+    """As atomic."""
+    BUNDLE_MODE_ATOMIC: _BundleMode.ValueType  # 1
+    """All components are staged, then all switched, then all verified; else all are rolled back."""
+    BUNDLE_MODE_SEQUENTIAL: _BundleMode.ValueType  # 2
+    """One after the other; each is verified before the next begins. Those that work stay."""
+
+class BundleMode(_BundleMode, metaclass=_BundleModeEnumTypeWrapper): ...
+
+BUNDLE_MODE_UNSPECIFIED: BundleMode.ValueType  # 0
+"""As atomic."""
+BUNDLE_MODE_ATOMIC: BundleMode.ValueType  # 1
+"""All components are staged, then all switched, then all verified; else all are rolled back."""
+BUNDLE_MODE_SEQUENTIAL: BundleMode.ValueType  # 2
+"""One after the other; each is verified before the next begins. Those that work stay."""
+Global___BundleMode: _TypeAlias = BundleMode  # noqa: Y015
 
 @_typing.final
 class EnrollRequest(_message.Message):
@@ -259,7 +344,9 @@ class Hello(_message.Message):
 
     @_builtins.property
     def component_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Component kinds that this device can install: firmware, binary, script, config."""
+        """Component kinds that this device can install: firmware, package, container, binary, script,
+        config, and those of the device's own handlers.
+        """
 
     def __init__(
         self,
@@ -460,6 +547,7 @@ class DeploymentReport(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     LOG_TAIL_FIELD_NUMBER: _builtins.int
     DEVICE_TIME_FIELD_NUMBER: _builtins.int
+    WAITING_UNTIL_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     report_sequence: _builtins.int
     step: Global___DeploymentStep.ValueType
@@ -472,6 +560,10 @@ class DeploymentReport(_message.Message):
     """The tail of what the failing command printed."""
     @_builtins.property
     def device_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def waiting_until(self) -> _timestamp_pb2.Timestamp:
+        """With WAITING: when the device goes on by itself, where it knows."""
+
     def __init__(
         self,
         *,
@@ -483,10 +575,11 @@ class DeploymentReport(_message.Message):
         message: _builtins.str = ...,
         log_tail: _builtins.str = ...,
         device_time: _timestamp_pb2.Timestamp | None = ...,
+        waiting_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "device_time", b"device_time", "progress_percent", b"progress_percent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "device_time", b"device_time", "progress_percent", b"progress_percent", "waiting_until", b"waiting_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "deployment_id", b"deployment_id", "device_time", b"device_time", "log_tail", b"log_tail", "message", b"message", "progress_percent", b"progress_percent", "reason_code", b"reason_code", "report_sequence", b"report_sequence", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent", "deployment_id", b"deployment_id", "device_time", b"device_time", "log_tail", b"log_tail", "message", b"message", "progress_percent", b"progress_percent", "reason_code", b"reason_code", "report_sequence", b"report_sequence", "step", b"step", "waiting_until", b"waiting_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_percent: _TypeAlias = _typing.Literal["progress_percent"]  # noqa: Y015
     _WhichOneofArgType__progress_percent: _TypeAlias = _typing.Literal["_progress_percent", b"_progress_percent"]  # noqa: Y015
@@ -609,6 +702,7 @@ class DeploymentOffer(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     rollout_id: _builtins.str
     release_name: _builtins.str
@@ -619,6 +713,10 @@ class DeploymentOffer(_message.Message):
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def policy(self) -> Global___InstallPolicy:
+        """When and how to install. Absent: at once, all or nothing, without a limit."""
+
     def __init__(
         self,
         *,
@@ -629,18 +727,156 @@ class DeploymentOffer(_message.Message):
         components: _abc.Iterable[Global___Component] | None = ...,
         lease_seconds: _builtins.int = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
+        policy: Global___InstallPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "deadline", b"deadline", "deployment_id", b"deployment_id", "lease_seconds", b"lease_seconds", "release_name", b"release_name", "release_version", b"release_version", "rollout_id", b"rollout_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "deadline", b"deadline", "deployment_id", b"deployment_id", "lease_seconds", b"lease_seconds", "policy", b"policy", "release_name", b"release_name", "release_version", b"release_version", "rollout_id", b"rollout_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeploymentOffer: _TypeAlias = DeploymentOffer  # noqa: Y015
 
 @_typing.final
+class InstallPolicy(_message.Message):
+    """When a device may install, and how. The device checks it by its own clock, corrected by the
+    platform's time, right before it changes anything.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StepTimeoutsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODE_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    BLACKOUT_DATES_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    MAXIMUM_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    REBOOT_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    STEP_TIMEOUTS_FIELD_NUMBER: _builtins.int
+    ALLOW_DOWNGRADE_FIELD_NUMBER: _builtins.int
+    BUNDLE_SHA256_FIELD_NUMBER: _builtins.int
+    mode: Global___InstallMode.ValueType
+    time_zone: _builtins.str
+    """An IANA name such as Europe/Oslo; empty for the device's own zone."""
+    maximum_bytes_per_second: _builtins.int
+    """Over all downloads of the device together; 0 for no limit."""
+    reboot: Global___RebootPolicy.ValueType
+    bundle: Global___BundleMode.ValueType
+    allow_downgrade: _builtins.bool
+    """Without it an older version than the installed one is refused (downgrade_refused)."""
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Window]:
+        """Installation begins in one of these only; empty for at any time. Downloads do not wait."""
+
+    @_builtins.property
+    def blackout_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days (YYYY-MM-DD in time_zone) on which no window is open."""
+
+    @_builtins.property
+    def step_timeouts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Seconds by step: downloading, installing, verifying, rebooting. 0 or absent for no limit."""
+
+    @_builtins.property
+    def bundle_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of every component of the release. Where given, an offer with any other set of files
+        is refused (bundle_incomplete), so that what belongs together is never installed in part.
+        """
+
+    def __init__(
+        self,
+        *,
+        mode: Global___InstallMode.ValueType = ...,
+        windows: _abc.Iterable[Global___Window] | None = ...,
+        blackout_dates: _abc.Iterable[_builtins.str] | None = ...,
+        time_zone: _builtins.str = ...,
+        maximum_bytes_per_second: _builtins.int = ...,
+        reboot: Global___RebootPolicy.ValueType = ...,
+        bundle: Global___BundleMode.ValueType = ...,
+        step_timeouts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        allow_downgrade: _builtins.bool = ...,
+        bundle_sha256: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_downgrade", b"allow_downgrade", "blackout_dates", b"blackout_dates", "bundle", b"bundle", "bundle_sha256", b"bundle_sha256", "maximum_bytes_per_second", b"maximum_bytes_per_second", "mode", b"mode", "reboot", b"reboot", "step_timeouts", b"step_timeouts", "time_zone", b"time_zone", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstallPolicy: _TypeAlias = InstallPolicy  # noqa: Y015
+
+@_typing.final
+class Window(_message.Message):
+    """Minutes of the local day. An end that is not after the start lies on the next day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    END_MINUTE_FIELD_NUMBER: _builtins.int
+    start_minute: _builtins.int
+    end_minute: _builtins.int
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Monday is 1, Sunday 7; of the day on which the window begins. Empty for every day."""
+
+    def __init__(
+        self,
+        *,
+        weekdays: _abc.Iterable[_builtins.int] | None = ...,
+        start_minute: _builtins.int = ...,
+        end_minute: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_minute", b"end_minute", "start_minute", b"start_minute", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Window: _TypeAlias = Window  # noqa: Y015
+
+@_typing.final
 class Component(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class InstallOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
@@ -654,10 +890,12 @@ class Component(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     VERIFY_FIELD_NUMBER: _builtins.int
     ROLL_BACK_FIELD_NUMBER: _builtins.int
+    INSTALL_OPTIONS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     kind: _builtins.str
-    """firmware, binary, script or config."""
+    """firmware, package, container, binary, script, config, or a kind of the device's own."""
     sha256: _builtins.str
     size_bytes: _builtins.int
     url: _builtins.str
@@ -675,6 +913,14 @@ class Component(_message.Message):
 
     @_builtins.property
     def roll_back(self) -> Global___Hook: ...
+    @_builtins.property
+    def install_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the handler of this kind is told, as its documentation says."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
+        """All must pass after the installation, or the release is rolled back."""
+
     def __init__(
         self,
         *,
@@ -690,10 +936,12 @@ class Component(_message.Message):
         after: Global___Hook | None = ...,
         verify: Global___Hook | None = ...,
         roll_back: Global___Hook | None = ...,
+        install_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        checks: _abc.Iterable[Global___HealthCheck] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "roll_back", b"roll_back", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "file_mode", b"file_mode", "kind", b"kind", "name", b"name", "roll_back", b"roll_back", "sha256", b"sha256", "size_bytes", b"size_bytes", "target", b"target", "url", b"url", "verify", b"verify", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "checks", b"checks", "file_mode", b"file_mode", "install_options", b"install_options", "kind", b"kind", "name", b"name", "roll_back", b"roll_back", "sha256", b"sha256", "size_bytes", b"size_bytes", "target", b"target", "url", b"url", "verify", b"verify", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -701,7 +949,9 @@ Global___Component: _TypeAlias = Component  # noqa: Y015
 
 @_typing.final
 class Hook(_message.Message):
-    """A command run on the device without a shell."""
+    """A command run on the device without a shell. Exit code 0 goes on, 75 means try later (in before,
+    after and verify), anything else fails.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -723,6 +973,143 @@ class Hook(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hook: _TypeAlias = Hook  # noqa: Y015
+
+@_typing.final
+class HealthCheck(_message.Message):
+    """One way to find out whether the new version works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HTTP_FIELD_NUMBER: _builtins.int
+    TCP_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    INITIAL_DELAY_SECONDS_FIELD_NUMBER: _builtins.int
+    INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    SUCCESS_THRESHOLD_FIELD_NUMBER: _builtins.int
+    FAILURE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    initial_delay_seconds: _builtins.int
+    interval_seconds: _builtins.int
+    """Between two tries; 0 for 5."""
+    timeout_seconds: _builtins.int
+    """For one try; 0 for 10."""
+    success_threshold: _builtins.int
+    """So many tries in a row must pass; 0 for 1."""
+    failure_threshold: _builtins.int
+    """So many tries in a row may not fail; 0 for as many as fit in the time limit."""
+    deadline_seconds: _builtins.int
+    """For all tries together; 0 for 300."""
+    @_builtins.property
+    def http(self) -> Global___HttpProbe: ...
+    @_builtins.property
+    def tcp(self) -> Global___TcpProbe: ...
+    @_builtins.property
+    def heartbeat(self) -> Global___HeartbeatProbe: ...
+    @_builtins.property
+    def command(self) -> Global___Hook: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        http: Global___HttpProbe | None = ...,
+        tcp: Global___TcpProbe | None = ...,
+        heartbeat: Global___HeartbeatProbe | None = ...,
+        command: Global___Hook | None = ...,
+        initial_delay_seconds: _builtins.int = ...,
+        interval_seconds: _builtins.int = ...,
+        timeout_seconds: _builtins.int = ...,
+        success_threshold: _builtins.int = ...,
+        failure_threshold: _builtins.int = ...,
+        deadline_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "heartbeat", b"heartbeat", "http", b"http", "probe", b"probe", "tcp", b"tcp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "deadline_seconds", b"deadline_seconds", "failure_threshold", b"failure_threshold", "heartbeat", b"heartbeat", "http", b"http", "initial_delay_seconds", b"initial_delay_seconds", "interval_seconds", b"interval_seconds", "name", b"name", "probe", b"probe", "success_threshold", b"success_threshold", "tcp", b"tcp", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_probe: _TypeAlias = _typing.Literal["http", "tcp", "heartbeat", "command"]  # noqa: Y015
+    _WhichOneofArgType_probe: _TypeAlias = _typing.Literal["probe", b"probe"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_probe) -> _WhichOneofReturnType_probe | None: ...
+
+Global___HealthCheck: _TypeAlias = HealthCheck  # noqa: Y015
+
+@_typing.final
+class HttpProbe(_message.Message):
+    """GET, from the device itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    contains: _builtins.str
+    """What the first 64 KiB of the answer have to contain."""
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Empty for any of 200 to 399."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        statuses: _abc.Iterable[_builtins.int] | None = ...,
+        contains: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contains", b"contains", "statuses", b"statuses", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HttpProbe: _TypeAlias = HttpProbe  # noqa: Y015
+
+@_typing.final
+class TcpProbe(_message.Message):
+    """Something accepts connections."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """Empty for 127.0.0.1."""
+    port: _builtins.int
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TcpProbe: _TypeAlias = TcpProbe  # noqa: Y015
+
+@_typing.final
+class HeartbeatProbe(_message.Message):
+    """The device's own stream to the platform came back, and a heartbeat went out on it, after the
+    installation.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeartbeatProbe: _TypeAlias = HeartbeatProbe  # noqa: Y015
 
 @_typing.final
 class DeploymentCancellation(_message.Message):
