@@ -21,7 +21,7 @@ from apps.enrollment.services import certificates
 from apps.enrollment.types import DeviceIdentity, IssuedCertificate
 from apps.organizations.errors import OrganizationWaits
 from apps.updates.domain.reports import Outcome
-from apps.updates.selectors import list_withdrawn
+from apps.updates.selectors.deployments import list_withdrawn
 from apps.updates.services import offers
 from apps.updates.types import Offer, Report, ReportResult, Withdrawal
 

@@ -46,7 +46,7 @@ from apps.updates.permissions import (
     VIEW_RELEASES,
     VIEW_ROLLOUTS,
 )
-from apps.updates.selectors import rollouts_within
+from apps.updates.selectors.rollouts import rollouts_within
 from apps.updates.services.artifacts import delete_artifact
 from apps.updates.services.releases import create_release
 from apps.updates.services.rollouts import (

@@ -15,5 +15,5 @@ class UpdatesConfig(AppConfig):
         for module in ("tasks", "subscribers"):
             import_module(f"{self.name}.{module}")
         quotas = import_module("apps.organizations.services.quotas")
-        selectors = import_module("apps.updates.selectors")
-        quotas.register_meter("storage_bytes", selectors.count_stored_bytes)
+        artifacts = import_module("apps.updates.selectors.artifacts")
+        quotas.register_meter("storage_bytes", artifacts.count_stored_bytes)

@@ -1,92 +1,34 @@
-"""Artifacts, releases, rollouts and deployments, as REST and RPC offer them."""
-
-from typing import Any
+"""Rollouts and deployments, as REST and RPC offer them."""
 
 from apps.core.actors import Actor
 from apps.core.public import enum_word, id_of, ids_of, operation, page_of
-from apps.updates import selectors
 from apps.updates.messages import (
-    artifact_message,
     deployment_message,
     event_message,
-    release_message,
     rollout_message,
 )
 from apps.updates.permissions import (
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
-    CREATE_RELEASE,
     CREATE_ROLLOUT,
     PAUSE_ROLLOUT,
     RESUME_ROLLOUT,
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
-    VIEW_ARTIFACTS,
     VIEW_DEPLOYMENTS,
-    VIEW_RELEASES,
     VIEW_ROLLOUTS,
 )
-from apps.updates.services import releases as release_services
+from apps.updates.selectors import deployments, rollouts
 from apps.updates.services import rollouts as services
-from apps.updates.types import HOOK_NAMES, NewComponent, Target
+from apps.updates.types import Target
 from fleetd.pb.public.v1 import fleet_pb2 as pb
-
-# ---- artifacts and releases ----
-
-
-@operation(VIEW_ARTIFACTS)
-def list_artifacts(actor: Actor, request: pb.ListArtifactsRequest) -> pb.ListArtifactsResponse:
-    """The organization's artifacts, newest first."""
-    page = selectors.list_artifacts(actor, page_of(request))
-    return pb.ListArtifactsResponse(
-        items=[artifact_message(each) for each in page.items], next_page_token=page.next_page_token
-    )
-
-
-@operation(VIEW_ARTIFACTS)
-def get_artifact(actor: Actor, request: pb.GetArtifactRequest) -> pb.GetArtifactResponse:
-    """One artifact with its SHA-256."""
-    artifact = selectors.get_artifact(actor, id_of(request.id))
-    return pb.GetArtifactResponse(artifact=artifact_message(artifact))
-
-
-@operation(VIEW_RELEASES)
-def list_releases(actor: Actor, request: pb.ListReleasesRequest) -> pb.ListReleasesResponse:
-    """The organization's releases with their components, newest first."""
-    page = selectors.list_releases(actor, page_of(request))
-    return pb.ListReleasesResponse(
-        items=[release_message(each) for each in page.items], next_page_token=page.next_page_token
-    )
-
-
-@operation(VIEW_RELEASES)
-def get_release(actor: Actor, request: pb.GetReleaseRequest) -> pb.GetReleaseResponse:
-    """One release with its components."""
-    release = selectors.get_release(actor, id_of(request.id))
-    return pb.GetReleaseResponse(release=release_message(release))
-
-
-@operation(CREATE_RELEASE)
-def create_release(actor: Actor, request: pb.CreateReleaseRequest) -> pb.CreateReleaseResponse:
-    """Makes a release of artifacts that are stored already; it never changes afterwards."""
-    release = release_services.create_release(
-        actor,
-        name=request.name,
-        version=request.version,
-        components=[_new_component(each) for each in request.components],
-        notes=request.notes,
-    )
-    return pb.CreateReleaseResponse(release=release_message(release))
-
-
-# ---- rollouts ----
 
 
 @operation(VIEW_ROLLOUTS)
 def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRolloutsResponse:
     """The organization's rollouts, newest first."""
     state = enum_word(pb.RolloutState, request.state)
-    page = selectors.list_rollouts(actor, page_of(request), state=state)
+    page = rollouts.list_rollouts(actor, page_of(request), state=state)
     return pb.ListRolloutsResponse(
         items=[rollout_message(each) for each in page.items], next_page_token=page.next_page_token
     )
@@ -95,7 +37,7 @@ def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRollo
 @operation(VIEW_ROLLOUTS)
 def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutResponse:
     """One rollout with its phases, counts and verdict."""
-    rollout = selectors.get_rollout(actor, id_of(request.id))
+    rollout = rollouts.get_rollout(actor, id_of(request.id))
     return pb.GetRolloutResponse(rollout=rollout_message(rollout))
 
 
@@ -163,7 +105,7 @@ def list_rollout_events(
     actor: Actor, request: pb.ListRolloutEventsRequest
 ) -> pb.ListRolloutEventsResponse:
     """A rollout's log, oldest first."""
-    page = selectors.list_rollout_events(actor, id_of(request.rollout_id), page_of(request))
+    page = rollouts.list_rollout_events(actor, id_of(request.rollout_id), page_of(request))
     return pb.ListRolloutEventsResponse(
         items=[event_message(each) for each in page.items], next_page_token=page.next_page_token
     )
@@ -177,7 +119,7 @@ def list_deployments(
     actor: Actor, request: pb.ListDeploymentsRequest
 ) -> pb.ListDeploymentsResponse:
     """Deployments, newest first, of a rollout or of a device."""
-    page = selectors.list_deployments(
+    page = deployments.list_deployments(
         actor,
         page_of(request),
         rollout_id=id_of(request.rollout_id) if request.rollout_id else None,
@@ -193,29 +135,8 @@ def list_deployments(
 @operation(VIEW_DEPLOYMENTS)
 def get_deployment(actor: Actor, request: pb.GetDeploymentRequest) -> pb.GetDeploymentResponse:
     """One device's part of one rollout."""
-    deployment = selectors.get_deployment(actor, id_of(request.id))
+    deployment = deployments.get_deployment(actor, id_of(request.id))
     return pb.GetDeploymentResponse(deployment=deployment_message(deployment))
-
-
-def _new_component(component: Any) -> NewComponent:
-    artifact_ids = ids_of([component.artifact_id], "components.artifact_id")
-    return NewComponent(
-        name=component.name,
-        kind=enum_word(pb.ComponentKind, component.kind),
-        artifact_id=artifact_ids[0],
-        target=component.target,
-        file_mode=component.file_mode,
-        hooks={name: _hook(component, name) for name in HOOK_NAMES if component.HasField(name)},
-    )
-
-
-def _hook(component: Any, name: str) -> dict[str, Any]:
-    """A hook as the service wants it; without a time limit it has the default one."""
-    hook = getattr(component, name)
-    found: dict[str, Any] = {"command": list(hook.command)}
-    if hook.timeout_seconds:
-        found["timeout_seconds"] = hook.timeout_seconds
-    return found
 
 
 def _target(target: pb.Target) -> Target:

@@ -5,7 +5,7 @@ from uuid import UUID
 from apps.core.actors import Actor
 from apps.core.authz import PLATFORM
 from apps.core.tasks import org_task
-from apps.updates.selectors import list_live_rollout_ids
+from apps.updates.selectors.rollouts import list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.scheduling import advance_rollout, expire_deployments

@@ -28,7 +28,7 @@ from apps.teams.domain.explanation import Explained, Standing, StandingGroup, ex
 from apps.teams.permissions import EXPLAIN_ACCESS, VIEW_TEAMS
 from apps.teams.selectors import get_team, list_teams
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors import get_rollout, list_rollouts
+from apps.updates.selectors.rollouts import get_rollout, list_rollouts
 from apps.updates.types import Target
 
 # Names of rights that are not about a single device, but about what leads to it.

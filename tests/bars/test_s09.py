@@ -29,7 +29,8 @@ from apps.enrollment.selectors import list_enrollment_tokens
 from apps.enrollment.services.tokens import create_enrollment_token
 from apps.organizations.models import Membership
 from apps.teams.models import Team
-from apps.updates.selectors import list_deployments, list_rollouts
+from apps.updates.selectors.deployments import list_deployments
+from apps.updates.selectors.rollouts import list_rollouts
 from apps.updates.services.rollouts import cancel_rollout, start_rollout
 from apps.updates.types import Target
 from apps.web.access import explain_access

@@ -22,7 +22,8 @@ from apps.devices.services import groups as group_services
 from apps.enrollment import selectors as enrollment
 from apps.enrollment.services import certificates, tokens
 from apps.organizations.services.authentication import forget_callers
-from apps.updates import selectors as updates
+from apps.updates.selectors.deployments import list_deployments
+from apps.updates.selectors.rollouts import list_rollouts
 from apps.updates.services import rollouts as rollout_services
 from fleetd.pb.public.v1 import fleet_pb2
 from tests import factories
@@ -294,11 +295,11 @@ LISTS: dict[str, tuple[Callable[..., Any], Callable[[Any], str], str, str, str, 
         *("enrollment-tokens", "name", "/enrollment-tokens", "enrollment/enrollmenttoken"),
     ),
     "rollouts": (
-        *(updates.list_rollouts, lambda r: r.name),
+        *(list_rollouts, lambda r: r.name),
         *("rollouts", "name", "/rollouts", "updates/rollout"),
     ),
     "deployments": (
-        *(updates.list_deployments, lambda d: d.device.name),
+        *(list_deployments, lambda d: d.device.name),
         *("deployments", "device_name", "", "updates/deployment"),
     ),
 }

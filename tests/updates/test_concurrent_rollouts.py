@@ -18,7 +18,7 @@ from apps.core.tenancy import tenant
 from apps.devices.models import Device
 from apps.updates.domain.states import FINAL_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Deployment, Rollout
-from apps.updates.selectors import check_log
+from apps.updates.selectors.rollouts import check_log
 from apps.updates.services.offers import apply_reports, claim_deployments
 from apps.updates.services.rollouts import (
     cancel_rollout,

@@ -10,7 +10,7 @@ from apps.core.actors import Actor
 from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
 from apps.updates.errors import ReleaseVersionTaken
 from apps.updates.models import Artifact, Release
-from apps.updates.selectors import get_release
+from apps.updates.selectors.releases import get_release
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.releases import create_release
 from apps.updates.types import NewComponent

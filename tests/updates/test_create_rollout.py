@@ -13,7 +13,7 @@ from apps.events.models import OutboxEvent
 from apps.updates.domain.verdict import verdict
 from apps.updates.errors import RolloutTargetEmpty
 from apps.updates.models import Phase, Release, Rollout, RolloutEvent
-from apps.updates.selectors import (
+from apps.updates.selectors.rollouts import (
     count_target_devices,
     get_rollout,
     list_rollout_events,

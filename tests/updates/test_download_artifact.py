@@ -15,7 +15,9 @@ from apps.core.actors import Actor, Source, system_actor
 from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
 from apps.updates.domain.ranges import NotSatisfiable, is_same, parse_range
-from apps.updates.selectors import file_path, get_release, list_artifacts, list_deployments
+from apps.updates.selectors.artifacts import file_path, list_artifacts
+from apps.updates.selectors.deployments import list_deployments
+from apps.updates.selectors.releases import get_release
 from apps.updates.services.artifacts import CHUNK_BYTES
 from apps.updates.services.links import make_link
 from apps.updates.services.offers import claim_deployments

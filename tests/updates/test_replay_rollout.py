@@ -9,7 +9,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from apps.core.actors import Actor
 from apps.updates.models import Phase, Rollout, RolloutEvent
-from apps.updates.selectors import check_log
+from apps.updates.selectors.rollouts import check_log
 from apps.updates.services.rollouts import cancel_rollout, pause_rollout, resume_rollout
 from tests.updates.conftest import Fleet
 

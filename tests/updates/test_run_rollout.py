@@ -23,14 +23,9 @@ from apps.updates.errors import (
     RolloutTargetEmpty,
 )
 from apps.updates.models import Deployment, Release
-from apps.updates.selectors import (
-    count_failure_reasons,
-    get_release,
-    get_rollout,
-    list_deployments,
-    list_rollout_events,
-    list_withdrawn,
-)
+from apps.updates.selectors.deployments import list_deployments, list_withdrawn
+from apps.updates.selectors.releases import get_release
+from apps.updates.selectors.rollouts import count_failure_reasons, get_rollout, list_rollout_events
 from apps.updates.services.rollouts import (
     cancel_rollout,
     pause_rollout,

@@ -13,7 +13,8 @@ from apps.core.actors import Call, Source
 from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
 from apps.organizations.selectors import actor_for_user
-from apps.updates.selectors import get_rollout, list_releases
+from apps.updates.selectors.releases import list_releases
+from apps.updates.selectors.rollouts import get_rollout
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -21,7 +21,7 @@ from apps.updates.errors import (
     StorageFull,
 )
 from apps.updates.models import Artifact, Release
-from apps.updates.selectors import file_path, get_artifact
+from apps.updates.selectors.artifacts import file_path, get_artifact
 from apps.updates.services.artifacts import (
     delete_artifact,
     remove_abandoned_uploads,

@@ -13,7 +13,7 @@ from apps.events.models import OutboxEvent
 from apps.events.services.relay import relay_outbox
 from apps.updates import tasks
 from apps.updates.models import Deployment
-from apps.updates.selectors import get_rollout, list_live_rollout_ids
+from apps.updates.selectors.rollouts import get_rollout, list_live_rollout_ids
 from apps.updates.services.rollouts import cancel_rollout, pause_rollout
 from tests.factories import Cast
 from tests.updates.conftest import Fleet, make_release, make_rollout

@@ -17,7 +17,7 @@ from apps.core.rest.views import handler, json_response
 from apps.updates.api.sending import send_file
 from apps.updates.messages import artifact_message
 from apps.updates.permissions import STORE_ARTIFACT, VIEW_ARTIFACTS
-from apps.updates.selectors import file_path, get_artifact
+from apps.updates.selectors.artifacts import file_path, get_artifact
 from apps.updates.services.artifacts import store_artifact
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 

@@ -11,7 +11,7 @@ from apps.core.rest.problems import Problem, problem_of, problem_response
 from apps.core.rpc import DATABASE_AWAY, orm
 from apps.updates.api.sending import send_file
 from apps.updates.errors import LinkInvalid
-from apps.updates.selectors import file_path
+from apps.updates.selectors.artifacts import file_path
 from apps.updates.services.links import Link, check_link, open_link
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import URLPattern
 
 from apps.core.rest.views import creates, does, reads, resource
-from apps.updates import public
+from apps.updates import public, public_releases
 from apps.updates.api.artifacts import download_artifact, upload_artifact
 
 
@@ -15,16 +15,18 @@ def _verb(word: str, operation: Any) -> list[URLPattern]:
 
 
 urlpatterns = [
-    *resource("artifacts", "artifacts", get=reads(public.list_artifacts), post=upload_artifact),
-    *resource("artifact", "artifacts/<ident:id>", get=reads(public.get_artifact)),
+    *resource(
+        "artifacts", "artifacts", get=reads(public_releases.list_artifacts), post=upload_artifact
+    ),
+    *resource("artifact", "artifacts/<ident:id>", get=reads(public_releases.get_artifact)),
     *resource("artifact-content", "artifacts/<ident:id>/content", get=download_artifact),
     *resource(
         "releases",
         "releases",
-        get=reads(public.list_releases),
-        post=creates(public.create_release),
+        get=reads(public_releases.list_releases),
+        post=creates(public_releases.create_release),
     ),
-    *resource("release", "releases/<ident:id>", get=reads(public.get_release)),
+    *resource("release", "releases/<ident:id>", get=reads(public_releases.get_release)),
     *resource(
         "rollouts",
         "rollouts",

@@ -13,7 +13,7 @@ from apps.core.streams import follow
 from apps.organizations.selectors import refreshed
 from apps.updates.messages import event_message, rollout_message
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors import get_rollout, list_rollout_events
+from apps.updates.selectors.rollouts import get_rollout, list_rollout_events
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
 BATCH = 200

@@ -1,18 +1,18 @@
 """RPC methods of artifacts, releases, rollouts and deployments."""
 
 from apps.core.public import unary
-from apps.updates import public
+from apps.updates import public, public_releases
 from apps.updates.rpc.events import stream_rollout_events
 
 
 class UpdatesServicer:
     """The part of FleetService that is about updates."""
 
-    list_artifacts = unary(public.list_artifacts)
-    get_artifact = unary(public.get_artifact)
-    list_releases = unary(public.list_releases)
-    get_release = unary(public.get_release)
-    create_release = unary(public.create_release)
+    list_artifacts = unary(public_releases.list_artifacts)
+    get_artifact = unary(public_releases.get_artifact)
+    list_releases = unary(public_releases.list_releases)
+    get_release = unary(public_releases.get_release)
+    create_release = unary(public_releases.create_release)
     list_rollouts = unary(public.list_rollouts)
     get_rollout = unary(public.get_rollout)
     create_rollout = unary(public.create_rollout)

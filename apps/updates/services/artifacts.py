@@ -35,7 +35,7 @@ from apps.updates.errors import (
 )
 from apps.updates.models import Artifact, Component
 from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT
-from apps.updates.selectors import file_path
+from apps.updates.selectors.artifacts import file_path
 from apps.updates.types import ArtifactStored
 
 CHUNK_BYTES = 1024 * 1024

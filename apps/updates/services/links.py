@@ -16,7 +16,7 @@ from apps.updates.domain.links import is_expired, is_signed, sign_link
 from apps.updates.domain.storage import is_sha256
 from apps.updates.errors import LinkExpired, LinkInvalid
 from apps.updates.models import Artifact
-from apps.updates.selectors import find_offered_artifact
+from apps.updates.selectors.artifacts import find_offered_artifact
 
 LIFETIME = timedelta(hours=1)
 PATH = "/agent/v1/artifacts"

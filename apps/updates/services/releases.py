@@ -21,7 +21,7 @@ from apps.updates.domain.components import (
 from apps.updates.errors import ReleaseVersionTaken
 from apps.updates.models import Artifact, Component, ComponentKind, Release
 from apps.updates.permissions import CREATE_RELEASE
-from apps.updates.selectors import reread_release
+from apps.updates.selectors.releases import reread_release
 from apps.updates.types import NewComponent
 
 MAX_COMPONENTS = 32

@@ -11,7 +11,7 @@ from apps.updates.domain import engine
 from apps.updates.domain.engine import LogEvent, RolloutStatus
 from apps.updates.models import Phase, Rollout, RolloutEvent
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors import reaches_rollout
+from apps.updates.selectors.rollouts import reaches_rollout
 from apps.updates.types import Target
 
 ROLLOUT_FIELDS = [

@@ -46,7 +46,7 @@ from apps.updates.permissions import (
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
 )
-from apps.updates.selectors import count_target_devices, reread_rollout
+from apps.updates.selectors.rollouts import count_target_devices, reread_rollout
 from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deployments
 from apps.updates.services.rollout_log import append_events, lock_rollout
 from apps.updates.services.targets import checked_target, create_deployments

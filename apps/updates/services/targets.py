@@ -13,7 +13,7 @@ from apps.devices.selectors import resolve_target
 from apps.updates.domain.plan import phase_sizes
 from apps.updates.models import Phase, Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
-from apps.updates.selectors import reaches_rollout
+from apps.updates.selectors.rollouts import reaches_rollout
 from apps.updates.types import Target
 
 MAX_DEVICES, MAX_TAGS, MAX_GROUPS = 1000, 64, 64

@@ -16,7 +16,7 @@ from apps.core.errors import FleetdError
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
 from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT, VIEW_ARTIFACTS
-from apps.updates.selectors import list_artifacts
+from apps.updates.selectors.artifacts import list_artifacts
 from apps.updates.services.artifacts import delete_artifact, store_artifact
 
 

@@ -19,7 +19,8 @@ from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import list_device_groups
 from apps.updates.domain.plan import BadPlan, checked_percents, phase_sizes
 from apps.updates.permissions import CREATE_ROLLOUT
-from apps.updates.selectors import count_target_devices, list_releases
+from apps.updates.selectors.releases import list_releases
+from apps.updates.selectors.rollouts import count_target_devices
 from apps.updates.services.rollouts import create_rollout
 from apps.updates.types import Target
 

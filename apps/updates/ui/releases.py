@@ -16,7 +16,8 @@ from apps.core.ids import parse_uuid, uuid7
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines, go
 from apps.updates.permissions import CREATE_RELEASE, VIEW_ARTIFACTS, VIEW_RELEASES
-from apps.updates.selectors import get_release, list_artifacts, list_releases
+from apps.updates.selectors.artifacts import list_artifacts
+from apps.updates.selectors.releases import get_release, list_releases
 from apps.updates.services.releases import create_release
 from apps.updates.types import HOOK_NAMES, NewComponent
 

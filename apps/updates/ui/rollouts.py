@@ -25,11 +25,11 @@ from apps.updates.permissions import (
     VIEW_DEPLOYMENTS,
     VIEW_ROLLOUTS,
 )
-from apps.updates.selectors import (
+from apps.updates.selectors.deployments import list_deployments
+from apps.updates.selectors.rollouts import (
     actor_at_rollout,
     count_failure_reasons,
     get_rollout,
-    list_deployments,
     list_newest_rollout_events,
     list_rollouts,
 )

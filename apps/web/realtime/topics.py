@@ -19,7 +19,7 @@ from apps.devices.selectors.places import list_groups_granted, seen_device_ids
 from apps.enrollment.permissions import VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import get_enrollment_token
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors import get_rollout_id, seen_rollout_ids
+from apps.updates.selectors.rollouts import get_rollout_id, seen_rollout_ids
 
 MAX_LENGTH = 100
 OF_ORGANIZATION: dict[str, Permission] = {

@@ -14,7 +14,7 @@ from apps.core.web import OrgRequest, OrgView
 from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import count_devices, count_installed_versions
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors import list_rollouts
+from apps.updates.selectors.rollouts import list_rollouts
 
 # In the order in which somebody should look at them.
 IN_PROGRESS = ("halted", "pending_approval", "running", "paused", "rolling_back")

@@ -36,7 +36,8 @@ from apps.enrollment.permissions import VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import list_certificates
 from apps.events.selectors import list_device_events
 from apps.updates.permissions import CREATE_ROLLOUT, VIEW_DEPLOYMENTS
-from apps.updates.selectors import list_deployments, seen_rollout_ids
+from apps.updates.selectors.deployments import list_deployments
+from apps.updates.selectors.rollouts import seen_rollout_ids
 from apps.web import vocabulary
 
 DEPLOYMENTS = 10

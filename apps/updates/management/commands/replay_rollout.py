@@ -11,7 +11,7 @@ from apps.core.errors import NotFound
 from apps.core.tenancy import tenant
 from apps.organizations.selectors import list_organization_ids
 from apps.updates.domain.engine import IllegalTransition
-from apps.updates.selectors import LogCheck, check_log
+from apps.updates.selectors.rollouts import LogCheck, check_log
 
 
 class Command(BaseCommand):

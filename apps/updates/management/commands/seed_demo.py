@@ -23,7 +23,8 @@ from apps.core.tenancy import tenant
 from apps.enrollment.services.tokens import create_enrollment_token
 from apps.organizations.selectors import actor_for_user
 from apps.organizations.services.setup import create_organization
-from apps.updates.selectors import count_target_devices, list_releases, list_rollouts
+from apps.updates.selectors.releases import list_releases
+from apps.updates.selectors.rollouts import count_target_devices, list_rollouts
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.releases import create_release
 from apps.updates.services.rollouts import create_rollout, start_rollout

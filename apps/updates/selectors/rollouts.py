@@ -1,13 +1,12 @@
-"""Reading artifacts, releases, rollouts and deployments."""
+"""Reading rollouts, and checking their logs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Model, Prefetch, QuerySet, Sum
+from django.db.models import Count, Model, Prefetch, QuerySet
 
 from apps.core.actors import Actor, ActorHere
 from apps.core.authz import Permission, require, require_somewhere
@@ -19,36 +18,26 @@ from apps.devices.selectors.places import (
     group_ids_in_reach,
     place_of_group,
     reaches_groups,
-    within,
 )
-from apps.organizations.storage import storage_root
 from apps.updates.domain import engine
 from apps.updates.domain.states import (
-    ACTIVE_DEPLOYMENT_STATES,
     FINAL_DEPLOYMENT_STATES,
     Bucket,
     DeploymentState,
     RolloutState,
     bucket_of,
 )
-from apps.updates.domain.storage import artifact_path
 from apps.updates.models import (
-    Artifact,
-    Component,
     Deployment,
     Phase,
-    Release,
     Rollout,
     RolloutEvent,
 )
 from apps.updates.permissions import (
-    CLAIM_DEPLOYMENTS,
-    VIEW_ARTIFACTS,
-    VIEW_DEPLOYMENTS,
-    VIEW_RELEASES,
     VIEW_ROLLOUTS,
 )
-from apps.updates.types import Target, Withdrawal
+from apps.updates.selectors.releases import components_of
+from apps.updates.types import Target
 
 M = TypeVar("M", bound=Model)
 
@@ -61,103 +50,6 @@ class LogCheck:
     replayed_hash: str
     stored_hash: str
     differences: tuple[str, ...]
-
-
-# ---- artifacts ----
-
-
-def list_artifacts(actor: Actor, page: PageRequest) -> Page[Artifact]:
-    """The organization's artifacts, newest first."""
-    require(actor, VIEW_ARTIFACTS)
-    return paginate(_artifacts(actor), page, order_by=["-id"])
-
-
-def get_artifact(actor: Actor, artifact_id: UUID) -> Artifact:
-    """One artifact."""
-    require(actor, VIEW_ARTIFACTS)
-    found: Artifact | None = _artifacts(actor).filter(id=artifact_id).first()
-    if found is None:
-        raise NotFound
-    return found
-
-
-def find_artifacts(actor: Actor, artifact_ids: Collection[UUID]) -> dict[UUID, Artifact]:
-    """Those of these artifacts that exist, by id."""
-    require(actor, VIEW_ARTIFACTS)
-    return {a.id: a for a in _artifacts(actor).filter(id__in=artifact_ids)}
-
-
-def count_stored_bytes(organization_id: UUID) -> int:
-    """How many bytes the organization's artifacts have, for the quota."""
-    rows = Artifact.objects.for_org(organization_id)
-    return int(rows.aggregate(total=Sum("size_bytes"))["total"] or 0)
-
-
-def file_path(artifact: Artifact) -> Path:
-    """The file that holds an artifact's bytes."""
-    return storage_root() / artifact_path(artifact.organization_id, artifact.sha256)
-
-
-def find_offered_artifact(
-    organization_id: UUID, deployment_id: UUID, sha256: str
-) -> Artifact | None:
-    """The artifact with this digest, if the deployment is being worked on and includes it.
-
-    For the download door, which has checked a signed link; there is no other actor.
-    """
-    deployments = Deployment.objects.for_org(organization_id)
-    deployment = deployments.filter(
-        id=deployment_id, state__in=ACTIVE_DEPLOYMENT_STATES
-    ).values_list("rollout__release_id")
-    component: Component | None = (
-        Component.objects.for_org(organization_id)
-        .filter(release_id__in=deployment, artifact__sha256=sha256)
-        .select_related("artifact")
-        .first()
-    )
-    return component.artifact if component else None
-
-
-def _artifacts(actor: Actor) -> QuerySet[Artifact]:
-    rows: QuerySet[Artifact] = Artifact.objects.for_org(actor.organization_id)
-    return rows
-
-
-# ---- releases ----
-
-
-def list_releases(actor: Actor, page: PageRequest) -> Page[Release]:
-    """The organization's releases with their components, newest first."""
-    require(actor, VIEW_RELEASES)
-    return paginate(_releases(actor), page, order_by=["-id"])
-
-
-def get_release(actor: Actor, release_id: UUID) -> Release:
-    """One release with its components and their artifacts."""
-    require(actor, VIEW_RELEASES)
-    return reread_release(actor, release_id)
-
-
-def reread_release(actor: Actor, release_id: UUID) -> Release:
-    """The same, for services that have asked for another permission already."""
-    found: Release | None = _releases(actor).filter(id=release_id).first()
-    if found is None:
-        raise NotFound
-    return found
-
-
-def _components(actor: Actor) -> QuerySet[Component]:
-    rows = Component.objects.for_org(actor.organization_id)
-    ordered: QuerySet[Component] = rows.select_related("artifact").order_by("position")
-    return ordered
-
-
-def _releases(actor: Actor) -> QuerySet[Release]:
-    rows: QuerySet[Release] = Release.objects.for_org(actor.organization_id)
-    return rows.prefetch_related(Prefetch("components", queryset=_components(actor)))
-
-
-# ---- rollouts ----
 
 
 def rollouts_within(
@@ -213,7 +105,7 @@ def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[R
     require_somewhere(actor, VIEW_ROLLOUTS)
     rows = rollouts_within(actor, VIEW_ROLLOUTS, _rollouts(actor))
     if state:
-        rows = rows.filter(state=_known(RolloutState, state))
+        rows = rows.filter(state=known_state(RolloutState, state))
     return paginate(rows, page, order_by=["-id"])
 
 
@@ -225,7 +117,7 @@ def get_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 def reread_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """The same, for services that have asked for another permission already."""
     rows = _rollouts(actor).prefetch_related(
-        Prefetch("release__components", queryset=_components(actor))
+        Prefetch("release__components", queryset=components_of(actor))
     )
     found: Rollout | None = rows.filter(id=rollout_id).first()
     if found is None:
@@ -338,68 +230,7 @@ def _rollouts(actor: Actor) -> QuerySet[Rollout]:
     return rows.select_related("release").prefetch_related(Prefetch("phases", queryset=phases))
 
 
-# ---- deployments ----
-
-
-def list_deployments(
-    actor: Actor,
-    page: PageRequest,
-    *,
-    rollout_id: UUID | None = None,
-    device_id: UUID | None = None,
-    state: str = "",
-) -> Page[Deployment]:
-    """Deployments with their device and rollout: a rollout's in the order of its plan, so that
-    those at work come before those that wait; a device's, and all, newest first.
-
-    They stand where their device stands: of a rollout to many, people see their devices' part.
-    """
-    require_somewhere(actor, VIEW_DEPLOYMENTS)
-    rows = _deployments(actor)
-    if rollout_id is not None:
-        rows = rows.filter(rollout_id=rollout_id)
-    if device_id is not None:
-        rows = rows.filter(device_id=device_id)
-    if state:
-        rows = rows.filter(state=_known(DeploymentState, state))
-    order = ["-id"] if rollout_id is None else ["phase_index", "position", "id"]
-    return paginate(rows, page, order_by=order)
-
-
-def get_deployment(actor: Actor, deployment_id: UUID) -> Deployment:
-    """One deployment with its device and rollout."""
-    require_somewhere(actor, VIEW_DEPLOYMENTS)
-    found: Deployment | None = _deployments(actor).filter(id=deployment_id).first()
-    if found is None:
-        raise NotFound
-    return found
-
-
-def list_withdrawn(actor: Actor, deployment_ids: Collection[UUID]) -> list[Withdrawal]:
-    """Those of these deployments that are over for the platform, for gateways.
-
-    A gateway asks about the deployments that its devices work on, when it is told that something
-    was cancelled and every few seconds besides, and tells the devices.
-    """
-    require(actor, CLAIM_DEPLOYMENTS)
-    rows = Deployment.objects.for_org(actor.organization_id).filter(
-        id__in=deployment_ids, state__in=FINAL_DEPLOYMENT_STATES
-    )
-    return [
-        Withdrawal(deployment_id, device_id, reason or state)
-        for deployment_id, device_id, reason, state in rows.order_by("id").values_list(
-            "id", "device_id", "reason_code", "state"
-        )
-    ]
-
-
-def _deployments(actor: Actor) -> QuerySet[Deployment]:
-    rows: QuerySet[Deployment] = Deployment.objects.for_org(actor.organization_id)
-    seen: QuerySet[Deployment] = within(actor, VIEW_DEPLOYMENTS, rows, via="device")
-    return seen.select_related("device", "rollout", "rollout__release")
-
-
-def _known(states: type[RolloutState] | type[DeploymentState], text: str) -> str:
+def known_state(states: type[RolloutState] | type[DeploymentState], text: str) -> str:
     """A state named from outside."""
     try:
         return states(text).value

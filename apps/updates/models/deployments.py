@@ -1,0 +1,73 @@
+"""Deployments: one device in one rollout."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
+from apps.devices.models import Device
+from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
+from apps.updates.models.rollouts import Rollout, state_choices
+
+
+class Deployment(OrgOwnedModel):
+    """One device's part of one rollout."""
+
+    rollout = TenantForeignKey(Rollout, related_name="deployments")
+    device = TenantForeignKey(Device, related_name="+")
+    phase_index = models.PositiveSmallIntegerField()
+    # The device's place in the rollout's order: a hash of both ids.
+    position = models.PositiveIntegerField()
+    state = models.CharField(
+        max_length=20, choices=state_choices(DeploymentState), default=DeploymentState.WAITING.value
+    )
+    progress_percent = models.PositiveSmallIntegerField(default=0)
+    report_sequence = models.PositiveIntegerField(default=0)
+    reason_code = models.CharField(max_length=64, blank=True)
+    message = models.CharField(max_length=1024, blank=True)
+    log_tail = models.TextField(blank=True)
+    offers = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    state_changed_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "updates_deployment"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=[s.value for s in DeploymentState]), name="deployment_state"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "rollout", "device"], name="deployment_once"
+            ),
+            # One device works on one deployment at a time.
+            models.UniqueConstraint(
+                fields=["organization", "device"],
+                condition=Q(state__in=[s.value for s in ACTIVE_DEPLOYMENT_STATES]),
+                name="deployment_one_active",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["organization", "device", "phase_index"],
+                name="deployment_waiting",
+                condition=Q(state=DeploymentState.WAITING.value),
+            ),
+            # Not by organization first: the planner would take it for the one above.
+            models.Index(
+                fields=["deadline_at"],
+                name="deployment_deadline",
+                condition=Q(state__in=[s.value for s in ACTIVE_DEPLOYMENT_STATES]),
+            ),
+            models.Index(
+                fields=["organization", "rollout", "state", "id"], name="deployment_by_rollout"
+            ),
+            models.Index(fields=["organization", "device"], name="deployment_by_device"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} in {self.rollout_id}"

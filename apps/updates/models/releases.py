@@ -1,0 +1,71 @@
+"""Releases and their components."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
+from apps.updates.models.artifacts import Artifact
+
+
+class Release(OrgOwnedModel):
+    """A named version made of components; it never changes once a rollout uses it."""
+
+    name = models.CharField(max_length=100)
+    version = models.CharField(max_length=64)
+    notes = models.TextField(blank=True)
+    locked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "updates_release"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "name", "version"], name="release_version_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class ComponentKind(models.TextChoices):
+    """What is installed, and so how."""
+
+    FIRMWARE = "firmware"
+    BINARY = "binary"
+    SCRIPT = "script"
+    CONFIG = "config"
+
+
+class Component(OrgOwnedModel):
+    """One part of a release: an artifact, how to install it, and how to verify that it works."""
+
+    release = TenantForeignKey(Release, models.CASCADE, related_name="components")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20, choices=ComponentKind)
+    artifact = TenantForeignKey(Artifact, related_name="+")
+    target = models.CharField(max_length=512, blank=True)
+    # 0: as the agent finds fit for the kind.
+    file_mode = models.PositiveSmallIntegerField(default=0)
+    # {"before" | "after" | "verify" | "roll_back": {"command": [...], "timeout_seconds": n}}
+    hooks = models.JSONField(default=dict, blank=True)
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "updates_component"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "release", "position"], name="component_position"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "release", "name"], name="component_name"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=ComponentKind.values), name="component_kind"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

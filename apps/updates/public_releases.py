@@ -1,0 +1,85 @@
+"""Artifacts and releases, as REST and RPC offer them."""
+
+from typing import Any
+
+from apps.core.actors import Actor
+from apps.core.public import enum_word, id_of, ids_of, operation, page_of
+from apps.updates.messages import (
+    artifact_message,
+    release_message,
+)
+from apps.updates.permissions import (
+    CREATE_RELEASE,
+    VIEW_ARTIFACTS,
+    VIEW_RELEASES,
+)
+from apps.updates.selectors import artifacts, releases
+from apps.updates.services import releases as release_services
+from apps.updates.types import HOOK_NAMES, NewComponent
+from fleetd.pb.public.v1 import fleet_pb2 as pb
+
+
+@operation(VIEW_ARTIFACTS)
+def list_artifacts(actor: Actor, request: pb.ListArtifactsRequest) -> pb.ListArtifactsResponse:
+    """The organization's artifacts, newest first."""
+    page = artifacts.list_artifacts(actor, page_of(request))
+    return pb.ListArtifactsResponse(
+        items=[artifact_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_ARTIFACTS)
+def get_artifact(actor: Actor, request: pb.GetArtifactRequest) -> pb.GetArtifactResponse:
+    """One artifact with its SHA-256."""
+    artifact = artifacts.get_artifact(actor, id_of(request.id))
+    return pb.GetArtifactResponse(artifact=artifact_message(artifact))
+
+
+@operation(VIEW_RELEASES)
+def list_releases(actor: Actor, request: pb.ListReleasesRequest) -> pb.ListReleasesResponse:
+    """The organization's releases with their components, newest first."""
+    page = releases.list_releases(actor, page_of(request))
+    return pb.ListReleasesResponse(
+        items=[release_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_RELEASES)
+def get_release(actor: Actor, request: pb.GetReleaseRequest) -> pb.GetReleaseResponse:
+    """One release with its components."""
+    release = releases.get_release(actor, id_of(request.id))
+    return pb.GetReleaseResponse(release=release_message(release))
+
+
+@operation(CREATE_RELEASE)
+def create_release(actor: Actor, request: pb.CreateReleaseRequest) -> pb.CreateReleaseResponse:
+    """Makes a release of artifacts that are stored already; it never changes afterwards."""
+    release = release_services.create_release(
+        actor,
+        name=request.name,
+        version=request.version,
+        components=[_new_component(each) for each in request.components],
+        notes=request.notes,
+    )
+    return pb.CreateReleaseResponse(release=release_message(release))
+
+
+def _new_component(component: Any) -> NewComponent:
+    artifact_ids = ids_of([component.artifact_id], "components.artifact_id")
+    return NewComponent(
+        name=component.name,
+        kind=enum_word(pb.ComponentKind, component.kind),
+        artifact_id=artifact_ids[0],
+        target=component.target,
+        file_mode=component.file_mode,
+        hooks={name: _hook(component, name) for name in HOOK_NAMES if component.HasField(name)},
+    )
+
+
+def _hook(component: Any, name: str) -> dict[str, Any]:
+    """A hook as the service wants it; without a time limit it has the default one."""
+    hook = getattr(component, name)
+    found: dict[str, Any] = {"command": list(hook.command)}
+    if hook.timeout_seconds:
+        found["timeout_seconds"] = hook.timeout_seconds
+    return found

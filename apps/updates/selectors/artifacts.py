@@ -1,0 +1,82 @@
+"""Reading artifacts."""
+
+from collections.abc import Collection
+from pathlib import Path
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
+
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.core.errors import NotFound
+from apps.core.pagination import Page, PageRequest, paginate
+from apps.organizations.storage import storage_root
+from apps.updates.domain.states import (
+    ACTIVE_DEPLOYMENT_STATES,
+)
+from apps.updates.domain.storage import artifact_path
+from apps.updates.models import (
+    Artifact,
+    Component,
+    Deployment,
+)
+from apps.updates.permissions import (
+    VIEW_ARTIFACTS,
+)
+
+
+def list_artifacts(actor: Actor, page: PageRequest) -> Page[Artifact]:
+    """The organization's artifacts, newest first."""
+    require(actor, VIEW_ARTIFACTS)
+    return paginate(_artifacts(actor), page, order_by=["-id"])
+
+
+def get_artifact(actor: Actor, artifact_id: UUID) -> Artifact:
+    """One artifact."""
+    require(actor, VIEW_ARTIFACTS)
+    found: Artifact | None = _artifacts(actor).filter(id=artifact_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def find_artifacts(actor: Actor, artifact_ids: Collection[UUID]) -> dict[UUID, Artifact]:
+    """Those of these artifacts that exist, by id."""
+    require(actor, VIEW_ARTIFACTS)
+    return {a.id: a for a in _artifacts(actor).filter(id__in=artifact_ids)}
+
+
+def count_stored_bytes(organization_id: UUID) -> int:
+    """How many bytes the organization's artifacts have, for the quota."""
+    rows = Artifact.objects.for_org(organization_id)
+    return int(rows.aggregate(total=Sum("size_bytes"))["total"] or 0)
+
+
+def file_path(artifact: Artifact) -> Path:
+    """The file that holds an artifact's bytes."""
+    return storage_root() / artifact_path(artifact.organization_id, artifact.sha256)
+
+
+def find_offered_artifact(
+    organization_id: UUID, deployment_id: UUID, sha256: str
+) -> Artifact | None:
+    """The artifact with this digest, if the deployment is being worked on and includes it.
+
+    For the download door, which has checked a signed link; there is no other actor.
+    """
+    deployments = Deployment.objects.for_org(organization_id)
+    deployment = deployments.filter(
+        id=deployment_id, state__in=ACTIVE_DEPLOYMENT_STATES
+    ).values_list("rollout__release_id")
+    component: Component | None = (
+        Component.objects.for_org(organization_id)
+        .filter(release_id__in=deployment, artifact__sha256=sha256)
+        .select_related("artifact")
+        .first()
+    )
+    return component.artifact if component else None
+
+
+def _artifacts(actor: Actor) -> QuerySet[Artifact]:
+    rows: QuerySet[Artifact] = Artifact.objects.for_org(actor.organization_id)
+    return rows

@@ -1,0 +1,49 @@
+"""Reading releases."""
+
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from apps.core.actors import Actor
+from apps.core.authz import require
+from apps.core.errors import NotFound
+from apps.core.pagination import Page, PageRequest, paginate
+from apps.updates.models import (
+    Component,
+    Release,
+)
+from apps.updates.permissions import (
+    VIEW_RELEASES,
+)
+
+
+def list_releases(actor: Actor, page: PageRequest) -> Page[Release]:
+    """The organization's releases with their components, newest first."""
+    require(actor, VIEW_RELEASES)
+    return paginate(_releases(actor), page, order_by=["-id"])
+
+
+def get_release(actor: Actor, release_id: UUID) -> Release:
+    """One release with its components and their artifacts."""
+    require(actor, VIEW_RELEASES)
+    return reread_release(actor, release_id)
+
+
+def reread_release(actor: Actor, release_id: UUID) -> Release:
+    """The same, for services that have asked for another permission already."""
+    found: Release | None = _releases(actor).filter(id=release_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def components_of(actor: Actor) -> QuerySet[Component]:
+    """The parts of releases with their artifacts, in their order."""
+    rows = Component.objects.for_org(actor.organization_id)
+    ordered: QuerySet[Component] = rows.select_related("artifact").order_by("position")
+    return ordered
+
+
+def _releases(actor: Actor) -> QuerySet[Release]:
+    rows: QuerySet[Release] = Release.objects.for_org(actor.organization_id)
+    return rows.prefetch_related(Prefetch("components", queryset=components_of(actor)))
