@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 
 from fleetd_agent import __version__
 
-DEPENDENCIES = ("grpcio>=1.60", "protobuf>=7.35.1", "cryptography>=42", "psutil>=5.9")
+DEPENDENCIES = (
+    "grpcio>=1.60",
+    "protobuf>=7.35.1",
+    "cryptography>=42",
+    "psutil>=5.9",
+    "tuf>=7.0.1",
+    "securesystemslib[crypto]>=1.6",
+)
 NAME = f"fleetd_agent-{__version__}-py3-none-any.whl"
 INFO = f"fleetd_agent-{__version__}.dist-info"
 EPOCH = (1980, 1, 1, 0, 0, 0)
