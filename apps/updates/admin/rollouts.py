@@ -1,4 +1,4 @@
-"""Artifacts, releases, rollouts and deployments in the admin."""
+"""Rollouts, their phases and logs in the admin."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,43 +12,32 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from apps.core.org_admin.cells import badge, digest, when
-from apps.core.org_admin.forms import OrgForm, RowsField, WordsField, rows_of
-from apps.core.org_admin.model_admin import OrgInline, OrgModelAdmin
+from apps.core.org_admin.cells import badge, when
+from apps.core.org_admin.forms import OrgForm, RowsField, WordsField
+from apps.core.org_admin.model_admin import OrgModelAdmin
 from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of
 from apps.devices.models import Device, DeviceGroup
-from apps.devices.selectors.places import within
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.states import RolloutState
 from apps.updates.domain.verdict import verdict
 from apps.updates.models import (
-    Artifact,
-    Component,
     Deployment,
     Phase,
-    Release,
     Rollout,
     RolloutEvent,
 )
 from apps.updates.permissions import (
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
-    CREATE_RELEASE,
     CREATE_ROLLOUT,
-    DELETE_ARTIFACT,
     PAUSE_ROLLOUT,
     RESUME_ROLLOUT,
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
-    VIEW_ARTIFACTS,
-    VIEW_DEPLOYMENTS,
-    VIEW_RELEASES,
     VIEW_ROLLOUTS,
 )
 from apps.updates.selectors.rollouts import rollouts_within
-from apps.updates.services.artifacts import delete_artifact
-from apps.updates.services.releases import create_release
 from apps.updates.services.rollouts import (
     approve_rollout,
     cancel_rollout,
@@ -58,152 +47,9 @@ from apps.updates.services.rollouts import (
     start_rollout,
     submit_rollout,
 )
-from apps.updates.types import NewComponent, Target
+from apps.updates.types import Target
 
 ENDED = (RolloutState.COMPLETED, RolloutState.CANCELLED, RolloutState.ROLLED_BACK)
-
-
-@admin.register(Artifact)
-class ArtifactAdmin(OrgModelAdmin):
-    """Stored files. They are uploaded in the web UI or over REST, which stream them."""
-
-    view_permission = VIEW_ARTIFACTS
-    delete_permission = DELETE_ARTIFACT
-    list_display = ("name", "size", "sum", "content_type", "created_by", "created")
-    search_fields = ("name", "^sha256")
-    ordering = ("-id",)
-    sortable_by = ("name",)
-
-    def delete_object(self, request: HttpRequest, obj: Any) -> None:
-        """Deletes the file, unless a release is made of it."""
-        delete_artifact(actor_of(request), obj.pk)
-
-    @admin.display(description="size")
-    def size(self, artifact: Artifact) -> SafeString:
-        """In readable units."""
-        return render_to_string("admin/cells/size.html", {"bytes": artifact.size_bytes})
-
-    @admin.display(description="SHA-256")
-    def sum(self, artifact: Artifact) -> SafeString:
-        """Shortened."""
-        return digest(artifact.sha256)
-
-    @admin.display(description="uploaded")
-    def created(self, artifact: Artifact) -> SafeString:
-        """When it was stored."""
-        return when(artifact.created_at)
-
-
-class ComponentForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One part of a new release."""
-
-    file_mode = forms.RegexField(
-        r"[0-7]{0,5}", required=False, help_text="Octal, as 0755; empty: as fits the kind."
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["file_mode"] = ""  # the column's 0 would read as "nobody may"
-
-    def clean_file_mode(self) -> int:
-        """As a number; 0 leaves it to the agent."""
-        return int(self.cleaned_data["file_mode"] or "0", 8)
-
-
-class ComponentInline(OrgInline):
-    """What a release is made of; it never changes afterwards."""
-
-    model = Component
-    form = ComponentForm
-    view_permission = VIEW_RELEASES
-    add_permission = CREATE_RELEASE
-    fields = ("name", "kind", "artifact", "target", "file_mode", "hooks")
-    autocomplete_fields = ("artifact",)
-    ordering = ("position",)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A release that is made already shows the mode in octal digits."""
-        names = self.fields or ()
-        return ["mode" if obj and name == "file_mode" else name for name in names]
-
-    @admin.display(description="file mode")
-    def mode(self, component: Component) -> str:
-        """In octal digits."""
-        return f"{component.file_mode:04o}" if component.file_mode else "as fits the kind"
-
-    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
-        """One empty row to begin with."""
-        return 0 if obj else 1
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only while the release is made."""
-        return obj is None and super().has_add_permission(request)
-
-
-@admin.register(Release)
-class ReleaseAdmin(OrgModelAdmin):
-    """Named versions."""
-
-    view_permission = VIEW_RELEASES
-    add_permission = CREATE_RELEASE
-    page = "release"
-    list_display = ("name", "version", "is_locked", "created")
-    list_display_links = ("name", "version")
-    search_fields = ("name", "version")
-    ordering = ("-id",)
-    sortable_by = ("name",)
-    add_fields = ("name", "version", "notes")
-    inlines = (ComponentInline,)
-
-    def add_object(self, request: HttpRequest, form: Any, formsets: Sequence[Any]) -> Model:
-        """Makes the release of its components."""
-        values = form.cleaned_data
-        return create_release(
-            actor_of(request),
-            name=values["name"],
-            version=values["version"],
-            notes=values["notes"],
-            components=[_new_component(row) for row in rows_of(formsets)],
-        )
-
-    def related_lists(self, obj: Any) -> list[tuple[str, str]]:
-        """Where it was rolled out."""
-        return [("rollouts", self.list_address(Rollout, release__id__exact=obj.pk))]
-
-    @admin.display(boolean=True, description="locked")
-    def is_locked(self, release: Release) -> bool:
-        """Whether a rollout uses it."""
-        return release.locked_at is not None
-
-    @admin.display(description="made")
-    def created(self, release: Release) -> SafeString:
-        """When it was made."""
-        return when(release.created_at)
-
-
-def _new_component(row: dict[str, Any]) -> NewComponent:
-    return NewComponent(
-        name=row["name"],
-        kind=row["kind"],
-        artifact_id=row["artifact"].pk,
-        target=row["target"],
-        file_mode=row["file_mode"],
-        hooks=row["hooks"] or {},
-    )
-
-
-@admin.register(Component)
-class ComponentAdmin(OrgModelAdmin):
-    """Parts of releases."""
-
-    view_permission = VIEW_RELEASES
-    list_display = ("name", "kind", "release", "artifact", "target")
-    list_select_related = ("release", "artifact")
-    list_filter = ("kind", "release")
-    linked_by = ("artifact",)
-    search_fields = ("name", "target")
-    ordering = ("-id",)
-    sortable_by = ("name",)
 
 
 class NewRolloutForm(OrgForm):
@@ -418,28 +264,3 @@ class RolloutEventAdmin(OrgModelAdmin):
     def at(self, event: RolloutEvent) -> SafeString:
         """When it happened."""
         return when(event.time)
-
-
-@admin.register(Deployment)
-class DeploymentAdmin(OrgModelAdmin):
-    """Each device's part of each rollout."""
-
-    view_permission = VIEW_DEPLOYMENTS
-    reached = staticmethod(partial(within, via="device"))
-    list_display = ("device", "rollout", "standing", "progress_percent", "reason_code", "since")
-    list_select_related = ("device", "rollout")
-    list_filter = ("state", "rollout")
-    linked_by = ("device",)
-    search_fields = ("device__name", "=reason_code")
-    ordering = ("-id",)
-    sortable_by = ()
-
-    @admin.display(description="state")
-    def standing(self, deployment: Deployment) -> SafeString:
-        """As a badge."""
-        return badge("deployment", deployment.state)
-
-    @admin.display(description="since")
-    def since(self, deployment: Deployment) -> SafeString:
-        """When it came to this state."""
-        return when(deployment.state_changed_at)
