@@ -19,6 +19,9 @@ WITHOUT_A_PAGE = {
     "accounts.ServiceToken": "the installation's: fleetd service-token list",
     "accounts.RefreshFamily": "a person's own sign-ins, in whatever organization",
     "accounts.RefreshToken": "a part of a sign-in",
+    "updates.SigningRepository": "sealed keys; Settings, Signing shows their public halves",
+    "updates.SigningMetadata": "Settings, Signing",
+    "updates.InstructionCounter": "a number that only instructions need",
     "accounts.DeviceAuthorization": "a sign-in that waits for a few minutes",
 }
 

@@ -4,14 +4,24 @@ from apps.updates.models.artifacts import Artifact
 from apps.updates.models.deployments import Deployment
 from apps.updates.models.releases import Component, ComponentKind, Release
 from apps.updates.models.rollouts import Phase, Rollout, RolloutEvent
+from apps.updates.models.signing import (
+    InstructionCounter,
+    SigningMetadata,
+    SigningRepository,
+    SigningRole,
+)
 
 __all__ = [
     "Artifact",
     "Component",
     "ComponentKind",
     "Deployment",
+    "InstructionCounter",
     "Phase",
     "Release",
     "Rollout",
     "RolloutEvent",
+    "SigningMetadata",
+    "SigningRepository",
+    "SigningRole",
 ]
