@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetRolloutRequest, GetRolloutResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceRequest, UpdateDeviceResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceRequest, UpdateDeviceResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -187,6 +187,30 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_deployment(self, request: GetDeploymentRequest, ctx: RequestContext[GetDeploymentRequest, GetDeploymentResponse], /) -> GetDeploymentResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_signing_status(self, request: GetSigningStatusRequest, ctx: RequestContext[GetSigningStatusRequest, GetSigningStatusResponse], /) -> GetSigningStatusResponse:
+        """
+        What the organization's releases are signed with, and until when.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def prepare_signing(self, request: PrepareSigningRequest, ctx: RequestContext[PrepareSigningRequest, PrepareSigningResponse], /) -> PrepareSigningResponse:
+        """
+        Makes the platform's own keys, which a root has to name for snapshot and timestamp.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def publish_signing_metadata(self, request: PublishSigningMetadataRequest, ctx: RequestContext[PublishSigningMetadataRequest, PublishSigningMetadataResponse], /) -> PublishSigningMetadataResponse:
+        """
+        Takes root and targets that were signed elsewhere, all or nothing.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_release_targets(self, request: GetReleaseTargetsRequest, ctx: RequestContext[GetReleaseTargetsRequest, GetReleaseTargetsResponse], /) -> GetReleaseTargetsResponse:
+        """
+        What has to stand in signed targets for devices to install a release.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -620,6 +644,50 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.get_deployment,
+                ),
+                "/public.v1.FleetService/GetSigningStatus": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetSigningStatus",
+                        service_name="public.v1.FleetService",
+                        input=GetSigningStatusRequest,
+                        output=GetSigningStatusResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_signing_status,
+                ),
+                "/public.v1.FleetService/PrepareSigning": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PrepareSigning",
+                        service_name="public.v1.FleetService",
+                        input=PrepareSigningRequest,
+                        output=PrepareSigningResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.prepare_signing,
+                ),
+                "/public.v1.FleetService/PublishSigningMetadata": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PublishSigningMetadata",
+                        service_name="public.v1.FleetService",
+                        input=PublishSigningMetadataRequest,
+                        output=PublishSigningMetadataResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.publish_signing_metadata,
+                ),
+                "/public.v1.FleetService/GetReleaseTargets": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetReleaseTargets",
+                        service_name="public.v1.FleetService",
+                        input=GetReleaseTargetsRequest,
+                        output=GetReleaseTargetsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_release_targets,
                 ),
             },
             interceptors=interceptors,
@@ -1485,6 +1553,102 @@ class FleetServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def get_signing_status(
+        self,
+        request: GetSigningStatusRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetSigningStatusResponse:
+        """
+        What the organization's releases are signed with, and until when.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetSigningStatus",
+                service_name="public.v1.FleetService",
+                input=GetSigningStatusRequest,
+                output=GetSigningStatusResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def prepare_signing(
+        self,
+        request: PrepareSigningRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PrepareSigningResponse:
+        """
+        Makes the platform's own keys, which a root has to name for snapshot and timestamp.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PrepareSigning",
+                service_name="public.v1.FleetService",
+                input=PrepareSigningRequest,
+                output=PrepareSigningResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def publish_signing_metadata(
+        self,
+        request: PublishSigningMetadataRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PublishSigningMetadataResponse:
+        """
+        Takes root and targets that were signed elsewhere, all or nothing.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PublishSigningMetadata",
+                service_name="public.v1.FleetService",
+                input=PublishSigningMetadataRequest,
+                output=PublishSigningMetadataResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_release_targets(
+        self,
+        request: GetReleaseTargetsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetReleaseTargetsResponse:
+        """
+        What has to stand in signed targets for devices to install a release.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetReleaseTargets",
+                service_name="public.v1.FleetService",
+                input=GetReleaseTargetsRequest,
+                output=GetReleaseTargetsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
 
 class FleetServiceSync(Protocol):
     def list_devices(self, request: ListDevicesRequest, ctx: RequestContext[ListDevicesRequest, ListDevicesResponse], /) -> ListDevicesResponse:
@@ -1635,6 +1799,30 @@ class FleetServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_deployment(self, request: GetDeploymentRequest, ctx: RequestContext[GetDeploymentRequest, GetDeploymentResponse], /) -> GetDeploymentResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_signing_status(self, request: GetSigningStatusRequest, ctx: RequestContext[GetSigningStatusRequest, GetSigningStatusResponse], /) -> GetSigningStatusResponse:
+        """
+        What the organization's releases are signed with, and until when.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def prepare_signing(self, request: PrepareSigningRequest, ctx: RequestContext[PrepareSigningRequest, PrepareSigningResponse], /) -> PrepareSigningResponse:
+        """
+        Makes the platform's own keys, which a root has to name for snapshot and timestamp.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def publish_signing_metadata(self, request: PublishSigningMetadataRequest, ctx: RequestContext[PublishSigningMetadataRequest, PublishSigningMetadataResponse], /) -> PublishSigningMetadataResponse:
+        """
+        Takes root and targets that were signed elsewhere, all or nothing.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_release_targets(self, request: GetReleaseTargetsRequest, ctx: RequestContext[GetReleaseTargetsRequest, GetReleaseTargetsResponse], /) -> GetReleaseTargetsResponse:
+        """
+        What has to stand in signed targets for devices to install a release.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
 
@@ -2066,6 +2254,50 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.get_deployment,
+                ),
+                "/public.v1.FleetService/GetSigningStatus": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetSigningStatus",
+                        service_name="public.v1.FleetService",
+                        input=GetSigningStatusRequest,
+                        output=GetSigningStatusResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_signing_status,
+                ),
+                "/public.v1.FleetService/PrepareSigning": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PrepareSigning",
+                        service_name="public.v1.FleetService",
+                        input=PrepareSigningRequest,
+                        output=PrepareSigningResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.prepare_signing,
+                ),
+                "/public.v1.FleetService/PublishSigningMetadata": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PublishSigningMetadata",
+                        service_name="public.v1.FleetService",
+                        input=PublishSigningMetadataRequest,
+                        output=PublishSigningMetadataResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.publish_signing_metadata,
+                ),
+                "/public.v1.FleetService/GetReleaseTargets": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetReleaseTargets",
+                        service_name="public.v1.FleetService",
+                        input=GetReleaseTargetsRequest,
+                        output=GetReleaseTargetsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_release_targets,
                 ),
             },
             interceptors=interceptors,
@@ -2924,6 +3156,102 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=GetDeploymentRequest,
                 output=GetDeploymentResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_signing_status(
+        self,
+        request: GetSigningStatusRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetSigningStatusResponse:
+        """
+        What the organization's releases are signed with, and until when.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetSigningStatus",
+                service_name="public.v1.FleetService",
+                input=GetSigningStatusRequest,
+                output=GetSigningStatusResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def prepare_signing(
+        self,
+        request: PrepareSigningRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PrepareSigningResponse:
+        """
+        Makes the platform's own keys, which a root has to name for snapshot and timestamp.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PrepareSigning",
+                service_name="public.v1.FleetService",
+                input=PrepareSigningRequest,
+                output=PrepareSigningResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def publish_signing_metadata(
+        self,
+        request: PublishSigningMetadataRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PublishSigningMetadataResponse:
+        """
+        Takes root and targets that were signed elsewhere, all or nothing.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PublishSigningMetadata",
+                service_name="public.v1.FleetService",
+                input=PublishSigningMetadataRequest,
+                output=PublishSigningMetadataResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def get_release_targets(
+        self,
+        request: GetReleaseTargetsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetReleaseTargetsResponse:
+        """
+        What has to stand in signed targets for devices to install a release.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetReleaseTargets",
+                service_name="public.v1.FleetService",
+                input=GetReleaseTargetsRequest,
+                output=GetReleaseTargetsResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),

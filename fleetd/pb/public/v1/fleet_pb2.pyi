@@ -2566,3 +2566,334 @@ class GetDeploymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDeploymentResponse: _TypeAlias = GetDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class SigningKey(_message.Message):
+    """---- signing ----"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    public_key: _builtins.str
+    """Ed25519, 64 hexadecimal digits."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        public_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SigningKey: _TypeAlias = SigningKey  # noqa: Y015
+
+@_typing.final
+class SigningRoleStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    """root, targets, snapshot or timestamp."""
+    version: _builtins.int
+    """0 while there is none."""
+    threshold: _builtins.int
+    """How many of the keys have to sign."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___SigningKey]: ...
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        version: _builtins.int = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        threshold: _builtins.int = ...,
+        keys: _abc.Iterable[Global___SigningKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "keys", b"keys", "role", b"role", "threshold", b"threshold", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SigningRoleStatus: _TypeAlias = SigningRoleStatus  # noqa: Y015
+
+@_typing.final
+class SigningStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    IS_PREPARED_FIELD_NUMBER: _builtins.int
+    IS_PUBLISHED_FIELD_NUMBER: _builtins.int
+    ALLOWS_UNSIGNED_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_KEY_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_KEY_FIELD_NUMBER: _builtins.int
+    INSTRUCTION_KEY_FIELD_NUMBER: _builtins.int
+    REPOSITORY_URL_FIELD_NUMBER: _builtins.int
+    UNSIGNED_RELEASES_FIELD_NUMBER: _builtins.int
+    organization_id: _builtins.str
+    is_prepared: _builtins.bool
+    """The platform has its own keys."""
+    is_published: _builtins.bool
+    """Root and targets are there: devices that enroll are told to trust them."""
+    allows_unsigned: _builtins.bool
+    """The organization is in trial mode: see updates.allow_unsigned in its settings."""
+    repository_url: _builtins.str
+    """Where TUF clients find the repository."""
+    unsigned_releases: _builtins.int
+    """Releases that no device with a trusted root would install."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedCompositeFieldContainer[Global___SigningRoleStatus]: ...
+    @_builtins.property
+    def snapshot_key(self) -> Global___SigningKey:
+        """The public halves of the platform's keys."""
+
+    @_builtins.property
+    def timestamp_key(self) -> Global___SigningKey: ...
+    @_builtins.property
+    def instruction_key(self) -> Global___SigningKey: ...
+    def __init__(
+        self,
+        *,
+        organization_id: _builtins.str = ...,
+        is_prepared: _builtins.bool = ...,
+        is_published: _builtins.bool = ...,
+        allows_unsigned: _builtins.bool = ...,
+        roles: _abc.Iterable[Global___SigningRoleStatus] | None = ...,
+        snapshot_key: Global___SigningKey | None = ...,
+        timestamp_key: Global___SigningKey | None = ...,
+        instruction_key: Global___SigningKey | None = ...,
+        repository_url: _builtins.str = ...,
+        unsigned_releases: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instruction_key", b"instruction_key", "snapshot_key", b"snapshot_key", "timestamp_key", b"timestamp_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allows_unsigned", b"allows_unsigned", "instruction_key", b"instruction_key", "is_prepared", b"is_prepared", "is_published", b"is_published", "organization_id", b"organization_id", "repository_url", b"repository_url", "roles", b"roles", "snapshot_key", b"snapshot_key", "timestamp_key", b"timestamp_key", "unsigned_releases", b"unsigned_releases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SigningStatus: _TypeAlias = SigningStatus  # noqa: Y015
+
+@_typing.final
+class GetSigningStatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSigningStatusRequest: _TypeAlias = GetSigningStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetSigningStatusResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___SigningStatus: ...
+    def __init__(
+        self,
+        *,
+        status: Global___SigningStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSigningStatusResponse: _TypeAlias = GetSigningStatusResponse  # noqa: Y015
+
+@_typing.final
+class PrepareSigningRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrepareSigningRequest: _TypeAlias = PrepareSigningRequest  # noqa: Y015
+
+@_typing.final
+class PrepareSigningResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___SigningStatus: ...
+    def __init__(
+        self,
+        *,
+        status: Global___SigningStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrepareSigningResponse: _TypeAlias = PrepareSigningResponse  # noqa: Y015
+
+@_typing.final
+class PublishSigningMetadataRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOTS_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    targets: _builtins.str
+    """Targets metadata in JSON, the next version; empty to leave it."""
+    @_builtins.property
+    def roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Root metadata in JSON, one after the other, each signed by the one before and by itself."""
+
+    def __init__(
+        self,
+        *,
+        roots: _abc.Iterable[_builtins.str] | None = ...,
+        targets: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roots", b"roots", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishSigningMetadataRequest: _TypeAlias = PublishSigningMetadataRequest  # noqa: Y015
+
+@_typing.final
+class PublishSigningMetadataResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___SigningStatus: ...
+    def __init__(
+        self,
+        *,
+        status: Global___SigningStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishSigningMetadataResponse: _TypeAlias = PublishSigningMetadataResponse  # noqa: Y015
+
+@_typing.final
+class SigningTarget(_message.Message):
+    """One file of a release, as targets metadata names it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_SHA256_FIELD_NUMBER: _builtins.int
+    IS_SIGNED_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    sha256: _builtins.str
+    length: _builtins.int
+    component: _builtins.str
+    position: _builtins.int
+    """Its place among the components of the release, and how many there are."""
+    count: _builtins.int
+    description: _builtins.str
+    """Everything that devices are told of the component (kind, commands, place), in JSON."""
+    description_sha256: _builtins.str
+    """SHA-256 of the description in canonical JSON: what is signed with the file."""
+    is_signed: _builtins.bool
+    """The published targets name exactly this."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        length: _builtins.int = ...,
+        component: _builtins.str = ...,
+        position: _builtins.int = ...,
+        count: _builtins.int = ...,
+        description: _builtins.str = ...,
+        description_sha256: _builtins.str = ...,
+        is_signed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "count", b"count", "description", b"description", "description_sha256", b"description_sha256", "is_signed", b"is_signed", "length", b"length", "path", b"path", "position", b"position", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SigningTarget: _TypeAlias = SigningTarget  # noqa: Y015
+
+@_typing.final
+class GetReleaseTargetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    release_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        release_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release_id", b"release_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReleaseTargetsRequest: _TypeAlias = GetReleaseTargetsRequest  # noqa: Y015
+
+@_typing.final
+class GetReleaseTargetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_NAME_FIELD_NUMBER: _builtins.int
+    RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    IS_SIGNED_FIELD_NUMBER: _builtins.int
+    release_name: _builtins.str
+    release_version: _builtins.str
+    is_signed: _builtins.bool
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SigningTarget]: ...
+    def __init__(
+        self,
+        *,
+        release_name: _builtins.str = ...,
+        release_version: _builtins.str = ...,
+        targets: _abc.Iterable[Global___SigningTarget] | None = ...,
+        is_signed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_signed", b"is_signed", "release_name", b"release_name", "release_version", b"release_version", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReleaseTargetsResponse: _TypeAlias = GetReleaseTargetsResponse  # noqa: Y015

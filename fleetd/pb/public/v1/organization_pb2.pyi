@@ -713,28 +713,54 @@ class QuotaSettings(_message.Message):
 Global___QuotaSettings: _TypeAlias = QuotaSettings  # noqa: Y015
 
 @_typing.final
+class UpdatesSettings(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOW_UNSIGNED_FIELD_NUMBER: _builtins.int
+    allow_unsigned: _builtins.bool
+    """For first trials only: devices that trust no root install what nobody signed."""
+    def __init__(
+        self,
+        *,
+        allow_unsigned: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned", "allow_unsigned", b"allow_unsigned"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned", "allow_unsigned", b"allow_unsigned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__allow_unsigned: _TypeAlias = _typing.Literal["allow_unsigned"]  # noqa: Y015
+    _WhichOneofArgType__allow_unsigned: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__allow_unsigned) -> _WhichOneofReturnType__allow_unsigned | None: ...
+
+Global___UpdatesSettings: _TypeAlias = UpdatesSettings  # noqa: Y015
+
+@_typing.final
 class OrganizationSettings(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SECURITY_FIELD_NUMBER: _builtins.int
     CORS_FIELD_NUMBER: _builtins.int
     QUOTAS_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def security(self) -> Global___SecuritySettings: ...
     @_builtins.property
     def cors(self) -> Global___CorsSettings: ...
     @_builtins.property
     def quotas(self) -> Global___QuotaSettings: ...
+    @_builtins.property
+    def updates(self) -> Global___UpdatesSettings: ...
     def __init__(
         self,
         *,
         security: Global___SecuritySettings | None = ...,
         cors: Global___CorsSettings | None = ...,
         quotas: Global___QuotaSettings | None = ...,
+        updates: Global___UpdatesSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "quotas", b"quotas", "security", b"security"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "quotas", b"quotas", "security", b"security", "updates", b"updates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "quotas", b"quotas", "security", b"security"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "quotas", b"quotas", "security", b"security", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -790,6 +816,7 @@ class UpdateOrganizationSettingsRequest(_message.Message):
     CORS_FIELD_NUMBER: _builtins.int
     QUOTAS_FIELD_NUMBER: _builtins.int
     RESET_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     @_builtins.property
     def security(self) -> Global___SecuritySettings: ...
@@ -801,6 +828,8 @@ class UpdateOrganizationSettingsRequest(_message.Message):
     def reset(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Settings that get their default again, as "quotas.devices": the way to empty a list."""
 
+    @_builtins.property
+    def updates(self) -> Global___UpdatesSettings: ...
     def __init__(
         self,
         *,
@@ -809,10 +838,11 @@ class UpdateOrganizationSettingsRequest(_message.Message):
         cors: Global___CorsSettings | None = ...,
         quotas: Global___QuotaSettings | None = ...,
         reset: _abc.Iterable[_builtins.str] | None = ...,
+        updates: Global___UpdatesSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "quotas", b"quotas", "security", b"security"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "quotas", b"quotas", "security", b"security", "updates", b"updates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "id", b"id", "quotas", b"quotas", "reset", b"reset", "security", b"security"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors", b"cors", "id", b"id", "quotas", b"quotas", "reset", b"reset", "security", b"security", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -209,6 +209,7 @@ class EnrollResponse(_message.Message):
     ROOT_PEM_FIELD_NUMBER: _builtins.int
     AGENT_ADDRESS_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    TRUSTED_ROOT_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     organization_id: _builtins.str
     status: Global___EnrollmentStatus.ValueType
@@ -220,6 +221,10 @@ class EnrollResponse(_message.Message):
     """host:port of the agent port."""
     retry_after_seconds: _builtins.int
     """When status is PENDING: ask again, with the same request, after this many seconds."""
+    trusted_root: _builtins.str
+    """The TUF root that the device trusts from now on, in JSON; empty where the organization signs
+    nothing yet. A device that has one installs nothing unsigned any more.
+    """
     def __init__(
         self,
         *,
@@ -230,10 +235,11 @@ class EnrollResponse(_message.Message):
         root_pem: _builtins.str = ...,
         agent_address: _builtins.str = ...,
         retry_after_seconds: _builtins.int = ...,
+        trusted_root: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_address", b"agent_address", "certificate_chain_pem", b"certificate_chain_pem", "device_id", b"device_id", "organization_id", b"organization_id", "retry_after_seconds", b"retry_after_seconds", "root_pem", b"root_pem", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_address", b"agent_address", "certificate_chain_pem", b"certificate_chain_pem", "device_id", b"device_id", "organization_id", b"organization_id", "retry_after_seconds", b"retry_after_seconds", "root_pem", b"root_pem", "status", b"status", "trusted_root", b"trusted_root"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -703,12 +709,26 @@ class DeploymentOffer(_message.Message):
     LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    INSTRUCTION_FIELD_NUMBER: _builtins.int
+    REPOSITORY_URL_FIELD_NUMBER: _builtins.int
+    IS_TRIAL_UNSIGNED_FIELD_NUMBER: _builtins.int
+    TARGETS_URL_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     rollout_id: _builtins.str
     release_name: _builtins.str
     release_version: _builtins.str
     lease_seconds: _builtins.int
     """After this long without a report the platform gives the deployment up."""
+    instruction: _builtins.bytes
+    """What exactly this device is to install, signed by the organization's online key: JSON. The
+    device installs only what this and the signed targets of the TUF repository both name.
+    """
+    repository_url: _builtins.str
+    """The TUF repository: metadata lies below metadata/. Nothing of it is trusted unsigned."""
+    is_trial_unsigned: _builtins.bool
+    """The organization lets devices without a trusted root install what nobody signed."""
+    targets_url: _builtins.str
+    """Base address of target files for TUF clients: short-lived, bound to this deployment."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
     @_builtins.property
@@ -728,10 +748,14 @@ class DeploymentOffer(_message.Message):
         lease_seconds: _builtins.int = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         policy: Global___InstallPolicy | None = ...,
+        instruction: _builtins.bytes = ...,
+        repository_url: _builtins.str = ...,
+        is_trial_unsigned: _builtins.bool = ...,
+        targets_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "deadline", b"deadline", "deployment_id", b"deployment_id", "lease_seconds", b"lease_seconds", "policy", b"policy", "release_name", b"release_name", "release_version", b"release_version", "rollout_id", b"rollout_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "deadline", b"deadline", "deployment_id", b"deployment_id", "instruction", b"instruction", "is_trial_unsigned", b"is_trial_unsigned", "lease_seconds", b"lease_seconds", "policy", b"policy", "release_name", b"release_name", "release_version", b"release_version", "repository_url", b"repository_url", "rollout_id", b"rollout_id", "targets_url", b"targets_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -892,6 +916,7 @@ class Component(_message.Message):
     ROLL_BACK_FIELD_NUMBER: _builtins.int
     INSTALL_OPTIONS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    TARGET_PATH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     kind: _builtins.str
@@ -903,6 +928,8 @@ class Component(_message.Message):
     target: _builtins.str
     """Where a binary or config goes on the device; the slot for firmware."""
     file_mode: _builtins.int
+    target_path: _builtins.str
+    """What the file is called in the signed targets."""
     @_builtins.property
     def before(self) -> Global___Hook: ...
     @_builtins.property
@@ -938,10 +965,11 @@ class Component(_message.Message):
         roll_back: Global___Hook | None = ...,
         install_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        target_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "roll_back", b"roll_back", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "checks", b"checks", "file_mode", b"file_mode", "install_options", b"install_options", "kind", b"kind", "name", b"name", "roll_back", b"roll_back", "sha256", b"sha256", "size_bytes", b"size_bytes", "target", b"target", "url", b"url", "verify", b"verify", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "checks", b"checks", "file_mode", b"file_mode", "install_options", b"install_options", "kind", b"kind", "name", b"name", "roll_back", b"roll_back", "sha256", b"sha256", "size_bytes", b"size_bytes", "target", b"target", "target_path", b"target_path", "url", b"url", "verify", b"verify", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
