@@ -54,15 +54,15 @@ def judge(counts: Counts) -> Verdict:
     Time-outs and roll-backs are failures; cancelled and skipped devices do not count.
     """
     if counts.failed:
-        return Verdict(GateDecision.HALT, f"{_evidence(counts)}: no failure is accepted")
+        return Verdict(GateDecision.HALT, f"{outcome(counts)}: no failure is accepted")
     if counts.to_go:
-        return Verdict(GateDecision.HOLD, f"{_evidence(counts)}, {counts.to_go} to go")
+        return Verdict(GateDecision.HOLD, f"{outcome(counts)}, {counts.to_go} to go")
     if not counts.total:
         return Verdict(GateDecision.PROMOTE, "no devices fall into this phase")
-    return Verdict(GateDecision.PROMOTE, f"{_evidence(counts)}, none failed")
+    return Verdict(GateDecision.PROMOTE, f"{outcome(counts)}, none failed")
 
 
-def _evidence(counts: Counts) -> str:
+def outcome(counts: Counts) -> str:
     """For example "3 of 5 succeeded, 1 failed": of those whose outcome counts."""
     judged = counts.total - counts.uncounted
     parts = [f"{counts.succeeded} of {judged} succeeded"]
