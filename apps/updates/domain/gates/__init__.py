@@ -1,5 +1,6 @@
 """Gates with known error rates: whether a phase is promoted, held or halted, and why."""
 
+from apps.updates.domain.gates.attribution import Outcome, Suspect, rank
 from apps.updates.domain.gates.evidence import Arm, Evidence, MetricArms, Verdict, count_samples
 from apps.updates.domain.gates.judgement import judge
 from apps.updates.domain.gates.policy import (
@@ -24,9 +25,12 @@ __all__ = [
     "MetricArms",
     "MetricCondition",
     "OnExhausted",
+    "Outcome",
     "Reach",
+    "Suspect",
     "Verdict",
     "count_samples",
     "judge",
+    "rank",
     "reachable",
 ]

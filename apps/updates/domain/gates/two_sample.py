@@ -59,21 +59,28 @@ def difference_interval(updated: Arm, control: Arm, alpha: Fraction) -> tuple[in
     A confidence sequence in 1/10,000, rounded outwards, from -10,000 to 10,000: it holds the true
     difference at all times at once with a chance of at least 1 - alpha.
     """
-    mixture = CONTEXT.add(ln_mixture(updated), ln_mixture(control))
-    least = CONTEXT.add(mixture, ln_ratio(alpha))
-
-    def fits(step: int) -> bool:
-        difference = CONTEXT.divide(Decimal(step), Decimal(STEPS))
-        return _ln_best(updated, control, difference) > least
-
     if not updated.total or not control.total:
         return -STEPS, STEPS
     middle = Fraction(updated.failed, updated.total) - Fraction(control.failed, control.total)
     peak = int(middle * STEPS // 1)
     top = -int(-middle * STEPS // 1)
+
+    def fits(step: int) -> bool:
+        return is_possible(updated, control, step, alpha)
+
     low = bisect_left(range(-STEPS, peak + 1), True, key=fits) - STEPS
     high = bisect_left(range(top, STEPS + 1), True, key=lambda step: not fits(step)) + top
     return max(low - 1, -STEPS), min(high, STEPS)
+
+
+def is_possible(updated: Arm, control: Arm, difference: int, alpha: Fraction) -> bool:
+    """Whether the confidence sequence holds this difference of failure rates, in 1/10,000.
+
+    The true difference is ever left out with a chance of at most `alpha`.
+    """
+    mixture = CONTEXT.add(ln_mixture(updated), ln_mixture(control))
+    best = _ln_best(updated, control, CONTEXT.divide(Decimal(difference), Decimal(STEPS)))
+    return CONTEXT.subtract(mixture, best) < ln_ratio(1 / alpha)
 
 
 def _ln_best(updated: Arm, control: Arm, difference: Decimal) -> Decimal:
@@ -81,6 +88,10 @@ def _ln_best(updated: Arm, control: Arm, difference: Decimal) -> Decimal:
 
     It is concave along this line, so halving by the sign of its slope finds the maximum.
     """
+    if not difference and updated.total + control.total:
+        return _ln_equal(
+            Arm(updated.succeeded + control.succeeded, updated.failed + control.failed)
+        )
     low = max(ZERO, CONTEXT.minus(difference))
     high = min(ONE, CONTEXT.subtract(ONE, difference))
     # At a difference of -1 or 1 there is only one pair of rates.
@@ -95,6 +106,11 @@ def _ln_best(updated: Arm, control: Arm, difference: Decimal) -> Decimal:
     return CONTEXT.add(
         _ln_likelihood(updated, CONTEXT.add(rate, difference)), _ln_likelihood(control, rate)
     )
+
+
+def _ln_equal(both: Arm) -> Decimal:
+    """The greatest log-likelihood of one rate for all: that which was seen."""
+    return _ln_likelihood(both, CONTEXT.divide(Decimal(both.failed), Decimal(both.total)))
 
 
 def _slope(arm: Arm, rate: Decimal) -> Decimal:
