@@ -1,6 +1,8 @@
 """Between the messages of the agent port and what the services speak."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
@@ -16,6 +18,8 @@ from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 MAX_SKEW_SECONDS = 1e9
 MAX_UPTIME_SECONDS = 2**32 - 1
 MIN_CELSIUS, MAX_CELSIUS = -273.15, 1000.0
+
+BUNDLES = {"atomic": pb.BUNDLE_MODE_ATOMIC, "sequential": pb.BUNDLE_MODE_SEQUENTIAL}
 
 STEPS = {
     pb.DEPLOYMENT_STEP_DOWNLOADING: DeploymentState.DOWNLOADING,
@@ -109,6 +113,7 @@ def offer_message(offer: Offer) -> pb.ConnectResponse:
         release_version=offer.release_version,
         components=[_component(c) for c in offer.components],
         lease_seconds=offer.lease_seconds,
+        policy=pb.InstallPolicy(bundle=BUNDLES.get(offer.bundle_mode, 0)),
     )
     message.deadline.CopyFrom(timestamp(offer.deadline))
     return pb.ConnectResponse(deployment_offer=message)
@@ -135,8 +140,19 @@ def _component(component: OfferedComponent) -> pb.Component:
         url=component.url,
         target=component.target,
         file_mode=component.file_mode,
+        install_options=component.install_options,
+        checks=[_check(each) for each in component.checks],
         **hooks,
     )
+
+
+def _check(check: Mapping[str, Any]) -> pb.HealthCheck:
+    """A health check; the names of its parts are those of the message."""
+    probes = {"http": pb.HttpProbe, "tcp": pb.TcpProbe, "command": pb.Hook}
+    values = {key: probes[key](**v) if key in probes else v for key, v in check.items()}
+    if "heartbeat" in values:
+        values["heartbeat"] = pb.HeartbeatProbe()
+    return pb.HealthCheck(**values)
 
 
 def _skew(message: pb.Heartbeat | pb.Hello, now: float) -> float:

@@ -1,5 +1,7 @@
 """What the public API says about artifacts, releases, rollouts and deployments."""
 
+from typing import Any
+
 import orjson
 
 from apps.core.public import enum_value, timestamp
@@ -33,6 +35,10 @@ def release_message(release: Release) -> pb.Release:
         notes=release.notes,
         locked_at=timestamp(release.locked_at),
         created_at=timestamp(release.created_at),
+        bundle_mode=enum_value(pb.BundleMode, release.bundle_mode),
+        requires=[pb.VersionRule(**rule) for rule in release.requires],
+        conflicts=[pb.VersionRule(**rule) for rule in release.conflicts],
+        is_stepping_stone=release.is_stepping_stone,
     )
 
 
@@ -106,8 +112,18 @@ def _component(component: Component) -> pb.Component:
         artifact_id=str(component.artifact_id),
         target=component.target,
         file_mode=component.file_mode,
+        install_options=component.install_options,
+        checks=[_check(each) for each in component.checks],
         **hooks,
     )
+
+
+def _check(check: dict[str, Any]) -> pb.HealthCheck:
+    probes = {"http": pb.HttpProbe, "tcp": pb.TcpProbe, "command": pb.Hook}
+    values = {key: probes[key](**v) if key in probes else v for key, v in check.items()}
+    if "heartbeat" in values:
+        values["heartbeat"] = pb.HeartbeatProbe()
+    return pb.HealthCheck(**values)
 
 
 def _phase(phase: Phase) -> pb.Phase:

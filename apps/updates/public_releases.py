@@ -4,6 +4,7 @@ from typing import Any
 
 from apps.core.actors import Actor
 from apps.core.public import enum_word, id_of, ids_of, operation, page_of
+from apps.updates.domain.checks import NUMBERS
 from apps.updates.messages import (
     artifact_message,
     release_message,
@@ -15,7 +16,7 @@ from apps.updates.permissions import (
 )
 from apps.updates.selectors import artifacts, releases
 from apps.updates.services import releases as release_services
-from apps.updates.types import HOOK_NAMES, NewComponent
+from apps.updates.types import HOOK_NAMES, Compatibility, NewComponent
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
 
@@ -60,6 +61,12 @@ def create_release(actor: Actor, request: pb.CreateReleaseRequest) -> pb.CreateR
         version=request.version,
         components=[_new_component(each) for each in request.components],
         notes=request.notes,
+        bundle_mode=enum_word(pb.BundleMode, request.bundle_mode),
+        compatibility=Compatibility(
+            requires=[(rule.component, rule.versions) for rule in request.requires],
+            conflicts=[(rule.component, rule.versions) for rule in request.conflicts],
+            is_stepping_stone=request.is_stepping_stone,
+        ),
     )
     return pb.CreateReleaseResponse(release=release_message(release))
 
@@ -73,7 +80,28 @@ def _new_component(component: Any) -> NewComponent:
         target=component.target,
         file_mode=component.file_mode,
         hooks={name: _hook(component, name) for name in HOOK_NAMES if component.HasField(name)},
+        install_options=dict(component.install_options),
+        checks=[_check(each) for each in component.checks],
     )
+
+
+def _check(check: Any) -> dict[str, Any]:
+    """A health check as the service wants it."""
+    found: dict[str, Any] = {name: getattr(check, name) for name in ("name", *NUMBERS)}
+    if check.HasField("http"):
+        http = check.http
+        found["http"] = {
+            "url": http.url,
+            "statuses": list(http.statuses),
+            "contains": http.contains,
+        }
+    if check.HasField("tcp"):
+        found["tcp"] = {"host": check.tcp.host, "port": check.tcp.port}
+    if check.HasField("heartbeat"):
+        found["heartbeat"] = {}
+    if check.HasField("command"):
+        found["command"] = _hook(check, "command")
+    return found
 
 
 def _hook(component: Any, name: str) -> dict[str, Any]:

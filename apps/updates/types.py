@@ -42,7 +42,8 @@ class NewComponent:
     """One part of a release to be made.
 
     `hooks` maps some of before, after, verify and roll_back to {"command": ["…"],
-    "timeout_seconds": n}; commands run on the device without a shell.
+    "timeout_seconds": n}; commands run on the device without a shell. `install_options` and
+    `checks` are as `domain.install_options` and `domain.checks` say.
     """
 
     name: str
@@ -51,6 +52,19 @@ class NewComponent:
     target: str = ""
     file_mode: int = 0
     hooks: Mapping[str, Any] = field(default_factory=dict)
+    install_options: Mapping[str, str] = field(default_factory=dict)
+    checks: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compatibility:
+    """Onto what a release fits. `requires` and `conflicts` are pairs of a component's name and a
+    range of its installed versions, as (">=1.2, <2.0") or "*" for any.
+    """
+
+    requires: Sequence[tuple[str, str]] = ()
+    conflicts: Sequence[tuple[str, str]] = ()
+    is_stepping_stone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,8 @@ class OfferedComponent:
     target: str
     file_mode: int
     hooks: Mapping[str, Any]
+    install_options: Mapping[str, str] = field(default_factory=dict)
+    checks: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,8 @@ class Offer:
     components: tuple[OfferedComponent, ...]
     lease_seconds: int
     deadline: datetime
+    # atomic or sequential; empty is atomic.
+    bundle_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from apps.updates.models import Artifact, Release
 from apps.updates.selectors.releases import get_release
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.releases import create_release
-from apps.updates.types import NewComponent
+from apps.updates.types import Compatibility, NewComponent
 from tests.factories import Cast
 
 
@@ -57,7 +57,41 @@ def test_a_version_is_made_once(alice: Actor, artifact: Artifact) -> None:
 @pytest.mark.parametrize(
     ("field", "code", "change"),
     [
-        ("components.0.kind", "unknown_kind", {"kind": "container"}),
+        ("components.0.kind", "unknown_kind", {"kind": "plugin"}),
+        ("components.0.target", "invalid_target", {"kind": "container", "target": "a b"}),
+        ("components.0.target", "invalid_target", {"kind": "package", "target": "/usr"}),
+        (
+            "components.0.install_options.nice",
+            "unknown_option",
+            {"install_options": {"nice": "19"}},
+        ),
+        (
+            "components.0.install_options.timeout_seconds",
+            "invalid_option",
+            {"install_options": {"timeout_seconds": "0"}},
+        ),
+        (
+            "components.0.install_options.interpreter",
+            "invalid_option",
+            {"install_options": {"interpreter": "/bin/sh\n-x"}},
+        ),
+        ("components.0.checks.0", "invalid_check", {"checks": [{"name": "up"}]}),
+        (
+            "components.0.checks.0",
+            "invalid_check",
+            {"checks": [{"heartbeat": {}, "tcp": {"port": 1}}]},
+        ),
+        (
+            "components.0.checks.0.http.url",
+            "invalid_url",
+            {"checks": [{"http": {"url": "file:///etc/passwd"}}]},
+        ),
+        ("components.0.checks.0.tcp.port", "invalid_port", {"checks": [{"tcp": {"port": 0}}]}),
+        (
+            "components.0.checks.0.timeout_seconds",
+            "invalid_timeout",
+            {"checks": [{"heartbeat": {}, "timeout_seconds": 400}]},
+        ),
         ("components.0.name", "invalid_name", {"name": "../x"}),
         ("components.0.name", "invalid_name", {"name": "a\0b"}),
         ("components.0.target", "invalid_target", {"kind": "binary", "target": ""}),
@@ -131,3 +165,73 @@ def test_a_missing_release_and_a_foreign_one_are_not_found(
     for actor, wanted in ((alice, uuid4()), (charlie, release.id)):
         with pytest.raises(NotFound):
             get_release(actor, wanted)
+
+
+def test_a_bundle_keeps_its_mode_options_and_checks(alice: Actor, artifact: Artifact) -> None:
+    web = NewComponent(
+        "web",
+        "container",
+        artifact.id,
+        target="web",
+        install_options={"ports": "8080:80\n8443:443/tcp", "restart": "always"},
+        checks=[{"name": "answers", "http": {"url": "http://127.0.0.1:8080/healthz"}}],
+    )
+    library = NewComponent("library", "package", artifact.id, install_options={"manager": "apt"})
+    made = create_release(
+        alice, name="App", version="2", components=[library, web], bundle_mode="sequential"
+    )
+    release = get_release(alice, made.id)
+    container = release.components.all()[1]
+    assert release.bundle_mode == "sequential"
+    assert container.install_options == {"ports": "8080:80\n8443:443/tcp", "restart": "always"}
+    assert container.checks == [
+        {
+            "name": "answers",
+            "http": {"url": "http://127.0.0.1:8080/healthz", "statuses": [], "contains": ""},
+            "initial_delay_seconds": 0,
+            "interval_seconds": 5,
+            "timeout_seconds": 10,
+            "success_threshold": 1,
+            "failure_threshold": 0,
+            "deadline_seconds": 300,
+        }
+    ]
+
+
+def test_rules_about_installed_versions_are_kept_in_one_form(
+    alice: Actor, artifact: Artifact
+) -> None:
+    fits = Compatibility(requires=[("base", ">= 1.2,<2")], conflicts=[("old", "*")])
+    part = NewComponent("run", "script", artifact.id)
+    release = create_release(alice, name="A", version="1", components=[part], compatibility=fits)
+    assert release.requires == [{"component": "base", "versions": ">=1.2, <2"}]
+    assert release.conflicts == [{"component": "old", "versions": "*"}]
+
+
+@pytest.mark.parametrize(
+    ("field", "code", "fits"),
+    [
+        (
+            "requires.0.versions",
+            "invalid_range",
+            Compatibility(requires=[("a", ">newest version")]),
+        ),
+        ("requires.0.versions", "invalid_range", Compatibility(requires=[("a", ">=1,")])),
+        ("requires.0.versions", "invalid_range", Compatibility(requires=[("a", "=1," * 9)])),
+        ("conflicts.0.component", "invalid_name", Compatibility(conflicts=[("../a", "*")])),
+        ("requires", "too_many_rules", Compatibility(requires=[("a", "*")] * 17)),
+        (
+            "conflicts.0",
+            "contradiction",
+            Compatibility(requires=[("a", ">=1")], conflicts=[("a", "*")]),
+        ),
+    ],
+)
+def test_rules_that_no_device_can_meet_are_refused(
+    alice: Actor, artifact: Artifact, field: str, code: str, fits: Compatibility
+) -> None:
+    part = NewComponent("run", "script", artifact.id)
+    with pytest.raises(InvalidRequest) as refused:
+        create_release(alice, name="A", version="1", components=[part], compatibility=fits)
+    assert (refused.value.fields[0].field, refused.value.fields[0].code) == (field, code)
+    assert not Release.objects.for_org(alice.organization_id).exists()

@@ -200,7 +200,9 @@ def fill(
 
 
 def _set(message: Message, field: Field, value: Any, where: str, errors: list[FieldError]) -> None:
-    if field.is_repeated:
+    if is_map(field):
+        _fill_map(getattr(message, field.name), value, where, errors)
+    elif field.is_repeated:
         if not isinstance(value, list):
             errors.append(FieldError(where, "invalid_type", f"{where} is not a list."))
             return
@@ -212,6 +214,19 @@ def _set(message: Message, field: Field, value: Any, where: str, errors: list[Fi
         found = _scalar(value, field, where, errors)
         if found is not None:
             setattr(message, field.name, found)
+
+
+def _fill_map(target: Any, value: Any, where: str, errors: list[FieldError]) -> None:
+    """A map of texts, as all of the public ones are."""
+    if not isinstance(value, dict):
+        errors.append(FieldError(where, "invalid_type", f"{where} is not an object."))
+        return
+    for name, text in value.items():
+        if not isinstance(text, str) or "\x00" in name + text:
+            path = f"{where}.{name[:100]}"
+            errors.append(FieldError(path, "invalid_value", f"{path} is not text."))
+        else:
+            target[name] = text
 
 
 def _add(message: Message, field: Field, item: Any, where: str, errors: list[FieldError]) -> None:

@@ -15,6 +15,7 @@ _NAME = re.compile(r"[^\W_][\w .+-]{0,99}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}", re.ASCII)
 # The same pattern stands in the agent.
 _SLOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
+_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", re.ASCII)
 
 
 class BadComponent(ValueError):
@@ -43,6 +44,10 @@ def check_component(kind: str, target: str, file_mode: int) -> None:
         raise BadComponent("target", "invalid_target", "A target is one printable line.")
     if kind == "firmware" and not _SLOT.fullmatch(target):
         raise BadComponent("target", "invalid_target", "Firmware needs the name of a slot.")
+    if kind == "container" and not _CONTAINER.fullmatch(target):
+        raise BadComponent("target", "invalid_target", "A container needs its name.")
+    if kind == "package" and target:
+        raise BadComponent("target", "invalid_target", "A package goes where its manager puts it.")
     if kind in ("binary", "config") and not _is_plain_path(target):
         message = "Binaries and configuration files need an absolute path on the device."
         raise BadComponent("target", "invalid_target", message)
@@ -53,11 +58,11 @@ def checked_hooks(hooks: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     unknown = sorted(set(hooks) - set(HOOKS))
     if unknown:
         raise BadComponent("hooks", "unknown_hook", f"There is no hook {unknown[0]!r}.")
-    return {name: _checked_hook(name, hook) for name, hook in hooks.items() if hook}
+    return {name: checked_command(f"hooks.{name}", hook) for name, hook in hooks.items() if hook}
 
 
-def _checked_hook(name: str, hook: Any) -> dict[str, Any]:
-    field = f"hooks.{name}"
+def checked_command(field: str, hook: Any) -> dict[str, Any]:
+    """A command with its time limit filled in. Raises `BadComponent` that names `field`."""
     if not isinstance(hook, Mapping) or set(hook) - {"command", "timeout_seconds"}:
         raise BadComponent(field, "invalid_hook", "A hook has a command and timeout_seconds.")
     command, seconds = hook.get("command"), hook.get("timeout_seconds") or DEFAULT_HOOK_SECONDS

@@ -2,7 +2,7 @@
 
 from apps.updates.models.artifacts import Artifact
 from apps.updates.models.deployments import Deployment
-from apps.updates.models.releases import Component, ComponentKind, Release
+from apps.updates.models.releases import BundleMode, Component, ComponentKind, Release
 from apps.updates.models.rollouts import Phase, Rollout, RolloutEvent
 from apps.updates.models.signing import (
     InstructionCounter,
@@ -13,6 +13,7 @@ from apps.updates.models.signing import (
 
 __all__ = [
     "Artifact",
+    "BundleMode",
     "Component",
     "ComponentKind",
     "Deployment",

@@ -9,12 +9,29 @@ from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
 from apps.updates.models.artifacts import Artifact
 
 
+class BundleMode(models.TextChoices):
+    """How the components of a release belong together."""
+
+    ATOMIC = "atomic"
+    SEQUENTIAL = "sequential"
+
+
 class Release(OrgOwnedModel):
     """A named version made of components; it never changes once a rollout uses it."""
 
     name = models.CharField(max_length=100)
     version = models.CharField(max_length=64)
     notes = models.TextField(blank=True)
+    bundle_mode = models.CharField(
+        max_length=12, choices=BundleMode, default=BundleMode.ATOMIC.value
+    )
+    # A filter over devices, in its canonical form; empty for every device.
+    compatible = models.CharField(max_length=2000, blank=True)
+    # [{"component": "app", "versions": ">=1.2, <2.0"}, …]: what has to be installed, and must not.
+    requires = models.JSONField(default=list, blank=True)
+    conflicts = models.JSONField(default=list, blank=True)
+    # Devices with an older version have to install this one before any newer one.
+    is_stepping_stone = models.BooleanField(default=False)
     locked_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
 
@@ -23,6 +40,9 @@ class Release(OrgOwnedModel):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["organization", "name", "version"], name="release_version_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(bundle_mode__in=BundleMode.values), name="release_bundle_mode"
             ),
         ]
 
@@ -34,6 +54,8 @@ class ComponentKind(models.TextChoices):
     """What is installed, and so how."""
 
     FIRMWARE = "firmware"
+    PACKAGE = "package"
+    CONTAINER = "container"
     BINARY = "binary"
     SCRIPT = "script"
     CONFIG = "config"
@@ -52,6 +74,10 @@ class Component(OrgOwnedModel):
     file_mode = models.PositiveSmallIntegerField(default=0)
     # {"before" | "after" | "verify" | "roll_back": {"command": [...], "timeout_seconds": n}}
     hooks = models.JSONField(default=dict, blank=True)
+    # What the kind's installer is told, as `domain.install_options` lists it.
+    install_options = models.JSONField(default=dict, blank=True)
+    # How the device finds out whether it works, as `domain.checks` has them.
+    checks = models.JSONField(default=list, blank=True)
 
     class Meta(OrgOwnedModel.Meta):
         db_table = "updates_component"

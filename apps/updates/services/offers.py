@@ -218,6 +218,7 @@ def _offer(actor: Actor, claim: _Claim, plan: Rollout, parts: dict[UUID, list[Co
         ),
         lease_seconds=plan.deployment_timeout_seconds,
         deadline=claim.deadline,
+        bundle_mode=plan.release.bundle_mode,
     )
 
 
@@ -234,4 +235,6 @@ def _offered(
         target=component.target,
         file_mode=component.file_mode,
         hooks=component.hooks,
+        install_options=component.install_options,
+        checks=component.checks,
     )

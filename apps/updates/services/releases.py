@@ -11,6 +11,8 @@ from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import invalid
+from apps.updates.domain.checks import checked_checks
+from apps.updates.domain.compatibility import ANY, BadRange, parse_rule
 from apps.updates.domain.components import (
     BadComponent,
     check_component,
@@ -18,33 +20,49 @@ from apps.updates.domain.components import (
     is_release_name,
     is_version,
 )
+from apps.updates.domain.install_options import checked_options
 from apps.updates.errors import ReleaseVersionTaken
-from apps.updates.models import Artifact, Component, ComponentKind, Release
+from apps.updates.models import Artifact, BundleMode, Component, ComponentKind, Release
 from apps.updates.permissions import CREATE_RELEASE
 from apps.updates.selectors.releases import reread_release
-from apps.updates.types import NewComponent
+from apps.updates.types import Compatibility, NewComponent
 
 MAX_COMPONENTS = 32
 MAX_NOTES = 10_000
+MAX_RULES = 16
 
 
 def create_release(
-    actor: Actor, *, name: str, version: str, components: Sequence[NewComponent], notes: str = ""
+    actor: Actor,
+    *,
+    name: str,
+    version: str,
+    components: Sequence[NewComponent],
+    notes: str = "",
+    bundle_mode: str = "",
+    compatibility: Compatibility | None = None,
 ) -> Release:
     """Makes a release of artifacts that are stored already. It never changes afterwards.
 
-    Raises `InvalidRequest` for anything that a device could not install, `ReleaseVersionTaken`
-    where there is this version already.
+    Several components are one bundle: `bundle_mode` atomic, which is meant without one, or
+    sequential. Raises `InvalidRequest` for anything that a device could not install or that no
+    device could meet, `ReleaseVersionTaken` where there is this version already.
     """
     require(actor, CREATE_RELEASE)
     _check(name, version, notes, components)
+    fits = compatibility or Compatibility()
     release = Release(
         organization_id=actor.organization_id,
         name=name,
         version=version,
         notes=notes,
+        bundle_mode=_bundle_mode(bundle_mode),
+        requires=_rules("requires", fits.requires),
+        conflicts=_rules("conflicts", fits.conflicts),
+        is_stepping_stone=fits.is_stepping_stone,
         created_at=clock.now(),
     )
+    _check_rules(release)
     rows = [_component(release, place, new) for place, new in enumerate(components)]
     _check_artifacts(actor, components)
     try:
@@ -64,6 +82,8 @@ def _component(release: Release, place: int, new: NewComponent) -> Component:
             raise BadComponent("kind", "unknown_kind", f"There is no kind {new.kind!r}.")
         check_component(new.kind, new.target, new.file_mode)
         hooks = checked_hooks(new.hooks)
+        options = checked_options(new.kind, new.install_options)
+        checks = checked_checks(new.checks)
     except BadComponent as bad:
         raise invalid(f"components.{place}.{bad.field}", bad.code, bad.message) from bad
     return Component(
@@ -76,7 +96,45 @@ def _component(release: Release, place: int, new: NewComponent) -> Component:
         target=new.target,
         file_mode=new.file_mode,
         hooks=hooks,
+        install_options=options,
+        checks=checks,
     )
+
+
+def _bundle_mode(text: str) -> str:
+    if text and text not in BundleMode.values:
+        known = ", ".join(BundleMode.values)
+        raise invalid("bundle_mode", "unknown_bundle_mode", f"A bundle is one of {known}.")
+    return text or BundleMode.ATOMIC.value
+
+
+def _rules(field: str, pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Rules as they are stored, in their canonical form."""
+    if len(pairs) > MAX_RULES:
+        raise invalid(field, "too_many_rules", "At most 16.")
+    found = []
+    for place, (component, versions) in enumerate(pairs):
+        where = f"{field}.{place}"
+        if not is_release_name(component):
+            message = "A name has 1 to 100 letters, digits, . + - _."
+            raise invalid(f"{where}.component", "invalid_name", message)
+        try:
+            rule = parse_rule(component, versions)
+        except BadRange as bad:
+            raise invalid(f"{where}.versions", "invalid_range", str(bad)) from bad
+        found.append({"component": rule.component, "versions": rule.versions})
+    return found
+
+
+def _check_rules(release: Release) -> None:
+    """Nothing asks for what it forbids."""
+    asked = [(rule["component"], rule["versions"]) for rule in release.requires]
+    for place, rule in enumerate(release.conflicts):
+        if (rule["component"], rule["versions"]) in asked or (
+            rule["versions"] == ANY and rule["component"] in {name for name, _ in asked}
+        ):
+            message = f"{rule['component']} is required and excluded at once."
+            raise invalid(f"conflicts.{place}", "contradiction", message)
 
 
 def _check(name: str, version: str, notes: str, components: Sequence[NewComponent]) -> None:

@@ -79,6 +79,10 @@ class _ComponentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compone
     COMPONENT_KIND_BINARY: _ComponentKind.ValueType  # 2
     COMPONENT_KIND_SCRIPT: _ComponentKind.ValueType  # 3
     COMPONENT_KIND_CONFIG: _ComponentKind.ValueType  # 4
+    COMPONENT_KIND_PACKAGE: _ComponentKind.ValueType  # 5
+    """A package of the device's own package manager, as a .deb."""
+    COMPONENT_KIND_CONTAINER: _ComponentKind.ValueType  # 6
+    """An image of a container, as `docker save` or `podman save` writes it."""
 
 class ComponentKind(_ComponentKind, metaclass=_ComponentKindEnumTypeWrapper): ...
 
@@ -87,7 +91,35 @@ COMPONENT_KIND_FIRMWARE: ComponentKind.ValueType  # 1
 COMPONENT_KIND_BINARY: ComponentKind.ValueType  # 2
 COMPONENT_KIND_SCRIPT: ComponentKind.ValueType  # 3
 COMPONENT_KIND_CONFIG: ComponentKind.ValueType  # 4
+COMPONENT_KIND_PACKAGE: ComponentKind.ValueType  # 5
+"""A package of the device's own package manager, as a .deb."""
+COMPONENT_KIND_CONTAINER: ComponentKind.ValueType  # 6
+"""An image of a container, as `docker save` or `podman save` writes it."""
 Global___ComponentKind: _TypeAlias = ComponentKind  # noqa: Y015
+
+class _BundleMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BundleModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BundleMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUNDLE_MODE_UNSPECIFIED: _BundleMode.ValueType  # 0
+    """As atomic."""
+    BUNDLE_MODE_ATOMIC: _BundleMode.ValueType  # 1
+    """All are staged, then all switched, then all verified; else all are rolled back."""
+    BUNDLE_MODE_SEQUENTIAL: _BundleMode.ValueType  # 2
+    """One after the other; each is verified before the next begins. Those that work stay."""
+
+class BundleMode(_BundleMode, metaclass=_BundleModeEnumTypeWrapper):
+    """How the components of a release belong together."""
+
+BUNDLE_MODE_UNSPECIFIED: BundleMode.ValueType  # 0
+"""As atomic."""
+BUNDLE_MODE_ATOMIC: BundleMode.ValueType  # 1
+"""All are staged, then all switched, then all verified; else all are rolled back."""
+BUNDLE_MODE_SEQUENTIAL: BundleMode.ValueType  # 2
+"""One after the other; each is verified before the next begins. Those that work stay."""
+Global___BundleMode: _TypeAlias = BundleMode  # noqa: Y015
 
 class _RolloutState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1486,6 +1518,26 @@ Global___Hook: _TypeAlias = Hook  # noqa: Y015
 class Component(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class InstallOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     ARTIFACT_ID_FIELD_NUMBER: _builtins.int
@@ -1495,6 +1547,8 @@ class Component(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     VERIFY_FIELD_NUMBER: _builtins.int
     ROLL_BACK_FIELD_NUMBER: _builtins.int
+    INSTALL_OPTIONS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     kind: Global___ComponentKind.ValueType
     artifact_id: _builtins.str
@@ -1511,6 +1565,16 @@ class Component(_message.Message):
 
     @_builtins.property
     def roll_back(self) -> Global___Hook: ...
+    @_builtins.property
+    def install_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the installer of this kind is told, as docs/how-to/releases.md says: for a script
+        {"timeout_seconds": "600"}.
+        """
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
+        """All must pass after the installation, or the device rolls back."""
+
     def __init__(
         self,
         *,
@@ -1523,14 +1587,176 @@ class Component(_message.Message):
         after: Global___Hook | None = ...,
         verify: Global___Hook | None = ...,
         roll_back: Global___Hook | None = ...,
+        install_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        checks: _abc.Iterable[Global___HealthCheck] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "roll_back", b"roll_back", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "artifact_id", b"artifact_id", "before", b"before", "file_mode", b"file_mode", "kind", b"kind", "name", b"name", "roll_back", b"roll_back", "target", b"target", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "artifact_id", b"artifact_id", "before", b"before", "checks", b"checks", "file_mode", b"file_mode", "install_options", b"install_options", "kind", b"kind", "name", b"name", "roll_back", b"roll_back", "target", b"target", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Component: _TypeAlias = Component  # noqa: Y015
+
+@_typing.final
+class HealthCheck(_message.Message):
+    """One way to find out, on the device, whether the new version works. Exactly one of http, tcp,
+    heartbeat and command is set.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HTTP_FIELD_NUMBER: _builtins.int
+    TCP_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    INITIAL_DELAY_SECONDS_FIELD_NUMBER: _builtins.int
+    INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    SUCCESS_THRESHOLD_FIELD_NUMBER: _builtins.int
+    FAILURE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    initial_delay_seconds: _builtins.int
+    interval_seconds: _builtins.int
+    """Between two tries; 5 when not set."""
+    timeout_seconds: _builtins.int
+    """For one try; 10 when not set."""
+    success_threshold: _builtins.int
+    """So many tries in a row must pass; 1 when not set."""
+    failure_threshold: _builtins.int
+    """So many tries in a row may not fail; when not set, as many as fit in the time limit."""
+    deadline_seconds: _builtins.int
+    """For all tries together; 300 when not set."""
+    @_builtins.property
+    def http(self) -> Global___HttpProbe: ...
+    @_builtins.property
+    def tcp(self) -> Global___TcpProbe: ...
+    @_builtins.property
+    def heartbeat(self) -> Global___HeartbeatProbe: ...
+    @_builtins.property
+    def command(self) -> Global___Hook: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        http: Global___HttpProbe | None = ...,
+        tcp: Global___TcpProbe | None = ...,
+        heartbeat: Global___HeartbeatProbe | None = ...,
+        command: Global___Hook | None = ...,
+        initial_delay_seconds: _builtins.int = ...,
+        interval_seconds: _builtins.int = ...,
+        timeout_seconds: _builtins.int = ...,
+        success_threshold: _builtins.int = ...,
+        failure_threshold: _builtins.int = ...,
+        deadline_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "heartbeat", b"heartbeat", "http", b"http", "tcp", b"tcp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "deadline_seconds", b"deadline_seconds", "failure_threshold", b"failure_threshold", "heartbeat", b"heartbeat", "http", b"http", "initial_delay_seconds", b"initial_delay_seconds", "interval_seconds", b"interval_seconds", "name", b"name", "success_threshold", b"success_threshold", "tcp", b"tcp", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthCheck: _TypeAlias = HealthCheck  # noqa: Y015
+
+@_typing.final
+class HttpProbe(_message.Message):
+    """GET, from the device itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    contains: _builtins.str
+    """What the first 64 KiB of the answer have to contain."""
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Any of 200 to 399 when empty."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        statuses: _abc.Iterable[_builtins.int] | None = ...,
+        contains: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contains", b"contains", "statuses", b"statuses", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HttpProbe: _TypeAlias = HttpProbe  # noqa: Y015
+
+@_typing.final
+class TcpProbe(_message.Message):
+    """Something accepts connections."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """The device itself when empty."""
+    port: _builtins.int
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TcpProbe: _TypeAlias = TcpProbe  # noqa: Y015
+
+@_typing.final
+class HeartbeatProbe(_message.Message):
+    """The device's own connection to the platform comes back after the installation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeartbeatProbe: _TypeAlias = HeartbeatProbe  # noqa: Y015
+
+@_typing.final
+class VersionRule(_message.Message):
+    """A range of installed versions of one component."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    versions: _builtins.str
+    """Comparisons that all hold, as ">=1.2, <2.0", or "*" for any version."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        versions: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionRule: _TypeAlias = VersionRule  # noqa: Y015
 
 @_typing.final
 class Release(_message.Message):
@@ -1543,10 +1769,17 @@ class Release(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     LOCKED_AT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    BUNDLE_MODE_FIELD_NUMBER: _builtins.int
+    REQUIRES_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    IS_STEPPING_STONE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     version: _builtins.str
     notes: _builtins.str
+    bundle_mode: Global___BundleMode.ValueType
+    is_stepping_stone: _builtins.bool
+    """A device with an older version has to install this one before any newer one."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
     @_builtins.property
@@ -1555,6 +1788,14 @@ class Release(_message.Message):
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def requires(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionRule]:
+        """What has to be installed on a device before."""
+
+    @_builtins.property
+    def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionRule]:
+        """What must not be installed on it."""
+
     def __init__(
         self,
         *,
@@ -1565,10 +1806,14 @@ class Release(_message.Message):
         notes: _builtins.str = ...,
         locked_at: _timestamp_pb2.Timestamp | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        bundle_mode: Global___BundleMode.ValueType = ...,
+        requires: _abc.Iterable[Global___VersionRule] | None = ...,
+        conflicts: _abc.Iterable[Global___VersionRule] | None = ...,
+        is_stepping_stone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "locked_at", b"locked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "created_at", b"created_at", "id", b"id", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "requires", b"requires", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1666,11 +1911,26 @@ class CreateReleaseRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     COMPONENTS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    BUNDLE_MODE_FIELD_NUMBER: _builtins.int
+    REQUIRES_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    IS_STEPPING_STONE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     notes: _builtins.str
+    bundle_mode: Global___BundleMode.ValueType
+    is_stepping_stone: _builtins.bool
+    """A device with an older version has to install this one before any newer one."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
+    @_builtins.property
+    def requires(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionRule]:
+        """What has to be installed on a device before."""
+
+    @_builtins.property
+    def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionRule]:
+        """What must not be installed on it."""
+
     def __init__(
         self,
         *,
@@ -1678,10 +1938,14 @@ class CreateReleaseRequest(_message.Message):
         version: _builtins.str = ...,
         components: _abc.Iterable[Global___Component] | None = ...,
         notes: _builtins.str = ...,
+        bundle_mode: Global___BundleMode.ValueType = ...,
+        requires: _abc.Iterable[Global___VersionRule] | None = ...,
+        conflicts: _abc.Iterable[Global___VersionRule] | None = ...,
+        is_stepping_stone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "name", b"name", "notes", b"notes", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "components", b"components", "conflicts", b"conflicts", "is_stepping_stone", b"is_stepping_stone", "name", b"name", "notes", b"notes", "requires", b"requires", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
