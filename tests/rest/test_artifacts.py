@@ -70,6 +70,13 @@ def test_a_form_does_the_same(api: Api) -> None:
     assert response.json()["content_type"] == "application/gzip"
 
 
+def test_a_field_of_a_form_that_nobody_reads_is_named(api: Api) -> None:
+    file = SimpleUploadedFile("b.bin", CONTENT)
+    form = {"file": file, "sha-256": SHA256}  # whoever writes so believes that it is checked
+    response = api.client.post("/api/v1/artifacts", form, headers=api.headers)
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (400, "/sha-256")
+
+
 def test_the_same_bytes_again_are_the_same_artifact(api: Api) -> None:
     assert upload(api).json()["id"] == upload(api, "name=other.bin").json()["id"]
 

@@ -46,7 +46,7 @@ def test_a_huge_page_size_is_read_as_the_largest(api: Api, size: str) -> None:
     assert api.get("devices", page_size=size).status_code == 200
 
 
-@pytest.mark.parametrize("size", ["-1", "x", "1.5", "\x00"])
+@pytest.mark.parametrize("size", ["-1", "x", "1.5", "\x00", ""])
 def test_a_bad_page_size_is_400(api: Api, size: str) -> None:
     assert api.get("devices", page_size=size).json()["code"] == "invalid_request"
 

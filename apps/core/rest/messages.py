@@ -143,9 +143,9 @@ def read_query(
         field = kind.DESCRIPTOR.fields_by_name.get(name)
         if field is None or is_message(field):
             errors.append(_unknown(name))
-        elif name == "page_size":
+        elif name == "page_size" and texts[-1]:
             data[name] = PageRequest.of(texts[-1]).size
-        elif values := [_from_text(text, field) for text in texts if text]:
+        elif values := [_from_text(text, field) for text in texts if text or not _is_word(field)]:
             data[name] = values if field.is_repeated else values[-1]
     if errors:
         raise InvalidRequest(errors[0].message, fields=errors)
@@ -170,6 +170,11 @@ def _violation(violation: Any) -> FieldError:
 def _element(element: Any) -> str:
     index = getattr(element.subscript, "value", None)
     return f"{element.field_name}" if index is None else f"{element.field_name}.{index}"
+
+
+def _is_word(field: Field) -> bool:
+    """Whether an empty value can mean that the field is not asked for; numbers have none."""
+    return field.type in (_F.TYPE_STRING, _F.TYPE_ENUM)
 
 
 def _from_text(text: str, field: Field) -> Any:

@@ -23,6 +23,7 @@ from fleetd.pb.public.v1 import fleet_pb2 as pb
 
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:?([A-Za-z0-9+/=]+):?\s*(?:,|$)", re.IGNORECASE)
 _FORM = "multipart/form-data"
+_FORM_FIELDS = ("file", "name", "sha256")
 _UNTOLD = ("application/x-www-form-urlencoded", "")  # what curl says when nobody says anything
 _BYTES = {"type": "string", "format": "binary"}
 
@@ -42,6 +43,7 @@ _BYTES = {"type": "string", "format": "binary"}
         _FORM: {
             "type": "object",
             "required": ["file"],
+            "additionalProperties": False,
             "properties": {
                 "file": _BYTES,
                 "name": {"type": "string"},
@@ -91,6 +93,9 @@ def download_artifact(self: object, request: Any, id: str) -> HttpResponseBase:
 
 
 def _form_file(request: Any) -> Any:
+    for name in (*request.POST, *request.FILES):
+        if name not in _FORM_FIELDS:
+            raise invalid(name[:100], "unknown_field", f"There is no field {name[:100]!r}.")
     file = request.FILES.get("file")
     if file is None:
         raise invalid("file", "missing_file", "The form has no file in the field `file`.")
