@@ -65,6 +65,8 @@ def shape(answer: Answer, world: World, *sent: str) -> tuple[str, str]:
     for pattern, instead in _CHANCE:
         text = pattern.sub(instead, text)
     for value in sent:
+        if value not in text:
+            continue
         # Also where it stands encoded within an address, after an equals sign.
         text = re.sub(rf"(?:(?<![\w.])|(?<=%3D)){re.escape(value)}(?![\w.])", "_", text)
     ours = world.ours.own_ids

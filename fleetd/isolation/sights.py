@@ -45,12 +45,13 @@ def walk_sights(world: World, report: DoorReport, doors: Collection[str]) -> Non
 
 def sights(world: World, report: DoorReport, doors: Collection[str]) -> Iterator[Sight]:
     """Every list, page and export of the chosen doors, with own ids where it needs some."""
+    # Both come before the first look: that somebody has signed in shows in lists of ours.
+    key, session = key_caller(world.ours, report), session_caller(world.ours, report)
     if "rest" in doors:
-        yield from _of_rest(world, key_caller(world.ours, report))
+        yield from _of_rest(world, key)
     for door, of_admin in (("ui", False), ("admin", True)):
         if door in doors:
-            caller = session_caller(world.ours, report)
-            yield from _of_pages(world, caller, of_admin=of_admin)
+            yield from _of_pages(world, session, of_admin=of_admin)
 
 
 def _of_rest(world: World, caller: Caller) -> Iterator[Sight]:

@@ -33,6 +33,7 @@ class Side:
     own_ids: frozenset[str] = frozenset()
     unfilled: dict[str, str] = field(default_factory=dict)
     _people: list[User] = field(default_factory=list)
+    _checksums: tuple[str, list[Any]] | None = None
 
     @property
     def id(self) -> UUID:
@@ -72,17 +73,23 @@ class Side:
 
     def checksum(self) -> dict[str, str]:
         """A checksum over the organization's rows of every table, seen from here and now."""
-        parts, values = [], []
+        if self._checksums is None:
+            self._checksums = self._checksum_statement()
         with tenant(self.id), connection.cursor() as cursor:
-            for model, rows in self._tables():
-                sql, given = rows.order_by().query.sql_with_params()
-                parts.append(
-                    f"SELECT '{model._meta.db_table}',"  # noqa: S608  names of tables, which are ours
-                    f" md5(string_agg(t::text, '|' ORDER BY t::text)) FROM ({sql}) AS t"
-                )
-                values += given
-            cursor.execute(" UNION ALL ".join(parts), values)
+            cursor.execute(*self._checksums)
             return {table: text or "" for table, text in cursor.fetchall()}
+
+    def _checksum_statement(self) -> tuple[str, list[Any]]:
+        """One statement over all tables; it is made once, because it is asked after each change."""
+        parts, values = [], []
+        for model, rows in self._tables():
+            sql, given = rows.order_by().query.sql_with_params()
+            parts.append(
+                f"SELECT '{model._meta.db_table}',"  # noqa: S608  names of tables, which are ours
+                f" md5(string_agg(t::text, '|' ORDER BY t::text)) FROM ({sql}) AS t"
+            )
+            values += given
+        return " UNION ALL ".join(parts), values
 
     def _tables(self) -> Iterator[tuple[type[models.Model], Any]]:
         for model in tenant_models():
