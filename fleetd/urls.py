@@ -30,6 +30,7 @@ urlpatterns = [
     path("api/v1/", include(api_v1)),
     re_path(r"^api/", UnknownResource.as_view()),
     path("", include("apps.updates.api.downloads")),
+    path("", include("apps.updates.api.repository")),
     path("", include("apps.web.ui.urls")),
     path("", include("apps.organizations.ui.urls")),
     path("", include("apps.organizations.ui.program_urls")),

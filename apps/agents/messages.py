@@ -114,6 +114,10 @@ def offer_message(offer: Offer) -> pb.ConnectResponse:
         components=[_component(c) for c in offer.components],
         lease_seconds=offer.lease_seconds,
         policy=pb.InstallPolicy(bundle=BUNDLES.get(offer.bundle_mode, 0)),
+        instruction=offer.instruction,
+        repository_url=offer.repository_url,
+        targets_url=offer.targets_url,
+        is_trial_unsigned=offer.is_trial_unsigned,
     )
     message.deadline.CopyFrom(timestamp(offer.deadline))
     return pb.ConnectResponse(deployment_offer=message)
@@ -142,6 +146,7 @@ def _component(component: OfferedComponent) -> pb.Component:
         file_mode=component.file_mode,
         install_options=component.install_options,
         checks=[_check(each) for each in component.checks],
+        target_path=component.target_path,
         **hooks,
     )
 

@@ -73,6 +73,8 @@ class EnrollmentResult:
     root_pem: str
     chain_pem: str = ""
     retry_after_seconds: int = 0
+    # The TUF root that the device is to trust; empty where the organization signs nothing yet.
+    trusted_root: str = ""
 
     @property
     def is_pending(self) -> bool:

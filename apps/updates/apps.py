@@ -4,6 +4,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from apps.core.sealing import sealed_column
+
 
 class UpdatesConfig(AppConfig):
     """Artifacts, releases, rollouts and deployments."""
@@ -17,3 +19,9 @@ class UpdatesConfig(AppConfig):
         quotas = import_module("apps.organizations.services.quotas")
         artifacts = import_module("apps.updates.selectors.artifacts")
         quotas.register_meter("storage_bytes", artifacts.count_stored_bytes)
+        enroll = import_module("apps.enrollment.services.enroll")
+        signing = import_module("apps.updates.selectors.signing")
+        enroll.register_trusted_root(signing.find_trusted_root)
+        for name in ("snapshot", "timestamp", "instruction"):
+            purpose = f"updates.signing.{name}"
+            sealed_column("updates.SigningRepository", f"{name}_key", purpose=purpose)

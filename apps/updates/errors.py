@@ -91,3 +91,23 @@ class LinkInvalid(PermissionDenied):
 class LinkExpired(PermissionDenied):
     code = "link_expired"
     default_message = "This link has expired. Ask for a new one."
+
+
+class ReleaseNotSigned(FleetdError):
+    kind, code = Kind.STATE, "release_not_signed"
+    default_message = (
+        "The release is not signed. Sign it with `fleetctl sign release`, or allow unsigned "
+        "releases for a trial."
+    )
+
+
+class SigningNotPrepared(FleetdError):
+    kind, code = Kind.STATE, "signing_not_prepared"
+    default_message = "The platform has no keys for this organization yet: prepare signing first."
+
+
+class SigningMetadataRefused(FleetdError):
+    """`data["reason"]` and the field's code say why, in a stable word."""
+
+    kind, code = Kind.INVALID, "signing_metadata_refused"
+    default_message = "The metadata is refused."

@@ -1,6 +1,6 @@
 """Rights on artifacts, releases, rollouts and deployments."""
 
-from apps.core.authz import DEPLOYERS, MEMBERS, OPERATORS, READERS, declare
+from apps.core.authz import ADMINS, DEPLOYERS, MEMBERS, OPERATORS, READERS, declare
 
 VIEW_ARTIFACTS = declare("updates.view_artifacts", "see and download artifacts", MEMBERS)
 STORE_ARTIFACT = declare("updates.store_artifact", "upload artifacts", DEPLOYERS)
@@ -29,7 +29,13 @@ PAUSE_ROLLOUT = declare(
 CANCEL_ROLLOUT = declare(
     "updates.cancel_rollout", "cancel rollouts", OPERATORS | DEPLOYERS, per_group=True
 )
+VIEW_SIGNING = declare("updates.view_signing", "see what releases are signed with", MEMBERS)
+# What they publish is signed with keys that the platform never sees; this lets them hand it in.
+MANAGE_SIGNING = declare(
+    "updates.manage_signing", "publish signed metadata of releases", ADMINS | DEPLOYERS
+)
 # No role holds these: they are the platform's own, and gateways act for devices with them.
 ADVANCE_ROLLOUT = declare("updates.advance_rollout", "judge gates and open phases", ())
+REFRESH_SIGNING = declare("updates.refresh_signing", "sign snapshots and timestamps anew", ())
 CLAIM_DEPLOYMENTS = declare("updates.claim_deployments", "hand deployments to devices", ())
 APPLY_REPORTS = declare("updates.apply_reports", "take devices' reports", ())

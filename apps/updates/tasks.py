@@ -9,6 +9,7 @@ from apps.updates.selectors.rollouts import list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.scheduling import advance_rollout, expire_deployments
+from apps.updates.services.signing import refresh_signing
 
 
 @org_task(ADVANCE_TASK, permission=PLATFORM)
@@ -37,3 +38,9 @@ def sweep(actor: Actor) -> None:
 def clean_incoming(actor: Actor) -> None:
     """Removes what uploads left behind whose process died."""
     remove_abandoned_uploads(actor)
+
+
+@org_task("updates.refresh_signing", permission=PLATFORM, every_seconds=600)
+def refresh(actor: Actor) -> None:
+    """Signs snapshot and timestamp of the TUF repository anew, long before they expire."""
+    refresh_signing(actor)

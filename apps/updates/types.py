@@ -82,6 +82,8 @@ class OfferedComponent:
     hooks: Mapping[str, Any]
     install_options: Mapping[str, str] = field(default_factory=dict)
     checks: Sequence[Mapping[str, Any]] = ()
+    # What it is called in the signed targets.
+    target_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ class Offer:
     deadline: datetime
     # atomic or sequential; empty is atomic.
     bundle_mode: str = ""
+    # What `services.instructions` adds: see internal.agent.v1.DeploymentOffer.
+    allow_downgrade: bool = False
+    instruction: bytes = b""
+    repository_url: str = ""
+    targets_url: str = ""
+    is_trial_unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +261,20 @@ class PhasePromoted(RolloutChange):
 
     index: int
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigningMetadataPublished(Event):
+    """There are new root or targets metadata: other releases are signed than before."""
+
+    type: ClassVar[str] = "updates.signing_metadata.published.v1"
+
+    root_version: int
+    targets_version: int
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """Nobody watches them live."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)

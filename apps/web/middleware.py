@@ -40,7 +40,9 @@ ORGANIZATION_HEADER = "Fleetd-Organization"
 _SANE_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}", re.ASCII)
 UPLOADS = re.compile(r"/api/v1/artifacts/?|/artifacts/upload/?", re.ASCII)
 # Devices install and download here, thousands from one address: only refusals are counted.
-DOWNLOADS = re.compile(r"/agent/v1/artifacts/|/install/|/install\.sh$", re.ASCII)
+DOWNLOADS = re.compile(r"/agent/v1/artifacts/|/tuf/|/install/|/install\.sh$", re.ASCII)
+# Every TUF client asks for the root after the newest one and is told that there is none.
+METADATA = re.compile(r"/tuf/[0-9a-f-]{36}/metadata/", re.ASCII)
 _REFUSED = frozenset({401, 403, 404})
 BODY_SLACK = 64 * 1024  # form boundaries and field names around the largest parsed body
 _BEFORE_SETUP = (
@@ -125,7 +127,8 @@ class CallLimitMiddleware:
             if not DOWNLOADS.match(request.path):
                 self._count(request)
             response = self.get_response(request)
-            if response.status_code in _REFUSED and not request.budgets:
+            is_counted = not request.budgets and not METADATA.match(request.path)
+            if response.status_code in _REFUSED and is_counted:
                 _spend(request, call_limits.of_nobody(request.client_address))
         except LimitReached as refused:
             request.budgets[:0] = refused.budgets

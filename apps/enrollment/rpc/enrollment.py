@@ -33,6 +33,7 @@ class EnrollmentServicer:
             root_pem=result.root_pem,
             agent_address=str(settings.AGENT_EXTERNAL_ADDRESS),
             retry_after_seconds=result.retry_after_seconds,
+            trusted_root=result.trusted_root,
         )
 
 

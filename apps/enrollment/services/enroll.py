@@ -1,7 +1,9 @@
 """A device joins: its token is the credential, its key makes repeating the call harmless."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -48,6 +50,7 @@ WINDOW = timedelta(minutes=1)
 KEPT_REFUSALS = 100
 REFUSAL_NOTED_EVERY = timedelta(seconds=5)
 SAME_HARDWARE = "another device has this hardware identity"
+_ROOTS: list[Callable[[UUID], str]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +279,19 @@ def _result(device: Device, certificate: Certificate | None) -> EnrollmentResult
         root_pem=ca.pem(load_authority().root),
         chain_pem=certificate.chain_pem if certificate else "",
         retry_after_seconds=0 if certificate else RETRY_AFTER_SECONDS,
+        trusted_root=trusted_root(device.organization_id) if certificate else "",
     )
+
+
+def register_trusted_root(find: Callable[[UUID], str]) -> None:
+    """Says where the root comes from that a device trusts: `find(organization_id)`, in the
+    organization; empty for none. For `ready()` of the app that holds it."""
+    _ROOTS.append(find)
+
+
+def trusted_root(organization_id: UUID) -> str:
+    """The TUF root that a device which joins now is told to trust."""
+    return next((root for find in _ROOTS if (root := find(organization_id))), "")
 
 
 def _failures(address: str) -> int:

@@ -101,6 +101,13 @@ _ALL = (
         "Web applications of other origins that may read the API in a browser",
     ),
     SettingKey(
+        "updates.allow_unsigned",
+        Kind.SWITCH,
+        False,
+        "Insecure, for first trials: releases that nobody signed may be rolled out",
+        CHANGE_SECURITY,
+    ),
+    SettingKey(
         "quotas.devices",
         Kind.QUOTA,
         None,

@@ -5,8 +5,9 @@ from typing import Any
 from django.urls import URLPattern
 
 from apps.core.rest.views import creates, does, reads, resource
-from apps.updates import public, public_releases
+from apps.updates import public, public_releases, public_signing
 from apps.updates.api.artifacts import download_artifact, upload_artifact
+from apps.updates.api.repository import download_metadata, download_target
 
 
 def _verb(word: str, operation: Any) -> list[URLPattern]:
@@ -47,4 +48,16 @@ urlpatterns = [
     ),
     *resource("deployments", "deployments", get=reads(public.list_deployments)),
     *resource("deployment", "deployments/<ident:id>", get=reads(public.get_deployment)),
+    *resource("signing", "signing", get=reads(public_signing.get_signing_status)),
+    *resource("signing-prepare", "signing:prepare", post=does(public_signing.prepare_signing)),
+    *resource(
+        "signing-publish", "signing:publish", post=does(public_signing.publish_signing_metadata)
+    ),
+    *resource(
+        "release-targets",
+        "releases/<ident:release_id>/targets",
+        get=reads(public_signing.get_release_targets),
+    ),
+    *resource("signing-metadata", "signing/metadata/<str:name>", get=download_metadata),
+    *resource("signing-target", "signing/targets/<path:name>", get=download_target),
 ]

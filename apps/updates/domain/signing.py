@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.formats import encode_canonical
@@ -301,12 +302,23 @@ def describe_component(fields: Mapping[str, Any]) -> dict[str, Any]:
     """All that a device is told of a component, as what is signed says it.
 
     The form is the JSON mapping of `internal.agent.v1.Component` with the names of the proto, but
-    for `url` and `target_path`: what is empty is left out, and 64-bit numbers are text. A field
-    that is added to the offer is in it by itself, so no command or option can go unsigned.
+    for `url` and `target_path`; what is empty or zero is left out at every depth, and the size is
+    text. A field that is added to the offer is in it by itself, so that no command or option can
+    go unsigned.
     """
     flat = {**fields, **fields.get("hooks", {}), "size_bytes": str(fields["size_bytes"])}
     left_out = ("url", "target_path", "hooks")
-    return {name: value for name, value in flat.items() if value and name not in left_out}
+    return dict(_pruned({name: v for name, v in flat.items() if name not in left_out}))
+
+
+def _pruned(value: Any) -> Any:
+    """Without what is empty or zero, as proto's JSON has it."""
+    if isinstance(value, Mapping):
+        pruned = {str(name): _pruned(item) for name, item in value.items()}
+        return {name: item for name, item in pruned.items() if item}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_pruned(item) for item in value]
+    return value
 
 
 def description_digest(description: Mapping[str, Any]) -> str:
@@ -326,3 +338,8 @@ def _plain(value: Any) -> Any:
 def canonical_json(value: Any) -> bytes:
     """OLPC canonical JSON, which TUF signs."""
     return _canonical(_plain(value))
+
+
+def target_path(release: str, version: str, component: str) -> str:
+    """What a component's file is called in targets metadata: `release/version/component`."""
+    return "/".join(quote(part, safe="") for part in (release, version, component))

@@ -1,7 +1,7 @@
 """RPC methods of artifacts, releases, rollouts and deployments."""
 
 from apps.core.public import unary
-from apps.updates import public, public_releases
+from apps.updates import public, public_releases, public_signing
 from apps.updates.rpc.events import stream_rollout_events
 
 
@@ -26,3 +26,7 @@ class UpdatesServicer:
     stream_rollout_events = stream_rollout_events
     list_deployments = unary(public.list_deployments)
     get_deployment = unary(public.get_deployment)
+    get_signing_status = unary(public_signing.get_signing_status)
+    prepare_signing = unary(public_signing.prepare_signing)
+    publish_signing_metadata = unary(public_signing.publish_signing_metadata)
+    get_release_targets = unary(public_signing.get_release_targets)

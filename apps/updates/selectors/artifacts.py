@@ -40,6 +40,15 @@ def get_artifact(actor: Actor, artifact_id: UUID) -> Artifact:
     return found
 
 
+def get_artifact_by_digest(actor: Actor, sha256: str) -> Artifact:
+    """The artifact with this SHA-256."""
+    require(actor, VIEW_ARTIFACTS)
+    found: Artifact | None = _artifacts(actor).filter(sha256=sha256[:64]).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
 def find_artifacts(actor: Actor, artifact_ids: Collection[UUID]) -> dict[UUID, Artifact]:
     """Those of these artifacts that exist, by id."""
     require(actor, VIEW_ARTIFACTS)

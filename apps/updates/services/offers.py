@@ -16,10 +16,12 @@ from apps.events.services.outbox import publish
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Component, Deployment, Rollout
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
+from apps.updates.selectors.signing import offered_component
+from apps.updates.services.instructions import instruct
 from apps.updates.services.links import make_link
 from apps.updates.services.moves import Move, note_moves
 from apps.updates.services.reports import apply_reports
-from apps.updates.types import DeploymentOffered, Offer, OfferedComponent
+from apps.updates.types import DeploymentOffered, Offer
 
 __all__ = ["apply_reports", "claim_deployments", "offer_for_device", "offers_for_devices"]
 
@@ -194,7 +196,7 @@ def _offers(actor: Actor, claims: Iterable[_Claim]) -> list[Offer]:
     rollouts = Rollout.objects.for_org(actor.organization_id).select_related("release")
     plans = {r.id: r for r in rollouts.filter(id__in={c.rollout_id for c in claims})}
     parts = _components(actor, {plan.release_id for plan in plans.values()})
-    return [_offer(actor, c, plans[c.rollout_id], parts) for c in claims]
+    return instruct(actor, [_offer(actor, c, plans[c.rollout_id], parts) for c in claims])
 
 
 def _components(actor: Actor, release_ids: Collection[UUID]) -> dict[UUID, list[Component]]:
@@ -213,28 +215,12 @@ def _offer(actor: Actor, claim: _Claim, plan: Rollout, parts: dict[UUID, list[Co
         release_name=plan.release.name,
         release_version=plan.release.version,
         components=tuple(
-            _offered(actor, claim.id, plan.release.version, component)
+            offered_component(
+                plan.release, component, make_link(actor, claim.id, component.artifact.sha256)
+            )
             for component in parts[plan.release_id]
         ),
         lease_seconds=plan.deployment_timeout_seconds,
         deadline=claim.deadline,
         bundle_mode=plan.release.bundle_mode,
-    )
-
-
-def _offered(
-    actor: Actor, deployment_id: UUID, version: str, component: Component
-) -> OfferedComponent:
-    return OfferedComponent(
-        name=component.name,
-        version=version,
-        kind=component.kind,
-        sha256=component.artifact.sha256,
-        size_bytes=component.artifact.size_bytes,
-        url=make_link(actor, deployment_id, component.artifact.sha256),
-        target=component.target,
-        file_mode=component.file_mode,
-        hooks=component.hooks,
-        install_options=component.install_options,
-        checks=component.checks,
     )
