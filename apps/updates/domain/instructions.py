@@ -14,7 +14,7 @@ from apps.updates.domain.signing import canonical_json
 TYPE = "fleetd-instruction"
 FORMAT = 1
 LIFETIME = timedelta(days=1)
-"""Links, and instructions with them, are renewed within the hour; a day bears a clock that is off."""
+"""Links and instructions are renewed within the hour; a day bears a clock that is off."""
 
 
 @dataclass(frozen=True, slots=True)
