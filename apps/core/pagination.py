@@ -6,6 +6,7 @@ authority: it only ever narrows a queryset that is scoped already.
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -63,17 +64,28 @@ def checked_search(text: str) -> str:
     return text[:MAX_SEARCH_LENGTH]
 
 
-def paginate(rows: QuerySet[M], request: PageRequest, *, order_by: Sequence[str]) -> Page[M]:
+def paginate(
+    rows: QuerySet[M], request: PageRequest, *, order_by: Sequence[str], bound_to: str = ""
+) -> Page[M]:
     """One page of `rows`, ordered by model fields, the last of which must be unique.
 
-    A field with a leading minus descends. Fields must not be null.
+    A field with a leading minus descends. Fields must not be null. A token leads on only in the
+    list that it was given for: with the same order, and the same text in `bound_to` (a filter).
     """
+    terms = _terms(order_by, bound_to)
     if request.token:
-        rows = rows.filter(_after(rows.model, order_by, _decode(request.token, order_by)))
+        values = _decode(request.token, terms, len(order_by))
+        rows = rows.filter(_after(rows.model, order_by, values))
     found = list(rows.order_by(*order_by)[: request.size + 1])
     items = found[: request.size]
     more = len(found) > request.size
-    return Page(items, _encode(items[-1], order_by) if more else "")
+    return Page(items, _encode(items[-1], order_by, terms) if more else "")
+
+
+def _terms(order_by: Sequence[str], bound_to: str) -> list[str]:
+    """What a token has to agree with."""
+    digest = [hashlib.sha256(bound_to.encode()).hexdigest()[:16]] if bound_to else []
+    return [*order_by, *digest]
 
 
 def _after(model: type[Model], order_by: Sequence[str], values: list[Any]) -> Q:
@@ -105,20 +117,20 @@ def _typed(model: type[Model], order_by: Sequence[str], values: list[Any]) -> li
         raise InvalidPageToken from error
 
 
-def _encode(row: Model, order_by: Sequence[str]) -> str:
+def _encode(row: Model, order_by: Sequence[str], terms: list[str]) -> str:
     values = [getattr(row, name.lstrip("-")) for name in order_by]
-    text = orjson.dumps([list(order_by), values], default=str)
+    text = orjson.dumps([terms, values], default=str)
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def _decode(token: str, order_by: Sequence[str]) -> list[Any]:
-    """The values in a token, refused unless it was made for a list in this order."""
+def _decode(token: str, terms: list[str], count: int = 0) -> list[Any]:
+    """The values in a token, refused unless it was made for such a list."""
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        order, values = orjson.loads(text)
+        made_for, values = orjson.loads(text)
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidPageToken from error
-    if order != list(order_by) or not isinstance(values, list) or len(values) != len(order):
+    if made_for != terms or not isinstance(values, list) or len(values) != (count or len(terms)):
         raise InvalidPageToken
     if not all(isinstance(v, str | int) and "\x00" not in str(v) for v in values):
         raise InvalidPageToken
