@@ -31,3 +31,27 @@ class DeviceGroupNameTaken(FleetdError):
 class DeviceGroupFollowsTag(FleetdError):
     kind, code = Kind.STATE, "device_group_follows_tag"
     default_message = "This group is all devices with its tag: tag the device instead."
+
+
+class DeviceGroupFollowsFilter(FleetdError):
+    kind, code = Kind.STATE, "device_group_follows_filter"
+    default_message = "This group is all devices that match its filter: nobody is put into it."
+
+
+class DeviceGroupNotSmart(FleetdError):
+    kind, code = Kind.STATE, "device_group_not_smart"
+    default_message = "This group has no filter, and a group never becomes one of another kind."
+
+
+class DeviceGroupInUse(FleetdError):
+    """`data["groups"]` names those that lead to it."""
+
+    kind, code = Kind.STATE, "device_group_in_use"
+    default_message = "The filters of other groups speak of this one. Change these first."
+
+
+class SmartGroupGivesNoRights(FleetdError):
+    """Devices report facts about themselves: these must not decide who has rights on them."""
+
+    kind, code = Kind.STATE, "smart_group_gives_no_rights"
+    default_message = "Rights cannot hold in a smart group: what devices say would decide on them."

@@ -130,13 +130,20 @@ class DeviceCount(OrgOwnedModel):
 
 
 class DeviceGroup(OrgOwnedModel):
-    """Devices that belong together: chosen ones, or all with one tag.
+    """Devices that belong together: chosen ones, all with one tag, or all that match a filter.
 
-    A group may be owned by a team, whose members then have their team roles on its devices.
+    A group may be owned by a team, whose members then have their team roles on its devices. A
+    smart one, with a filter, may not: devices report facts about themselves, and what they report
+    must not decide who has rights on them.
     """
 
     name = models.CharField(max_length=100)
     tag = models.CharField(max_length=64, blank=True)
+    # Names other groups by id; `filter_group_ids` are these, so that a group in use is found.
+    filter = models.TextField(blank=True, default="", db_default="")
+    filter_group_ids = ArrayField(
+        models.UUIDField(), default=list, db_default=Value([]), blank=True, editable=False
+    )
     team = TenantForeignKey(Team, null=True, blank=True, related_name="device_groups")
     created_at = models.DateTimeField()
 
@@ -145,6 +152,10 @@ class DeviceGroup(OrgOwnedModel):
         verbose_name = "device group"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "name"], name="device_group_name"),
+            models.CheckConstraint(condition=Q(tag="") | Q(filter=""), name="device_group_kind"),
+            models.CheckConstraint(
+                condition=Q(filter="") | Q(team__isnull=True), name="device_group_smart_unowned"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -153,7 +164,12 @@ class DeviceGroup(OrgOwnedModel):
     @property
     def is_static(self) -> bool:
         """Whether its devices were chosen one by one."""
-        return not self.tag
+        return not self.tag and not self.filter
+
+    @property
+    def is_smart(self) -> bool:
+        """Whether its devices are those that match its filter."""
+        return bool(self.filter)
 
 
 class GroupMember(OrgOwnedModel):

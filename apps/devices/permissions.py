@@ -24,6 +24,12 @@ VIEW_DEVICE_GROUPS = declare(
     "devices.view_device_groups", "see device groups", READERS, per_group=True
 )
 CREATE_DEVICE_GROUP = declare("devices.create_device_group", "make device groups", OPERATORS)
+UPDATE_DEVICE_GROUP = declare(
+    "devices.update_device_group",
+    "rename device groups and change their filters",
+    OPERATORS,
+    per_group=True,
+)
 DELETE_DEVICE_GROUP = declare(
     "devices.delete_device_group", "delete device groups", OPERATORS, per_group=True
 )

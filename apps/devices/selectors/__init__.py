@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -13,7 +12,8 @@ from apps.core.authz import Permission, require_somewhere
 from apps.core.errors import NotFound, invalid
 from apps.core.pagination import Page, PageRequest, checked_search, paginate
 from apps.devices.domain import tags as tag_rules
-from apps.devices.domain.states import CONNECTED, ENROLLED, Connectivity, Lifecycle
+from apps.devices.domain.states import ENROLLED, Connectivity, Lifecycle
+from apps.devices.filters import has_connectivity
 from apps.devices.models import Device, DeviceGroup
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors.counting import InstalledCount as InstalledCount
@@ -22,17 +22,17 @@ from apps.devices.selectors.counting import count_group_devices as count_group_d
 from apps.devices.selectors.counting import count_installed_versions as count_installed_versions
 from apps.devices.selectors.counting import count_pending_devices as count_pending_devices
 from apps.devices.selectors.counting import sweep_stamp as sweep_stamp
+from apps.devices.selectors.filtering import is_in_sight, members_of, read_filter
 from apps.devices.selectors.places import (
     GroupsInReach,
     groups_in_reach,
     groups_of,
     groups_within,
-    place_of_group,
     within,
 )
 
 
-def list_devices(
+def list_devices(  # noqa: PLR0913 - what a list can be narrowed by
     actor: Actor,
     page: PageRequest,
     *,
@@ -41,11 +41,12 @@ def list_devices(
     tag: str = "",
     group_id: UUID | None = None,
     search: str = "",
+    filter: str = "",
 ) -> Page[Device]:
     """Devices by name, with their state, narrowed by whatever is given.
 
     Raises `InvalidRequest` for a lifecycle, connectivity or tag that cannot be, `NotFound` for a
-    group that the actor does not see.
+    group that the actor does not see, `FilterError` for a filter that cannot be read.
     """
     require_somewhere(actor, VIEW_DEVICES)
     rows = _seen(actor)
@@ -53,14 +54,16 @@ def list_devices(
         rows = rows.filter(lifecycle=_one_of(Lifecycle, "lifecycle", lifecycle))
     if connectivity:
         wanted = _one_of(Connectivity, "connectivity", connectivity)
-        rows = rows.filter(_is(Connectivity(wanted), clock.now()))
+        rows = rows.filter(has_connectivity(Connectivity(wanted), clock.now()))
     if tag:
         rows = rows.filter(tags__contains=tag_rules.checked([tag], field="tag"))
     if group_id is not None:
         rows = rows.filter(_in_groups([_group(actor, group_id)]))
     if search:
         rows = rows.filter(_found_by(search))
-    return paginate(rows, page, order_by=["name", "id"])
+    if filter.strip():
+        rows = rows.filter(read_filter(actor, filter).q())
+    return paginate(rows, page, order_by=["name", "id"], bound_to=filter.strip())
 
 
 def list_candidates(
@@ -170,12 +173,14 @@ def resolve_target(
     device_ids: Sequence[UUID] = (),
     tags: Sequence[str] = (),
     group_ids: Sequence[UUID] = (),
+    filter: str = "",
 ) -> QuerySet[Device]:
-    """The active devices that are named, have one of the tags, or are in one of the groups.
+    """The active devices that are named, have one of the tags, are in one of the groups (static,
+    of a tag or smart), or match the filter.
 
     With nothing given: every active device. Only devices that the actor may see are meant. Raises
     `NotFound` where a named device or group is missing or out of sight, `InvalidRequest` for what
-    cannot be a tag.
+    cannot be a tag, `FilterError` for a filter that cannot be read.
     """
     require_somewhere(actor, VIEW_DEVICES)
     rows: QuerySet[Device] = within(
@@ -194,6 +199,8 @@ def resolve_target(
         wanted |= Q(tags__overlap=tag_rules.checked(tags, field="tags"))
     if groups:
         wanted |= _in_groups(groups)
+    if filter.strip():
+        wanted |= read_filter(actor, filter).q()
     return rows.filter(wanted, lifecycle=Lifecycle.ACTIVE)
 
 
@@ -217,16 +224,6 @@ def _one_of(states: type[Lifecycle] | type[Connectivity], field: str, value: str
     return value
 
 
-def _is(wanted: Connectivity, now: datetime) -> Q:
-    """Devices whose connectivity is this one, deadline and all."""
-    if wanted is Connectivity.NEVER_SEEN:
-        return Q(state__connectivity=wanted.value)
-    if wanted is Connectivity.OFFLINE:
-        silent = Q(state__connectivity__in=CONNECTED, state__offline_at__lte=now)
-        return Q(state__connectivity=wanted.value) | silent
-    return Q(state__connectivity=wanted.value, state__offline_at__gt=now)
-
-
 def _found_by(search: str) -> Q:
     text = checked_search(search)
     fields = ("name", "hostname", "serial", "hardware_id")
@@ -240,13 +237,16 @@ def _group(actor: Actor, group_id: UUID) -> DeviceGroup:
     """A group to narrow a list by: one whose devices, or which itself, the actor may see."""
     rows = DeviceGroup.objects.for_org(actor.organization_id)
     found: DeviceGroup | None = rows.filter(id=group_id).first()
-    if found is not None:
-        place = place_of_group(found)
-        if any(actor.may(p.name, place) for p in (VIEW_DEVICES, VIEW_DEVICE_GROUPS)):
-            return found
+    if found is not None and is_in_sight(actor, found):
+        return found
     raise NotFound("There is no such device group.")
 
 
 def _in_groups(groups: Sequence[DeviceGroup]) -> Q:
     """Devices in any of these groups; there is at least one."""
-    return GroupsInReach(tuple((group.id, group.tag) for group in groups)).condition()
+    plain = GroupsInReach(tuple((group.id, group.tag) for group in groups if not group.is_smart))
+    found = plain.condition()
+    for group in groups:
+        if group.is_smart:
+            found |= members_of(group)
+    return found

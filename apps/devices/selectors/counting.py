@@ -21,6 +21,7 @@ from apps.core.authz import require_somewhere
 from apps.devices.domain.states import CONNECTED, Connectivity, Lifecycle
 from apps.devices.models import Device, DeviceCount, DeviceGroup, DeviceState, GroupMember
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
+from apps.devices.selectors.filtering import members_of
 from apps.devices.selectors.places import GroupsInReach, groups_in_reach, groups_within, within
 
 VERSIONS_KEPT_SECONDS = 30
@@ -110,9 +111,11 @@ def count_group_devices(actor: Actor, group_ids: Collection[UUID]) -> dict[UUID,
     require_somewhere(actor, VIEW_DEVICE_GROUPS)
     rows = DeviceGroup.objects.for_org(actor.organization_id).filter(id__in=group_ids)
     groups = list(groups_within(actor, VIEW_DEVICE_GROUPS, rows))
-    chosen = _count_chosen(actor, [g.id for g in groups if g.is_static])
-    tagged = _count_tagged(actor, [g.tag for g in groups if not g.is_static])
-    return {g.id: chosen.get(g.id, 0) if g.is_static else tagged.get(g.tag, 0) for g in groups}
+    found = dict.fromkeys((g.id for g in groups), 0)
+    tagged = _count_tagged(actor, [g.tag for g in groups if g.tag])
+    found |= {g.id: tagged.get(g.tag, 0) for g in groups if g.tag}
+    found |= _count_chosen(actor, [g.id for g in groups if g.is_static])
+    return found | _count_matching(actor, [g for g in groups if g.is_smart])
 
 
 def sweep_stamp(organization_id: UUID) -> str:
@@ -163,6 +166,17 @@ def _count_tagged(actor: Actor, tags: Sequence[str]) -> dict[str, int]:
     seen: QuerySet[Device] = within(actor, VIEW_DEVICES, living)
     each = seen.annotate(tag=Func(F("tags"), function="unnest")).values_list("tag")
     return dict(each.annotate(n=Count("id", distinct=True)))
+
+
+def _count_matching(actor: Actor, groups: Sequence[DeviceGroup]) -> dict[UUID, int]:
+    """How many devices match each smart group's filter, in one pass over the devices."""
+    if not groups:
+        return {}
+    rows = Device.objects.for_org(actor.organization_id).exclude(lifecycle=Lifecycle.DECOMMISSIONED)
+    seen: QuerySet[Device] = within(actor, VIEW_DEVICES, rows)
+    each = {f"n{at}": Count("id", filter=members_of(g)) for at, g in enumerate(groups)}
+    counted = seen.aggregate(**each)
+    return {g.id: counted[f"n{at}"] for at, g in enumerate(groups)}
 
 
 def _overdue(organization_id: UUID) -> dict[tuple[str, str], int]:

@@ -20,6 +20,8 @@ from apps.devices.access import (
     grantable_on,
     list_grants_of,
 )
+from apps.devices.errors import SmartGroupGivesNoRights
+from apps.devices.models import DeviceGroup
 from apps.devices.permissions import GRANT_ACCESS, REVOKE_ACCESS
 from apps.devices.types import AccessGranted, AccessRevoked
 from apps.events.services.outbox import publish
@@ -41,11 +43,13 @@ def grant_access(
     """Gives a member rights on the organization, a team or a device group, beside their roles.
 
     A role stands for what it holds at this moment, as far as that means something there. What the
-    member was given before stays. Idempotent. Raises `NotAMember`, `InvalidRequest`, and
-    `RightsExceedOwn` for rights that the caller does not hold there.
+    member was given before stays. Idempotent. Raises `NotAMember`, `InvalidRequest`,
+    `SmartGroupGivesNoRights`, and `RightsExceedOwn` for rights that the caller does not hold there.
     """
     place = find_grant_object(actor, on)
     require(actor, GRANT_ACCESS)
+    if isinstance(place.row, DeviceGroup) and place.row.is_smart:
+        raise SmartGroupGivesNoRights
     names = _named(actor, on.kind, permissions, role, custom_role_id)
     require_at_least(actor, names, place.place)
     member = _member(actor, user_id)

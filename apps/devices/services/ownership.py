@@ -7,6 +7,7 @@ from apps.core.actors import Actor
 from apps.core.authz import Permission, require, require_at_least
 from apps.core.errors import NotFound
 from apps.devices.access import held_through_team
+from apps.devices.errors import SmartGroupGivesNoRights
 from apps.devices.models import DeviceGroup
 from apps.devices.permissions import GIVE_GROUP_TO_TEAM, TAKE_GROUP_FROM_TEAM
 from apps.devices.selectors.places import place_of_group
@@ -19,9 +20,11 @@ def give_group_to_team(actor: Actor, group_id: UUID, team_id: UUID) -> DeviceGro
     """Makes a team the owner of a group: its members act on the group's devices from now on.
 
     A team that owned it before loses it. Idempotent. Raises `RightsExceedOwn` where the team's
-    people would hold more on the group than the caller does.
+    people would hold more on the group than the caller does, `SmartGroupGivesNoRights`.
     """
     group = _locked(actor, group_id, GIVE_GROUP_TO_TEAM)
+    if group.is_smart:
+        raise SmartGroupGivesNoRights
     teams = Team.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     team: Team | None = teams.filter(id=team_id).first()
     if team is None:

@@ -13,6 +13,7 @@ from apps.core.authz import require, require_somewhere
 from apps.core.errors import NotFound, invalid
 from apps.core.tenancy import tenant
 from apps.devices.domain import tags as tag_rules
+from apps.devices.errors import DeviceGroupFollowsFilter
 from apps.devices.models import DeviceGroup
 from apps.devices.permissions import ADD_DEVICES_TO_GROUP, VIEW_DEVICE_GROUPS
 from apps.devices.selectors.places import (
@@ -66,8 +67,8 @@ def create_enrollment_token(
 
     Whoever may make tokens in some groups only has to name one of these at least; and a tag that a
     group follows leads into that group. Not idempotent: each call makes another token. The secret
-    is in the answer and never again. Raises `InvalidRequest`, and `NotFound` for a group that is
-    missing or out of sight.
+    is in the answer and never again. Raises `InvalidRequest`, `NotFound` for a group that is
+    missing or out of sight, and `DeviceGroupFollowsFilter` for a smart one.
     """
     require_somewhere(actor, CREATE_ENROLLMENT_TOKEN)
     _check(name, max_uses, lifetime)
@@ -161,6 +162,8 @@ def _require_groups(actor: Actor, group_ids: Sequence[UUID], tags: Sequence[str]
         raise NotFound("There is no such device group.")
     if not groups:
         require(actor, CREATE_ENROLLMENT_TOKEN)
+    if any(group.is_smart for group in groups):
+        raise DeviceGroupFollowsFilter
     for group in groups + list_tag_groups(actor.organization_id, tags):
         for permission in (CREATE_ENROLLMENT_TOKEN, ADD_DEVICES_TO_GROUP):
             require(actor, permission, place_of_group(group))
