@@ -26,10 +26,13 @@ from apps.devices.permissions import (
     REVOKE_ACCESS,
     TAKE_GROUP_FROM_TEAM,
     UPDATE_DEVICE,
+    UPDATE_DEVICE_GROUP,
     VIEW_ACCESS_GRANTS,
     VIEW_DEVICE_GROUPS,
     VIEW_DEVICES,
 )
+from apps.devices.selectors import previews
+from apps.devices.selectors.filtering import shown_filters
 from apps.devices.services import devices as services
 from apps.devices.services import grants, ownership
 from apps.devices.services import groups as group_services
@@ -48,6 +51,7 @@ def list_devices(actor: Actor, request: pb.ListDevicesRequest) -> pb.ListDevices
         tag=request.tag,
         group_id=id_of(request.group_id) if request.group_id else None,
         search=request.search,
+        filter=request.filter,
     )
     return pb.ListDevicesResponse(
         items=device_messages(actor, page.items), next_page_token=page.next_page_token
@@ -114,10 +118,8 @@ def list_device_groups(
     page = selectors.list_device_groups(
         actor, page_of(request), team_id=id_of(request.team_id) if request.team_id else None
     )
-    counts = selectors.count_group_devices(actor, [group.id for group in page.items])
     return pb.ListDeviceGroupsResponse(
-        items=[_group(group, counts.get(group.id, 0)) for group in page.items],
-        next_page_token=page.next_page_token,
+        items=_groups(actor, page.items), next_page_token=page.next_page_token
     )
 
 
@@ -132,9 +134,45 @@ def get_device_group(actor: Actor, request: pb.GetDeviceGroupRequest) -> pb.GetD
 def create_device_group(
     actor: Actor, request: pb.CreateDeviceGroupRequest
 ) -> pb.CreateDeviceGroupResponse:
-    """Makes a group of chosen devices, or with `tag` of all devices that have it."""
-    group = group_services.create_device_group(actor, name=request.name, tag=request.tag)
+    """Makes a group of chosen devices, with `tag` of all that have it, or with `filter` of all
+    that match it.
+    """
+    group = group_services.create_device_group(
+        actor, name=request.name, tag=request.tag, filter=request.filter
+    )
     return pb.CreateDeviceGroupResponse(device_group=_group_message(actor, group))
+
+
+@operation(UPDATE_DEVICE_GROUP)
+def update_device_group(
+    actor: Actor, request: pb.UpdateDeviceGroupRequest
+) -> pb.UpdateDeviceGroupResponse:
+    """Renames a group, and gives a smart group another filter."""
+    group = group_services.update_device_group(
+        actor,
+        id_of(request.id),
+        name=request.name if request.HasField("name") else None,
+        filter=request.filter if request.HasField("filter") else None,
+    )
+    return pb.UpdateDeviceGroupResponse(device_group=_group_message(actor, group))
+
+
+@operation(VIEW_DEVICE_GROUPS)
+def preview_device_group(
+    actor: Actor, request: pb.PreviewDeviceGroupRequest
+) -> pb.PreviewDeviceGroupResponse:
+    """Says which devices a filter has, and who would enter and leave a smart group with it."""
+    found = previews.preview_device_group(
+        actor, filter=request.filter, group_id=id_of(request.id) if request.id else None
+    )
+    return pb.PreviewDeviceGroupResponse(
+        filter=found.filter.shown,
+        device_count=found.device_count,
+        entering_count=found.entering_count,
+        leaving_count=found.leaving_count,
+        entering=device_messages(actor, found.entering),
+        leaving=device_messages(actor, found.leaving),
+    )
 
 
 @operation(DELETE_DEVICE_GROUP)
@@ -282,14 +320,19 @@ def _state(state: DeviceState) -> pb.DeviceState:
 
 
 def _group_message(actor: Actor, group: DeviceGroup) -> pb.DeviceGroup:
-    """A group with its size, as far as the actor may see the group and its devices."""
+    return _groups(actor, [group])[0]
+
+
+def _groups(actor: Actor, groups: Sequence[DeviceGroup]) -> list[pb.DeviceGroup]:
+    """Groups with their sizes, as far as the actor may see them and their devices."""
     counts: dict[UUID, int] = {}
     if actor.may_somewhere(VIEW_DEVICE_GROUPS.name):
-        counts = selectors.count_group_devices(actor, [group.id])
-    return _group(group, counts.get(group.id, 0))
+        counts = selectors.count_group_devices(actor, [group.id for group in groups])
+    filters = shown_filters(actor.organization_id, groups)
+    return [_group(each, counts.get(each.id, 0), filters.get(each.id, "")) for each in groups]
 
 
-def _group(group: DeviceGroup, device_count: int) -> pb.DeviceGroup:
+def _group(group: DeviceGroup, device_count: int, filter: str) -> pb.DeviceGroup:
     return pb.DeviceGroup(
         id=str(group.id),
         name=group.name,
@@ -297,6 +340,7 @@ def _group(group: DeviceGroup, device_count: int) -> pb.DeviceGroup:
         team_id=str(group.team_id or ""),
         device_count=device_count,
         created_at=timestamp(group.created_at),
+        filter=filter,
     )
 
 

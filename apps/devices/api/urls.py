@@ -31,7 +31,11 @@ urlpatterns = [
         "device-group",
         "device-groups/<ident:id>",
         get=reads(public.get_device_group),
+        patch=does(public.update_device_group),
         delete=removes(public.delete_device_group),
+    ),
+    *resource(
+        "device-groups-preview", "device-groups:preview", get=reads(public.preview_device_group)
     ),
     *resource(
         "device-group-add-devices",

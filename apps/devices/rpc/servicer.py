@@ -19,6 +19,8 @@ class DevicesServicer:
     list_device_groups = unary(public.list_device_groups)
     get_device_group = unary(public.get_device_group)
     create_device_group = unary(public.create_device_group)
+    update_device_group = unary(public.update_device_group)
+    preview_device_group = unary(public.preview_device_group)
     delete_device_group = unary(public.delete_device_group)
     add_devices_to_group = unary(public.add_devices_to_group)
     remove_devices_from_group = unary(public.remove_devices_from_group)

@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceRequest, UpdateDeviceResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -85,6 +85,12 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_device_group(self, request: CreateDeviceGroupRequest, ctx: RequestContext[CreateDeviceGroupRequest, CreateDeviceGroupResponse], /) -> CreateDeviceGroupResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_device_group(self, request: UpdateDeviceGroupRequest, ctx: RequestContext[UpdateDeviceGroupRequest, UpdateDeviceGroupResponse], /) -> UpdateDeviceGroupResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def preview_device_group(self, request: PreviewDeviceGroupRequest, ctx: RequestContext[PreviewDeviceGroupRequest, PreviewDeviceGroupResponse], /) -> PreviewDeviceGroupResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def delete_device_group(self, request: DeleteDeviceGroupRequest, ctx: RequestContext[DeleteDeviceGroupRequest, DeleteDeviceGroupResponse], /) -> DeleteDeviceGroupResponse:
@@ -347,6 +353,28 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.create_device_group,
+                ),
+                "/public.v1.FleetService/UpdateDeviceGroup": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateDeviceGroup",
+                        service_name="public.v1.FleetService",
+                        input=UpdateDeviceGroupRequest,
+                        output=UpdateDeviceGroupResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_device_group,
+                ),
+                "/public.v1.FleetService/PreviewDeviceGroup": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PreviewDeviceGroup",
+                        service_name="public.v1.FleetService",
+                        input=PreviewDeviceGroupRequest,
+                        output=PreviewDeviceGroupResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.preview_device_group,
                 ),
                 "/public.v1.FleetService/DeleteDeviceGroup": Endpoint.unary(
                     method=MethodInfo(
@@ -969,6 +997,48 @@ class FleetServiceClient(ConnectClient):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    async def update_device_group(
+        self,
+        request: UpdateDeviceGroupRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateDeviceGroupResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateDeviceGroup",
+                service_name="public.v1.FleetService",
+                input=UpdateDeviceGroupRequest,
+                output=UpdateDeviceGroupResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def preview_device_group(
+        self,
+        request: PreviewDeviceGroupRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PreviewDeviceGroupResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PreviewDeviceGroup",
+                service_name="public.v1.FleetService",
+                input=PreviewDeviceGroupRequest,
+                output=PreviewDeviceGroupResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )
     async def delete_device_group(
         self,
@@ -1699,6 +1769,12 @@ class FleetServiceSync(Protocol):
     def create_device_group(self, request: CreateDeviceGroupRequest, ctx: RequestContext[CreateDeviceGroupRequest, CreateDeviceGroupResponse], /) -> CreateDeviceGroupResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def update_device_group(self, request: UpdateDeviceGroupRequest, ctx: RequestContext[UpdateDeviceGroupRequest, UpdateDeviceGroupResponse], /) -> UpdateDeviceGroupResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def preview_device_group(self, request: PreviewDeviceGroupRequest, ctx: RequestContext[PreviewDeviceGroupRequest, PreviewDeviceGroupResponse], /) -> PreviewDeviceGroupResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def delete_device_group(self, request: DeleteDeviceGroupRequest, ctx: RequestContext[DeleteDeviceGroupRequest, DeleteDeviceGroupResponse], /) -> DeleteDeviceGroupResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -1957,6 +2033,28 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.create_device_group,
+                ),
+                "/public.v1.FleetService/UpdateDeviceGroup": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateDeviceGroup",
+                        service_name="public.v1.FleetService",
+                        input=UpdateDeviceGroupRequest,
+                        output=UpdateDeviceGroupResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_device_group,
+                ),
+                "/public.v1.FleetService/PreviewDeviceGroup": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PreviewDeviceGroup",
+                        service_name="public.v1.FleetService",
+                        input=PreviewDeviceGroupRequest,
+                        output=PreviewDeviceGroupResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.preview_device_group,
                 ),
                 "/public.v1.FleetService/DeleteDeviceGroup": EndpointSync.unary(
                     method=MethodInfo(
@@ -2579,6 +2677,48 @@ class FleetServiceClientSync(ConnectClientSync):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    def update_device_group(
+        self,
+        request: UpdateDeviceGroupRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateDeviceGroupResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateDeviceGroup",
+                service_name="public.v1.FleetService",
+                input=UpdateDeviceGroupRequest,
+                output=UpdateDeviceGroupResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def preview_device_group(
+        self,
+        request: PreviewDeviceGroupRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PreviewDeviceGroupResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PreviewDeviceGroup",
+                service_name="public.v1.FleetService",
+                input=PreviewDeviceGroupRequest,
+                output=PreviewDeviceGroupResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )
     def delete_device_group(
         self,

@@ -393,6 +393,7 @@ class ListDevicesRequest(_message.Message):
     TAG_FIELD_NUMBER: _builtins.int
     GROUP_ID_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     lifecycle: Global___Lifecycle.ValueType
@@ -401,6 +402,8 @@ class ListDevicesRequest(_message.Message):
     group_id: _builtins.str
     search: _builtins.str
     """Part of a name, hostname, serial or hardware id."""
+    filter: _builtins.str
+    """In the filter language, for example: connectivity = "offline" AND tags:"lab" """
     def __init__(
         self,
         *,
@@ -411,10 +414,11 @@ class ListDevicesRequest(_message.Message):
         tag: _builtins.str = ...,
         group_id: _builtins.str = ...,
         search: _builtins.str = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connectivity", b"connectivity", "group_id", b"group_id", "lifecycle", b"lifecycle", "page_size", b"page_size", "page_token", b"page_token", "search", b"search", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connectivity", b"connectivity", "filter", b"filter", "group_id", b"group_id", "lifecycle", b"lifecycle", "page_size", b"page_size", "page_token", b"page_token", "search", b"search", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -767,13 +771,18 @@ class DeviceGroup(_message.Message):
     DEVICE_COUNT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     TEAM_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     tag: _builtins.str
-    """Tag-based groups hold every device that has this tag; empty for a static group."""
+    """Tag-based groups hold every device that has this tag; empty for other groups."""
     device_count: _builtins.int
     team_id: _builtins.str
     """The team that owns it, whose members have their team roles on its devices."""
+    filter: _builtins.str
+    """Smart groups hold every device that matches this filter; empty for other groups. Other groups
+    that it speaks of are shown by their present names.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -785,10 +794,11 @@ class DeviceGroup(_message.Message):
         device_count: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         team_id: _builtins.str = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "device_count", b"device_count", "id", b"id", "name", b"name", "tag", b"tag", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "device_count", b"device_count", "filter", b"filter", "id", b"id", "name", b"name", "tag", b"tag", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -888,17 +898,21 @@ class CreateDeviceGroupRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     tag: _builtins.str
+    filter: _builtins.str
+    """Makes a smart group; not together with a tag."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         tag: _builtins.str = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "name", b"name", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -923,6 +937,122 @@ class CreateDeviceGroupResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateDeviceGroupResponse: _TypeAlias = CreateDeviceGroupResponse  # noqa: Y015
+
+@_typing.final
+class UpdateDeviceGroupRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    filter: _builtins.str
+    """Of a smart group: other groups cannot become one."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+        filter: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_name", b"_name", "filter", b"filter", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_name", b"_name", "filter", b"filter", "id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
+    _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filter) -> _WhichOneofReturnType__filter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+
+Global___UpdateDeviceGroupRequest: _TypeAlias = UpdateDeviceGroupRequest  # noqa: Y015
+
+@_typing.final
+class UpdateDeviceGroupResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_GROUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device_group(self) -> Global___DeviceGroup: ...
+    def __init__(
+        self,
+        *,
+        device_group: Global___DeviceGroup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device_group", b"device_group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_group", b"device_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateDeviceGroupResponse: _TypeAlias = UpdateDeviceGroupResponse  # noqa: Y015
+
+@_typing.final
+class PreviewDeviceGroupRequest(_message.Message):
+    """Which devices a filter has, and with the id of a smart group who would enter and leave it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDeviceGroupRequest: _TypeAlias = PreviewDeviceGroupRequest  # noqa: Y015
+
+@_typing.final
+class PreviewDeviceGroupResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    DEVICE_COUNT_FIELD_NUMBER: _builtins.int
+    ENTERING_COUNT_FIELD_NUMBER: _builtins.int
+    LEAVING_COUNT_FIELD_NUMBER: _builtins.int
+    ENTERING_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """The filter as it is understood, with all parentheses."""
+    device_count: _builtins.int
+    entering_count: _builtins.int
+    leaving_count: _builtins.int
+    @_builtins.property
+    def entering(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]:
+        """The first ten by name."""
+
+    @_builtins.property
+    def leaving(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]: ...
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+        device_count: _builtins.int = ...,
+        entering_count: _builtins.int = ...,
+        leaving_count: _builtins.int = ...,
+        entering: _abc.Iterable[Global___Device] | None = ...,
+        leaving: _abc.Iterable[Global___Device] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_count", b"device_count", "entering", b"entering", "entering_count", b"entering_count", "filter", b"filter", "leaving", b"leaving", "leaving_count", b"leaving_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDeviceGroupResponse: _TypeAlias = PreviewDeviceGroupResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDeviceGroupRequest(_message.Message):
