@@ -297,6 +297,23 @@ def test_a_metric_that_nobody_has_reported_yet_holds_the_phase() -> None:
     assert (silent.decision, silent.facts["is_exhausted"]) == (GateDecision.HOLD, True)
 
 
+def test_the_sentence_stays_short_with_the_longest_numbers_and_many_conditions() -> None:
+    conditions = (MetricCondition(Metric.TEMPERATURE_CELSIUS, Decimal("-123456.789012")),) * 10
+    policy = GatePolicy(
+        kind=GateKind.SEQUENTIAL,
+        acceptable_rate=Decimal("0.000001"),
+        unacceptable_rate=Decimal("0.000002"),
+        has_control=True,
+        conditions=conditions,
+    ).checked()
+    counts = Counts(*[10_000_000] * 2, 10_000_000, 1, *[10_000_000] * 2)
+    metrics = (MetricArms(Arm(7_000_000, 1_000_000), Arm(7_000_000, 1_000_000), 2),) * 10
+    found = judge(policy, Evidence(counts, 0, Arm(10_000_000, 10), metrics))
+    # What the tables of phases hold.
+    assert len(found.reason) <= 300
+    assert len(found.facts["conditions"]) == 10
+
+
 def test_a_strict_gate_halts_on_a_failure_whatever_its_metrics_say() -> None:
     policy = GatePolicy(conditions=(HOT,), on_exhausted=OnExhausted.PROMOTE_IF_CLEAN)
     good = (MetricArms(Arm(500)),)

@@ -48,7 +48,7 @@ def _weigh(
         return HALT, halting[0].words, False
     undecided = [finding for finding in found if finding.decision is HOLD]
     if any(finding.left for finding in undecided):
-        return HOLD, "; ".join(finding.words for finding in undecided), False
+        return HOLD, _together(undecided), False
     has_too_few = counts.succeeded + counts.failed < policy.minimum_devices
     if undecided or (has_too_few and not counts.to_go):
         return _exhausted(policy, evidence, found)
@@ -56,6 +56,13 @@ def _weigh(
         devices = sentences.numbered(policy.minimum_devices, "device")
         return HOLD, f"enough to promote once {devices} have finished", False
     return _promoted(policy, evidence, found[0].words)
+
+
+def _together(undecided: list[Finding]) -> str:
+    """The first two in words: the sentence stays readable, the facts have them all."""
+    words = "; ".join(finding.words for finding in undecided[:2])
+    further = len(undecided) - 2
+    return f"{words}; {further} more undecided" if further > 0 else words
 
 
 def _exhausted(
