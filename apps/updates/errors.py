@@ -33,6 +33,11 @@ class ReleaseVersionTaken(FleetdError):
     default_message = "This version of the release exists already. Releases never change."
 
 
+class RecalledRelease(FleetdError):
+    kind, code = Kind.STATE, "release_recalled"
+    default_message = "The release was recalled. Choose another one."
+
+
 class RolloutTargetEmpty(FleetdError):
     kind, code = Kind.INVALID, "rollout_target_empty"
     default_message = "The target names no active device."

@@ -39,6 +39,10 @@ def release_message(release: Release) -> pb.Release:
         requires=[pb.VersionRule(**rule) for rule in release.requires],
         conflicts=[pb.VersionRule(**rule) for rule in release.conflicts],
         is_stepping_stone=release.is_stepping_stone,
+        recalled_at=timestamp(release.recalled_at),
+        recall_reason=release.recall_reason,
+        deprecated_at=timestamp(release.deprecated_at),
+        deprecation_reason=release.deprecation_reason,
     )
 
 

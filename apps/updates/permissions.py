@@ -7,6 +7,9 @@ STORE_ARTIFACT = declare("updates.store_artifact", "upload artifacts", DEPLOYERS
 DELETE_ARTIFACT = declare("updates.delete_artifact", "delete artifacts", DEPLOYERS)
 VIEW_RELEASES = declare("updates.view_releases", "see releases", MEMBERS)
 CREATE_RELEASE = declare("updates.create_release", "make releases", DEPLOYERS)
+# Stopping is safe, so whoever looks after the devices may do it.
+RECALL_RELEASE = declare("updates.recall_release", "recall releases", OPERATORS | DEPLOYERS)
+DEPRECATE_RELEASE = declare("updates.deprecate_release", "advise against releases", DEPLOYERS)
 VIEW_ROLLOUTS = declare(
     "updates.view_rollouts", "see rollouts and their log", READERS, per_group=True
 )

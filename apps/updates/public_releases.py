@@ -5,16 +5,20 @@ from typing import Any
 from apps.core.actors import Actor
 from apps.core.public import enum_word, id_of, ids_of, operation, page_of
 from apps.updates.domain.checks import NUMBERS
+from apps.updates.domain.compatibility import Unreachable
 from apps.updates.messages import (
     artifact_message,
     release_message,
 )
 from apps.updates.permissions import (
     CREATE_RELEASE,
+    DEPRECATE_RELEASE,
+    RECALL_RELEASE,
     VIEW_ARTIFACTS,
     VIEW_RELEASES,
 )
-from apps.updates.selectors import artifacts, releases
+from apps.updates.selectors import artifacts, fitting, releases
+from apps.updates.services import recalls
 from apps.updates.services import releases as release_services
 from apps.updates.types import HOOK_NAMES, Compatibility, NewComponent
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -69,6 +73,47 @@ def create_release(actor: Actor, request: pb.CreateReleaseRequest) -> pb.CreateR
         ),
     )
     return pb.CreateReleaseResponse(release=release_message(release))
+
+
+@operation(RECALL_RELEASE)
+def recall_release(actor: Actor, request: pb.RecallReleaseRequest) -> pb.RecallReleaseResponse:
+    """Takes a release back for good: no rollout of it can be planned or started any more."""
+    release = recalls.recall_release(actor, id_of(request.id), reason=request.reason)
+    return pb.RecallReleaseResponse(release=release_message(release))
+
+
+@operation(DEPRECATE_RELEASE)
+def deprecate_release(
+    actor: Actor, request: pb.DeprecateReleaseRequest
+) -> pb.DeprecateReleaseResponse:
+    """Advises against a release; it can be rolled out still."""
+    release = recalls.deprecate_release(actor, id_of(request.id), reason=request.reason)
+    return pb.DeprecateReleaseResponse(release=release_message(release))
+
+
+@operation(VIEW_RELEASES)
+def plan_release_path(
+    actor: Actor, request: pb.PlanReleasePathRequest
+) -> pb.PlanReleasePathResponse:
+    """What to install, in which order, to bring a device to a release."""
+    way = fitting.plan_release_path(actor, id_of(request.id), id_of(request.device_id))
+    if isinstance(way, Unreachable):
+        return pb.PlanReleasePathResponse(
+            code=way.code,
+            reason=way.reason,
+            obstacles=[
+                pb.ReleaseObstacle(
+                    code=each.code,
+                    component=each.component,
+                    wanted=each.wanted,
+                    found=each.found,
+                    message=each.message,
+                )
+                for each in way.obstacles
+            ],
+        )
+    steps = [pb.ReleaseStep(release_id=r.id, name=r.name, version=r.version) for r in way]
+    return pb.PlanReleasePathResponse(is_reachable=True, steps=steps)
 
 
 def _new_component(component: Any) -> NewComponent:

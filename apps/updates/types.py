@@ -161,6 +161,33 @@ class ArtifactStored(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleaseChange(Event):
+    """Something that happened to one release."""
+
+    release_id: UUID
+
+    def topics(self, organization_id: UUID) -> tuple[str, ...]:
+        """The lists that rollouts are made from."""
+        return (f"org.{organization_id}.rollouts",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseRecalled(ReleaseChange):
+    """A release was taken back: its rollouts have to stop."""
+
+    type: ClassVar[str] = "updates.release.recalled.v1"
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseDeprecated(ReleaseChange):
+    """A release is advised against."""
+
+    type: ClassVar[str] = "updates.release.deprecated.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutChange(Event):
     """Something that happened to one rollout."""
 

@@ -9,9 +9,11 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from apps.core.errors import invalid
 from apps.core.org_admin.cells import when
 from apps.core.org_admin.forms import rows_of
 from apps.core.org_admin.model_admin import OrgInline, OrgModelAdmin
+from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of
 from apps.updates.models import (
     Component,
@@ -20,10 +22,13 @@ from apps.updates.models import (
 )
 from apps.updates.permissions import (
     CREATE_RELEASE,
+    DEPRECATE_RELEASE,
+    RECALL_RELEASE,
     VIEW_RELEASES,
 )
+from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
-from apps.updates.types import NewComponent
+from apps.updates.types import Compatibility, NewComponent
 
 
 class ComponentForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -49,7 +54,16 @@ class ComponentInline(OrgInline):
     form = ComponentForm
     view_permission = VIEW_RELEASES
     add_permission = CREATE_RELEASE
-    fields = ("name", "kind", "artifact", "target", "file_mode", "hooks")
+    fields = (
+        "name",
+        "kind",
+        "artifact",
+        "target",
+        "file_mode",
+        "hooks",
+        "install_options",
+        "checks",
+    )
     autocomplete_fields = ("artifact",)
     ordering = ("position",)
 
@@ -72,6 +86,37 @@ class ComponentInline(OrgInline):
         return obj is None and super().has_add_permission(request)
 
 
+class ReasonForm(forms.Form):
+    """Why something is done."""
+
+    reason = forms.CharField(max_length=1000, widget=forms.Textarea)
+
+
+RELEASE_OPERATIONS = (
+    Operation(
+        "recall_release",
+        "Recall for good",
+        RECALL_RELEASE,
+        lambda actor, release, values: recall_release(actor, release.pk, reason=values["reason"]),
+        warning="No rollout of it can be planned or started any more. Devices that have it keep"
+        " it until something else is rolled out. There is no way back.",
+        form=ReasonForm,
+        applies=lambda release: not release.is_recalled,
+    ),
+    Operation(
+        "deprecate_release",
+        "Advise against",
+        DEPRECATE_RELEASE,
+        lambda actor, release, values: deprecate_release(
+            actor, release.pk, reason=values["reason"]
+        ),
+        warning="It can be rolled out still, and everybody who plans that reads the reason.",
+        form=ReasonForm,
+        applies=lambda release: not release.is_recalled,
+    ),
+)
+
+
 @admin.register(Release)
 class ReleaseAdmin(OrgModelAdmin):
     """Named versions."""
@@ -79,13 +124,22 @@ class ReleaseAdmin(OrgModelAdmin):
     view_permission = VIEW_RELEASES
     add_permission = CREATE_RELEASE
     page = "release"
-    list_display = ("name", "version", "is_locked", "created")
+    list_display = ("name", "version", "is_locked", "is_recalled", "created")
     list_display_links = ("name", "version")
     search_fields = ("name", "version")
     ordering = ("-id",)
     sortable_by = ("name",)
-    add_fields = ("name", "version", "notes")
+    add_fields = (
+        "name",
+        "version",
+        "notes",
+        "bundle_mode",
+        "requires",
+        "conflicts",
+        "is_stepping_stone",
+    )
     inlines = (ComponentInline,)
+    operations = RELEASE_OPERATIONS
 
     def add_object(self, request: HttpRequest, form: Any, formsets: Sequence[Any]) -> Model:
         """Makes the release of its components."""
@@ -95,6 +149,12 @@ class ReleaseAdmin(OrgModelAdmin):
             name=values["name"],
             version=values["version"],
             notes=values["notes"],
+            bundle_mode=values["bundle_mode"],
+            compatibility=Compatibility(
+                requires=_rules("requires", values["requires"]),
+                conflicts=_rules("conflicts", values["conflicts"]),
+                is_stepping_stone=values["is_stepping_stone"],
+            ),
             components=[_new_component(row) for row in rows_of(formsets)],
         )
 
@@ -107,10 +167,26 @@ class ReleaseAdmin(OrgModelAdmin):
         """Whether a rollout uses it."""
         return release.locked_at is not None
 
+    @admin.display(boolean=True, description="recalled")
+    def is_recalled(self, release: Release) -> bool:
+        """Whether it was taken back."""
+        return release.is_recalled
+
     @admin.display(description="made")
     def created(self, release: Release) -> SafeString:
         """When it was made."""
         return when(release.created_at)
+
+
+def _rules(field: str, rows: Any) -> list[tuple[str, str]]:
+    """Rules from JSON as [{"component": "app", "versions": ">=1.2"}]."""
+    if not rows:
+        return []
+    is_list = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    if not is_list or any(set(row) != {"component", "versions"} for row in rows):
+        message = 'A list as [{"component": "app", "versions": ">=1.2"}].'
+        raise invalid(field, "invalid_rules", message)
+    return [(str(row["component"]), str(row["versions"])) for row in rows]
 
 
 def _new_component(row: dict[str, Any]) -> NewComponent:
@@ -121,6 +197,8 @@ def _new_component(row: dict[str, Any]) -> NewComponent:
         target=row["target"],
         file_mode=row["file_mode"],
         hooks=row["hooks"] or {},
+        install_options=row["install_options"] or {},
+        checks=row["checks"] or [],
     )
 
 

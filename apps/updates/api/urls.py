@@ -29,6 +29,17 @@ urlpatterns = [
     ),
     *resource("release", "releases/<ident:id>", get=reads(public_releases.get_release)),
     *resource(
+        "release-recall", "releases/<ident:id>:recall", post=does(public_releases.recall_release)
+    ),
+    *resource(
+        "release-deprecate",
+        "releases/<ident:id>:deprecate",
+        post=does(public_releases.deprecate_release),
+    ),
+    *resource(
+        "release-path", "releases/<ident:id>/path", get=reads(public_releases.plan_release_path)
+    ),
+    *resource(
         "rollouts",
         "rollouts",
         get=reads(public.list_rollouts),

@@ -23,7 +23,7 @@ class Release(OrgOwnedModel):
     version = models.CharField(max_length=64)
     notes = models.TextField(blank=True)
     bundle_mode = models.CharField(
-        max_length=12, choices=BundleMode, default=BundleMode.ATOMIC.value
+        max_length=12, choices=BundleMode, default=BundleMode.ATOMIC.value, blank=True
     )
     # A filter over devices, in its canonical form; empty for every device.
     compatible = models.CharField(max_length=2000, blank=True)
@@ -33,6 +33,12 @@ class Release(OrgOwnedModel):
     # Devices with an older version have to install this one before any newer one.
     is_stepping_stone = models.BooleanField(default=False)
     locked_at = models.DateTimeField(null=True)
+    # Once set they stay: a recall cannot be taken back.
+    recalled_at = models.DateTimeField(null=True)
+    recalled_by = models.CharField(max_length=254, blank=True)
+    recall_reason = models.CharField(max_length=1000, blank=True)
+    deprecated_at = models.DateTimeField(null=True)
+    deprecation_reason = models.CharField(max_length=1000, blank=True)
     created_at = models.DateTimeField()
 
     class Meta(OrgOwnedModel.Meta):
@@ -48,6 +54,11 @@ class Release(OrgOwnedModel):
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    @property
+    def is_recalled(self) -> bool:
+        """Whether it was taken back."""
+        return self.recalled_at is not None
 
 
 class ComponentKind(models.TextChoices):

@@ -48,6 +48,7 @@ from apps.updates.permissions import (
 )
 from apps.updates.selectors.rollouts import count_target_devices, reread_rollout
 from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deployments
+from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, lock_rollout
 from apps.updates.services.targets import checked_target, create_deployments
 from apps.updates.types import (
@@ -146,12 +147,13 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 
     The target is resolved now, for good, and the release is locked. Starting a running rollout
     changes nothing. Raises `RolloutNeedsApproval`, `PlanChanged`, `RolloutNotStartable`,
-    `RolloutTargetEmpty`.
+    `RecalledRelease`, `RolloutTargetEmpty`.
     """
     rollout = lock_rollout(actor, rollout_id, START_ROLLOUT)
     if rollout.state == RolloutState.RUNNING:
         return reread_rollout(actor, rollout.id)
     _guard_start(actor, rollout)
+    refuse_recalled(actor, rollout.release_id)
     total = create_deployments(actor, rollout)
     if not total:
         raise RolloutTargetEmpty
@@ -317,6 +319,7 @@ def _release(actor: Actor, release_id: UUID) -> Release:
     release: Release | None = rows.filter(id=release_id).first()
     if release is None:
         raise NotFound("There is no such release.")
+    refuse_recalled(actor, release.id)
     return release
 
 

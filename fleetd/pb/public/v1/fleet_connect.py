@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PlanReleasePathRequest, PlanReleasePathResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -139,6 +139,24 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_release(self, request: CreateReleaseRequest, ctx: RequestContext[CreateReleaseRequest, CreateReleaseResponse], /) -> CreateReleaseResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def recall_release(self, request: RecallReleaseRequest, ctx: RequestContext[RecallReleaseRequest, RecallReleaseResponse], /) -> RecallReleaseResponse:
+        """
+        Takes a release back for good: no rollout of it begins any more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def deprecate_release(self, request: DeprecateReleaseRequest, ctx: RequestContext[DeprecateReleaseRequest, DeprecateReleaseResponse], /) -> DeprecateReleaseResponse:
+        """
+        Advises against a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def plan_release_path(self, request: PlanReleasePathRequest, ctx: RequestContext[PlanReleasePathRequest, PlanReleasePathResponse], /) -> PlanReleasePathResponse:
+        """
+        What to install, in which order, to bring a device to a release.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def list_rollouts(self, request: ListRolloutsRequest, ctx: RequestContext[ListRolloutsRequest, ListRolloutsResponse], /) -> ListRolloutsResponse:
@@ -529,6 +547,39 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.create_release,
+                ),
+                "/public.v1.FleetService/RecallRelease": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RecallRelease",
+                        service_name="public.v1.FleetService",
+                        input=RecallReleaseRequest,
+                        output=RecallReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.recall_release,
+                ),
+                "/public.v1.FleetService/DeprecateRelease": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeprecateRelease",
+                        service_name="public.v1.FleetService",
+                        input=DeprecateReleaseRequest,
+                        output=DeprecateReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.deprecate_release,
+                ),
+                "/public.v1.FleetService/PlanReleasePath": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PlanReleasePath",
+                        service_name="public.v1.FleetService",
+                        input=PlanReleasePathRequest,
+                        output=PlanReleasePathResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.plan_release_path,
                 ),
                 "/public.v1.FleetService/ListRollouts": Endpoint.unary(
                     method=MethodInfo(
@@ -1338,6 +1389,77 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def recall_release(
+        self,
+        request: RecallReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RecallReleaseResponse:
+        """
+        Takes a release back for good: no rollout of it begins any more.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RecallRelease",
+                service_name="public.v1.FleetService",
+                input=RecallReleaseRequest,
+                output=RecallReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def deprecate_release(
+        self,
+        request: DeprecateReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeprecateReleaseResponse:
+        """
+        Advises against a release.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeprecateRelease",
+                service_name="public.v1.FleetService",
+                input=DeprecateReleaseRequest,
+                output=DeprecateReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def plan_release_path(
+        self,
+        request: PlanReleasePathRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PlanReleasePathResponse:
+        """
+        What to install, in which order, to bring a device to a release.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PlanReleasePath",
+                service_name="public.v1.FleetService",
+                input=PlanReleasePathRequest,
+                output=PlanReleasePathResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
     async def list_rollouts(
         self,
         request: ListRolloutsRequest,
@@ -1823,6 +1945,24 @@ class FleetServiceSync(Protocol):
     def create_release(self, request: CreateReleaseRequest, ctx: RequestContext[CreateReleaseRequest, CreateReleaseResponse], /) -> CreateReleaseResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def recall_release(self, request: RecallReleaseRequest, ctx: RequestContext[RecallReleaseRequest, RecallReleaseResponse], /) -> RecallReleaseResponse:
+        """
+        Takes a release back for good: no rollout of it begins any more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def deprecate_release(self, request: DeprecateReleaseRequest, ctx: RequestContext[DeprecateReleaseRequest, DeprecateReleaseResponse], /) -> DeprecateReleaseResponse:
+        """
+        Advises against a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def plan_release_path(self, request: PlanReleasePathRequest, ctx: RequestContext[PlanReleasePathRequest, PlanReleasePathResponse], /) -> PlanReleasePathResponse:
+        """
+        What to install, in which order, to bring a device to a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def list_rollouts(self, request: ListRolloutsRequest, ctx: RequestContext[ListRolloutsRequest, ListRolloutsResponse], /) -> ListRolloutsResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -2209,6 +2349,39 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.create_release,
+                ),
+                "/public.v1.FleetService/RecallRelease": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RecallRelease",
+                        service_name="public.v1.FleetService",
+                        input=RecallReleaseRequest,
+                        output=RecallReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.recall_release,
+                ),
+                "/public.v1.FleetService/DeprecateRelease": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeprecateRelease",
+                        service_name="public.v1.FleetService",
+                        input=DeprecateReleaseRequest,
+                        output=DeprecateReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.deprecate_release,
+                ),
+                "/public.v1.FleetService/PlanReleasePath": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PlanReleasePath",
+                        service_name="public.v1.FleetService",
+                        input=PlanReleasePathRequest,
+                        output=PlanReleasePathResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.plan_release_path,
                 ),
                 "/public.v1.FleetService/ListRollouts": EndpointSync.unary(
                     method=MethodInfo(
@@ -3017,6 +3190,77 @@ class FleetServiceClientSync(ConnectClientSync):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    def recall_release(
+        self,
+        request: RecallReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RecallReleaseResponse:
+        """
+        Takes a release back for good: no rollout of it begins any more.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RecallRelease",
+                service_name="public.v1.FleetService",
+                input=RecallReleaseRequest,
+                output=RecallReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def deprecate_release(
+        self,
+        request: DeprecateReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeprecateReleaseResponse:
+        """
+        Advises against a release.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeprecateRelease",
+                service_name="public.v1.FleetService",
+                input=DeprecateReleaseRequest,
+                output=DeprecateReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def plan_release_path(
+        self,
+        request: PlanReleasePathRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PlanReleasePathResponse:
+        """
+        What to install, in which order, to bring a device to a release.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PlanReleasePath",
+                service_name="public.v1.FleetService",
+                input=PlanReleasePathRequest,
+                output=PlanReleasePathResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )
     def list_rollouts(
         self,

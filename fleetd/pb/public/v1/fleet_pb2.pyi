@@ -1903,6 +1903,10 @@ class Release(_message.Message):
     REQUIRES_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
     IS_STEPPING_STONE_FIELD_NUMBER: _builtins.int
+    RECALLED_AT_FIELD_NUMBER: _builtins.int
+    RECALL_REASON_FIELD_NUMBER: _builtins.int
+    DEPRECATED_AT_FIELD_NUMBER: _builtins.int
+    DEPRECATION_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     version: _builtins.str
@@ -1910,6 +1914,8 @@ class Release(_message.Message):
     bundle_mode: Global___BundleMode.ValueType
     is_stepping_stone: _builtins.bool
     """A device with an older version has to install this one before any newer one."""
+    recall_reason: _builtins.str
+    deprecation_reason: _builtins.str
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
     @_builtins.property
@@ -1926,6 +1932,10 @@ class Release(_message.Message):
     def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionRule]:
         """What must not be installed on it."""
 
+    @_builtins.property
+    def recalled_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def deprecated_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -1940,10 +1950,14 @@ class Release(_message.Message):
         requires: _abc.Iterable[Global___VersionRule] | None = ...,
         conflicts: _abc.Iterable[Global___VersionRule] | None = ...,
         is_stepping_stone: _builtins.bool = ...,
+        recalled_at: _timestamp_pb2.Timestamp | None = ...,
+        recall_reason: _builtins.str = ...,
+        deprecated_at: _timestamp_pb2.Timestamp | None = ...,
+        deprecation_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "locked_at", b"locked_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deprecated_at", b"deprecated_at", "locked_at", b"locked_at", "recalled_at", b"recalled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "requires", b"requires", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2100,6 +2114,216 @@ class CreateReleaseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateReleaseResponse: _TypeAlias = CreateReleaseResponse  # noqa: Y015
+
+@_typing.final
+class RecallReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    """Everybody who meets the release reads it."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallReleaseRequest: _TypeAlias = RecallReleaseRequest  # noqa: Y015
+
+@_typing.final
+class RecallReleaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def release(self) -> Global___Release: ...
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallReleaseResponse: _TypeAlias = RecallReleaseResponse  # noqa: Y015
+
+@_typing.final
+class DeprecateReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeprecateReleaseRequest: _TypeAlias = DeprecateReleaseRequest  # noqa: Y015
+
+@_typing.final
+class DeprecateReleaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def release(self) -> Global___Release: ...
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeprecateReleaseResponse: _TypeAlias = DeprecateReleaseResponse  # noqa: Y015
+
+@_typing.final
+class PlanReleasePathRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    device_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanReleasePathRequest: _TypeAlias = PlanReleasePathRequest  # noqa: Y015
+
+@_typing.final
+class PlanReleasePathResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IS_REACHABLE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OBSTACLES_FIELD_NUMBER: _builtins.int
+    is_reachable: _builtins.bool
+    code: _builtins.str
+    """Where it cannot be reached: nothing_provides, cycle, conflict, dead_end, too_many_ways or
+    release_recalled; empty otherwise.
+    """
+    reason: _builtins.str
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseStep]:
+        """In the order of installation; empty where the device has the release already."""
+
+    @_builtins.property
+    def obstacles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseObstacle]:
+        """What keeps the device from installing the release as it is now."""
+
+    def __init__(
+        self,
+        *,
+        is_reachable: _builtins.bool = ...,
+        steps: _abc.Iterable[Global___ReleaseStep] | None = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        obstacles: _abc.Iterable[Global___ReleaseObstacle] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "is_reachable", b"is_reachable", "obstacles", b"obstacles", "reason", b"reason", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanReleasePathResponse: _TypeAlias = PlanReleasePathResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseStep(_message.Message):
+    """One release on the way to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    release_id: _builtins.str
+    name: _builtins.str
+    version: _builtins.str
+    def __init__(
+        self,
+        *,
+        release_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "release_id", b"release_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStep: _TypeAlias = ReleaseStep  # noqa: Y015
+
+@_typing.final
+class ReleaseObstacle(_message.Message):
+    """Why a device cannot install a release now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """requires_not_met, conflicts_with_installed or stepping_stone_skipped."""
+    component: _builtins.str
+    wanted: _builtins.str
+    """The range, or the version to pass through."""
+    found: _builtins.str
+    """The installed version; empty for none."""
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        component: _builtins.str = ...,
+        wanted: _builtins.str = ...,
+        found: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "component", b"component", "found", b"found", "message", b"message", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseObstacle: _TypeAlias = ReleaseObstacle  # noqa: Y015
 
 @_typing.final
 class Phase(_message.Message):
