@@ -36,6 +36,7 @@ def release_message(release: Release) -> pb.Release:
         locked_at=timestamp(release.locked_at),
         created_at=timestamp(release.created_at),
         bundle_mode=enum_value(pb.BundleMode, release.bundle_mode),
+        compatible=release.compatible,
         requires=[pb.VersionRule(**rule) for rule in release.requires],
         conflicts=[pb.VersionRule(**rule) for rule in release.conflicts],
         is_stepping_stone=release.is_stepping_stone,

@@ -67,6 +67,7 @@ def create_release(actor: Actor, request: pb.CreateReleaseRequest) -> pb.CreateR
         notes=request.notes,
         bundle_mode=enum_word(pb.BundleMode, request.bundle_mode),
         compatibility=Compatibility(
+            compatible=request.compatible,
             requires=[(rule.component, rule.versions) for rule in request.requires],
             conflicts=[(rule.component, rule.versions) for rule in request.conflicts],
             is_stepping_stone=request.is_stepping_stone,

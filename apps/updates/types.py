@@ -58,10 +58,12 @@ class NewComponent:
 
 @dataclass(frozen=True, slots=True)
 class Compatibility:
-    """Onto what a release fits. `requires` and `conflicts` are pairs of a component's name and a
-    range of its installed versions, as (">=1.2, <2.0") or "*" for any.
+    """Onto what a release fits. `compatible` is a filter over devices, empty for all; `requires`
+    and `conflicts` are pairs of a component's name and a range of its installed versions, as
+    ">=1.2, <2.0" or "*" for any.
     """
 
+    compatible: str = ""
     requires: Sequence[tuple[str, str]] = ()
     conflicts: Sequence[tuple[str, str]] = ()
     is_stepping_stone: bool = False

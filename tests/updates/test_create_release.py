@@ -235,3 +235,37 @@ def test_rules_that_no_device_can_meet_are_refused(
         create_release(alice, name="A", version="1", components=[part], compatibility=fits)
     assert (refused.value.fields[0].field, refused.value.fields[0].code) == (field, code)
     assert not Release.objects.for_org(alice.organization_id).exists()
+
+
+def test_a_filter_of_devices_is_kept_in_its_canonical_form(
+    alice: Actor, artifact: Artifact
+) -> None:
+    fits = Compatibility(compatible='architecture="aarch64"   AND memory>=1GiB')
+    part = NewComponent("run", "script", artifact.id)
+    release = create_release(alice, name="A", version="1", components=[part], compatibility=fits)
+    assert release.compatible == 'architecture = "aarch64" AND memory >= 1GiB'
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('architectur = "arm"', "invalid_filter"),
+        ("memory >=", "invalid_filter"),
+        ('group = "canary"', "group_not_allowed"),
+        ("(" * 100, "invalid_filter"),
+        ('model = "' + "x" * 2000 + '"', "filter_too_long"),
+    ],
+)
+def test_a_filter_that_cannot_be_kept_is_refused(
+    alice: Actor, artifact: Artifact, text: str, code: str
+) -> None:
+    part = NewComponent("run", "script", artifact.id)
+    with pytest.raises(InvalidRequest) as refused:
+        create_release(
+            alice,
+            name="A",
+            version="1",
+            components=[part],
+            compatibility=Compatibility(compatible=text),
+        )
+    assert (refused.value.fields[0].field, refused.value.fields[0].code) == ("compatible", code)

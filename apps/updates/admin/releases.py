@@ -134,6 +134,7 @@ class ReleaseAdmin(OrgModelAdmin):
         "version",
         "notes",
         "bundle_mode",
+        "compatible",
         "requires",
         "conflicts",
         "is_stepping_stone",
@@ -151,6 +152,7 @@ class ReleaseAdmin(OrgModelAdmin):
             notes=values["notes"],
             bundle_mode=values["bundle_mode"],
             compatibility=Compatibility(
+                compatible=values["compatible"],
                 requires=_rules("requires", values["requires"]),
                 conflicts=_rules("conflicts", values["conflicts"]),
                 is_stepping_stone=values["is_stepping_stone"],

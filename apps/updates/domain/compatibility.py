@@ -84,8 +84,9 @@ class ReleaseFacts:
 class Obstacle:
     """Why a release cannot be installed now.
 
-    `code` is requires_not_met, conflicts_with_installed or stepping_stone_skipped; `wanted` is the
-    range or the version to pass through, `found` the installed version or empty.
+    `code` is requires_not_met, conflicts_with_installed, stepping_stone_skipped or not_compatible;
+    `wanted` is the range, the version to pass through or the comparison that fails, `found` what
+    the device has instead, or empty.
     """
 
     code: str
@@ -99,6 +100,8 @@ class Obstacle:
         found = self.found or "nothing"
         if self.code == "requires_not_met":
             return f"Needs {self.component} {self.wanted}; installed is {found}."
+        if self.code == "not_compatible":
+            return f"Only for devices with {self.wanted}; this one has {found}."
         if self.code == "conflicts_with_installed":
             return f"Does not go with {self.component} {self.wanted}; installed is {found}."
         return f"{self.component} {found} has to pass through {self.wanted} first."

@@ -1,19 +1,24 @@
 """Which releases fit onto which devices, and which way leads a device to one."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 
 from apps.core.actors import Actor
 from apps.core.authz import require
+from apps.core.filters import Filter, parse
+from apps.core.filters.lexer import quoted
 from apps.core.filters.versions import version_key
+from apps.devices.filters import DEVICE_FIELDS, DeviceContext
 from apps.devices.models import Device
 from apps.devices.selectors import get_device
 from apps.updates.domain.compatibility import (
     Obstacle,
     ReleaseFacts,
     Unreachable,
+    VersionRule,
     obstacles,
     parse_rule,
     plan_path,
@@ -44,11 +49,73 @@ def line_of(organization_id: UUID, name: str) -> list[ReleaseFacts]:
     return _facts(organization_id, name=name)
 
 
-def obstacles_for(
-    device: Device, release: ReleaseFacts, line: Sequence[ReleaseFacts]
-) -> tuple[Obstacle, ...]:
-    """What keeps a device from installing a release now; none means that it fits."""
-    return obstacles(device.installed, release, line, version_key)
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Onto which devices a release can be installed now: one rule, as a query and for one device.
+
+    A test compares the two.
+    """
+
+    release: ReleaseFacts
+    line: tuple[ReleaseFacts, ...]
+    compatible: Filter | None
+
+    def q(self, now: datetime) -> Q:
+        """The devices that it fits onto."""
+        context = DeviceContext(now)
+        found = self.compatible.to_q(context) if self.compatible else Q()
+        for rule in self.release.requires:
+            found &= _rule(rule).to_q(context)
+        for rule in self.release.conflicts:
+            found &= ~_rule(rule).to_q(context)
+        for component, version in self._stones().items():
+            below = f"version({quoted(component)}) < {quoted(version)}"
+            found &= ~parse(below, DEVICE_FIELDS).to_q(context)
+        return found
+
+    def obstacles(self, device: Device, now: datetime) -> tuple[Obstacle, ...]:
+        """What keeps a device, read with its state, from installing it; none means that it fits.
+
+        Beside those of `domain.compatibility` the code not_compatible: `wanted` is the comparison
+        that the device fails, `found` its own value.
+        """
+        found = obstacles(device.installed, self.release, self.line, version_key)
+        return (*self._incompatible(device, now), *found)
+
+    def _incompatible(self, device: Device, now: datetime) -> tuple[Obstacle, ...]:
+        context = DeviceContext(now)
+        if self.compatible is None or self.compatible.matches(device, context):
+            return ()
+        failed = [f for f in self.compatible.findings(device, context) if not f.holds]
+        if not failed:  # a comparison that must not hold does
+            return (Obstacle("not_compatible", "", str(self.compatible), ""),)
+        values = ((finding.text, finding.actual) for finding in failed)
+        return tuple(
+            Obstacle("not_compatible", "", text, "" if value is None else str(value)[:200])
+            for text, value in values
+        )
+
+    def _stones(self) -> dict[str, str]:
+        """The newest stepping stone before the release, by component: older ones are behind it."""
+        goal = version_key(self.release.version)
+        stones = [r for r in self.line if r.is_stepping_stone and version_key(r.version) < goal]
+        stones.sort(key=lambda stone: version_key(stone.version))
+        return {name: stone.version for stone in stones for name in stone.components}
+
+
+def fit_of(release: Release) -> Fit:
+    """What decides onto which devices a release fits; its components should be prefetched."""
+    facts = facts_of(release)
+    line = line_of(release.organization_id, release.name)
+    compatible = parse(release.compatible, DEVICE_FIELDS) if release.compatible else None
+    return Fit(facts, tuple(line), compatible)
+
+
+def _rule(rule: VersionRule) -> Filter:
+    """A rule about installed versions as a filter."""
+    component = f"version({quoted(rule.component)})"
+    comparisons = [f"{component} {c.operator} {quoted(c.version)}" for c in rule.comparisons]
+    return parse(" AND ".join(comparisons) or f"{component}:*", DEVICE_FIELDS)
 
 
 def plan_release_path(

@@ -11,6 +11,8 @@ from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import invalid
+from apps.core.filters import FilterError, parse
+from apps.devices.filters import DEVICE_FIELDS
 from apps.updates.domain.checks import checked_checks
 from apps.updates.domain.compatibility import ANY, BadRange, parse_rule
 from apps.updates.domain.components import (
@@ -30,6 +32,7 @@ from apps.updates.types import Compatibility, NewComponent
 MAX_COMPONENTS = 32
 MAX_NOTES = 10_000
 MAX_RULES = 16
+MAX_FILTER = 2000
 
 
 def create_release(
@@ -57,6 +60,7 @@ def create_release(
         version=version,
         notes=notes,
         bundle_mode=_bundle_mode(bundle_mode),
+        compatible=_compatible(fits.compatible),
         requires=_rules("requires", fits.requires),
         conflicts=_rules("conflicts", fits.conflicts),
         is_stepping_stone=fits.is_stepping_stone,
@@ -106,6 +110,25 @@ def _bundle_mode(text: str) -> str:
         known = ", ".join(BundleMode.values)
         raise invalid("bundle_mode", "unknown_bundle_mode", f"A bundle is one of {known}.")
     return text or BundleMode.ATOMIC.value
+
+
+def _compatible(text: str) -> str:
+    """The filter in its canonical form.
+
+    It cannot speak of groups: what is in them changes, and a release never does.
+    """
+    if not text.strip():
+        return ""
+    try:
+        found = parse(text, DEVICE_FIELDS)
+    except FilterError as error:
+        raise invalid("compatible", error.code, error.message) from error
+    if any(clause.field.name == "group" for clause in found.clauses()):
+        raise invalid("compatible", "group_not_allowed", "A release cannot speak of groups.")
+    canonical = str(found)
+    if len(canonical) > MAX_FILTER:
+        raise invalid("compatible", "filter_too_long", "A filter has at most 2000 characters.")
+    return canonical
 
 
 def _rules(field: str, pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

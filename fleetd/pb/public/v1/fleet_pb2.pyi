@@ -1900,6 +1900,7 @@ class Release(_message.Message):
     LOCKED_AT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     BUNDLE_MODE_FIELD_NUMBER: _builtins.int
+    COMPATIBLE_FIELD_NUMBER: _builtins.int
     REQUIRES_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
     IS_STEPPING_STONE_FIELD_NUMBER: _builtins.int
@@ -1912,6 +1913,8 @@ class Release(_message.Message):
     version: _builtins.str
     notes: _builtins.str
     bundle_mode: Global___BundleMode.ValueType
+    compatible: _builtins.str
+    """A filter that a device has to match; empty for every device."""
     is_stepping_stone: _builtins.bool
     """A device with an older version has to install this one before any newer one."""
     recall_reason: _builtins.str
@@ -1947,6 +1950,7 @@ class Release(_message.Message):
         locked_at: _timestamp_pb2.Timestamp | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         bundle_mode: Global___BundleMode.ValueType = ...,
+        compatible: _builtins.str = ...,
         requires: _abc.Iterable[Global___VersionRule] | None = ...,
         conflicts: _abc.Iterable[Global___VersionRule] | None = ...,
         is_stepping_stone: _builtins.bool = ...,
@@ -1957,7 +1961,7 @@ class Release(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deprecated_at", b"deprecated_at", "locked_at", b"locked_at", "recalled_at", b"recalled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "compatible", b"compatible", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2056,6 +2060,7 @@ class CreateReleaseRequest(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     BUNDLE_MODE_FIELD_NUMBER: _builtins.int
+    COMPATIBLE_FIELD_NUMBER: _builtins.int
     REQUIRES_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
     IS_STEPPING_STONE_FIELD_NUMBER: _builtins.int
@@ -2063,6 +2068,8 @@ class CreateReleaseRequest(_message.Message):
     version: _builtins.str
     notes: _builtins.str
     bundle_mode: Global___BundleMode.ValueType
+    compatible: _builtins.str
+    """A filter that a device has to match, which cannot speak of groups; empty for every device."""
     is_stepping_stone: _builtins.bool
     """A device with an older version has to install this one before any newer one."""
     @_builtins.property
@@ -2083,13 +2090,14 @@ class CreateReleaseRequest(_message.Message):
         components: _abc.Iterable[Global___Component] | None = ...,
         notes: _builtins.str = ...,
         bundle_mode: Global___BundleMode.ValueType = ...,
+        compatible: _builtins.str = ...,
         requires: _abc.Iterable[Global___VersionRule] | None = ...,
         conflicts: _abc.Iterable[Global___VersionRule] | None = ...,
         is_stepping_stone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "components", b"components", "conflicts", b"conflicts", "is_stepping_stone", b"is_stepping_stone", "name", b"name", "notes", b"notes", "requires", b"requires", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "compatible", b"compatible", "components", b"components", "conflicts", b"conflicts", "is_stepping_stone", b"is_stepping_stone", "name", b"name", "notes", b"notes", "requires", b"requires", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
