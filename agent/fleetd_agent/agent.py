@@ -9,21 +9,27 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from fleetd_agent import __version__, systemd
+from fleetd_agent.checks import Probes
 from fleetd_agent.commands import CommandRunner
 from fleetd_agent.connection import Connection, Phase
+from fleetd_agent.control import FileControl
 from fleetd_agent.downloads import HttpDownloader, build_opener
 from fleetd_agent.engine import Engine
 from fleetd_agent.facts import Machine
+from fleetd_agent.failures import Restart
 from fleetd_agent.handlers import handlers_for
 from fleetd_agent.identity import IdentityStore
 from fleetd_agent.journal import FileJournal
 from fleetd_agent.places import Configuration, Places, Problem
-from fleetd_agent.ports import Clock
+from fleetd_agent.ports import Clock, Ports
+from fleetd_agent.reboot import CommandRebooter
+from fleetd_agent.trust import DeviceTrust, Repository
 
 logger = logging.getLogger(__name__)
 
 STEP_GRACE_SECONDS = 20.0
 RETRY_SECONDS = 15.0
+CONTROL_SECONDS = 2.0
 
 
 class Agent:
@@ -40,15 +46,19 @@ class Agent:
         machine = Machine(configuration.labels)
         clock = Clock()
         runner = CommandRunner()
-        self.engine = Engine(
+        opener = build_opener(configuration.ca_file)
+        ports = Ports(
             journal=self._journal,
-            downloader=HttpDownloader(places.downloads, build_opener(configuration.ca_file)),
+            downloader=HttpDownloader(places.downloads, opener),
             handlers=handlers_for(places.state, runner),
             runner=runner,
             clock=clock,
-            boot_id=machine.boot_id(),
-            on_report=self._on_report,
+            control=FileControl(places.state),
+            probes=Probes(),
+            rebooter=CommandRebooter(configuration.reboot_command),
+            trust=DeviceTrust(store.load, Repository(places.state / "tuf", opener)),
         )
+        self.engine = Engine(ports, boot_id=machine.boot_id, on_report=self._on_report)
         self.engine.adopt(identity.device_id)
         self.connection = Connection(
             identities=store,
@@ -60,23 +70,28 @@ class Agent:
         self._clock = clock
         self._stopping = asyncio.Event()
         self._connected = asyncio.Event()
+        self.is_replaced = False
 
     async def run(self) -> None:
-        """Works until SIGTERM or SIGINT."""
+        """Works until SIGTERM or SIGINT, or until a new version of the agent is to take over."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._journal.keep_reserve()
         engine = asyncio.create_task(self._run_engine())
         connection = asyncio.create_task(self.connection.run())
-        watchdog = asyncio.create_task(_feed_watchdog())
+        helpers = [
+            asyncio.create_task(_feed_watchdog()),
+            asyncio.create_task(self._watch_control()),
+        ]
         systemd.notify("READY=1", f"STATUS=fleetd-agent {__version__}")
         logger.info("agent started", extra={"device": self._identity.device_id})
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({stopping, engine, connection}, return_when=asyncio.FIRST_COMPLETED)
         systemd.notify("STOPPING=1")
         await self._stop(engine, connection)
-        watchdog.cancel()
+        for helper in helpers:
+            helper.cancel()
         logger.info("agent stopped")
 
     async def say_farewell(self, seconds: float) -> bool:
@@ -96,10 +111,20 @@ class Agent:
             try:
                 await self.engine.run()
                 return
+            except Restart:
+                logger.info("a new version of the agent takes over")
+                self.is_replaced = True
+                return
             except OSError:
                 # Most likely the disk is so full that not even the journal can be written.
                 logger.exception("journal cannot be written, trying again")
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _watch_control(self) -> None:
+        """Tells the platform soon when somebody pauses updates or lets them go on."""
+        while True:
+            await asyncio.sleep(CONTROL_SECONDS)
+            self.connection.wake()
 
     async def _stop(self, engine: asyncio.Task[None], connection: asyncio.Task[None]) -> None:
         """Lets the step under way end, so that a restart does not have to roll it back."""

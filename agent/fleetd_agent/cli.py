@@ -69,10 +69,25 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--server", default=os.environ.get("FLEETD_SERVER"), metavar="URL")
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(run=_doctor)
+    _add_update(commands)
     uninstall = commands.add_parser("uninstall", help="stop and remove the agent's files")
     uninstall.add_argument("--purge", action="store_true", help="remove key and certificate too")
     uninstall.set_defaults(run=_uninstall)
     return parser
+
+
+def _add_update(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    update = commands.add_parser("update", help="look at updates, agree to them, pause them")
+    actions = update.add_subparsers(metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="the deployment under way and what it waits for")
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(run=_update_check)
+    for name, text in (
+        ("approve", "agree to the deployment that waits for it"),
+        ("pause", "let no update begin until resume, also after a restart"),
+        ("resume", "let updates begin again"),
+    ):
+        actions.add_parser(name, help=text).set_defaults(run=_update_decide, decision=name)
 
 
 def _enroll(options: argparse.Namespace, places: Places) -> int:
@@ -169,16 +184,26 @@ def _say_pending() -> Callable[[int], None]:
 
 
 def _run(options: argparse.Namespace, places: Places) -> int:
+    from fleetd_agent import launcher
     from fleetd_agent.agent import Agent
 
-    async def work() -> None:
-        await Agent(places, configuration).run()
+    async def work() -> Agent:
+        agent = Agent(places, configuration)
+        await agent.run()
+        return agent
 
     configuration = read_configuration()
     places.create()
+    if launcher.has_slots(places.state):
+        return launcher.Launcher(places.state).run()
     with places.hold():
-        asyncio.run(work())
-    return OK
+        agent = asyncio.run(work())
+    if not agent.is_replaced:
+        return OK
+    if not launcher.is_launched():
+        # The first update of the agent itself: from now on this process launches the agent.
+        os.execv(sys.executable, [sys.executable, "-m", "fleetd_agent", "run"])  # noqa: S606
+    return launcher.RESTART_CODE
 
 
 def _status(options: argparse.Namespace, places: Places) -> int:
@@ -187,6 +212,21 @@ def _status(options: argparse.Namespace, places: Places) -> int:
     status = collect(places)
     sys.stdout.write(render(status, as_json=options.json))
     return OK if status["is_running"] else FAILED
+
+
+def _update_check(options: argparse.Namespace, places: Places) -> int:
+    from fleetd_agent.updates import collect, render
+
+    sys.stdout.write(render(collect(places), as_json=options.json))
+    return OK
+
+
+def _update_decide(options: argparse.Namespace, places: Places) -> int:
+    from fleetd_agent.updates import approve, pause, resume
+
+    decide = {"approve": approve, "pause": pause, "resume": resume}[options.decision]
+    sys.stdout.write(decide(places) + "\n")
+    return OK
 
 
 def _doctor(options: argparse.Namespace, places: Places) -> int:

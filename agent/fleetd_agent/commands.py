@@ -4,18 +4,21 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from fleetd_agent.messages import LOG_TAIL_CHARACTERS, Hook, StepFailed, clean_text
+from fleetd_agent.failures import StepFailed, TryLater
+from fleetd_agent.messages import LOG_TAIL_CHARACTERS, Hook, clean_text
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_SECONDS = 300
 TERMINATE_GRACE_SECONDS = 2.0
 OUTPUT_GRACE_SECONDS = 0.5
+LEFTOVER_POLL_SECONDS = 0.1
 CHUNK_BYTES = 4096
 KEPT_CHUNKS = 16
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
@@ -25,8 +28,11 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class CommandRunner:
     """Runs one command at a time in a process group of its own."""
 
-    async def run(self, hook: Hook, reason_code: str, environment: Mapping[str, str]) -> None:
-        """Runs `hook`; raises StepFailed with the output's tail unless it exits with 0 in time."""
+    async def run(self, hook: Hook, reason_code: str, environment: Mapping[str, str]) -> str:
+        """Runs `hook` and returns the tail of its output.
+
+        Raises StepFailed with that tail unless it exits with 0 in time, TryLater for 75.
+        """
         timeout = hook.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
         name = environment.get("FLEETD_HOOK", "hook")
         if not hook.command or any("\0" in part for part in hook.command):
@@ -48,8 +54,11 @@ class CommandRunner:
             reader.cancel()
             raise
         output = await _text(reader, tail)
+        if code == os.EX_TEMPFAIL:
+            raise TryLater(reason_code, f"{name}: asked to be tried later", output)
         if code != 0:
             raise StepFailed(reason_code, f"{name}: {_how_it_ended(code)}", output)
+        return output
 
     async def _start(
         self, hook: Hook, environment: Mapping[str, str]
@@ -67,12 +76,27 @@ class CommandRunner:
 
     def kill_leftovers(self, run_id: str) -> None:
         """Kills what an interrupted run left: its processes carry the run's id."""
-        marker = f"FLEETD_RUN_ID={run_id}".encode()
-        for number in filter(str.isdigit, os.listdir("/proc")):
+        for number in _processes_of(run_id):
             with suppress(OSError):
-                if marker in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
-                    logger.warning("killed a left over process", extra={"pid": number})
-                    os.kill(int(number), signal.SIGKILL)
+                logger.warning("killed a left over process", extra={"pid": number})
+                os.kill(number, signal.SIGKILL)
+
+    async def wait_for_leftovers(self, run_id: str, seconds: float) -> None:
+        """Lets what an interrupted run left come to its end; then kills what is still there."""
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at and _processes_of(run_id):
+            await asyncio.sleep(LEFTOVER_POLL_SECONDS)
+        self.kill_leftovers(run_id)
+
+
+def _processes_of(run_id: str) -> list[int]:
+    marker = f"FLEETD_RUN_ID={run_id}".encode()
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if marker in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
+                found.append(int(number))
+    return found
 
 
 async def _collect(process: asyncio.subprocess.Process, tail: deque[bytes]) -> None:

@@ -5,7 +5,9 @@ import hashlib
 import http.client
 import json
 import logging
+import math
 import os
+import re
 import shutil
 import ssl
 import threading
@@ -33,6 +35,8 @@ SPEED_WINDOW_SECONDS = 60.0
 ATTEMPTS_WITHOUT_PROGRESS = 6
 PROGRESS_EVERY_SECONDS = 2.0
 SPARE_BYTES = 1 << 20
+KEPT = "kept"
+SHA256 = re.compile(r"[0-9a-f]{64}")
 EXPIRED_STATUSES = frozenset({401, 403, 404, 410})
 HEADERS = {"User-Agent": "fleetd-agent", "Accept-Encoding": "identity"}
 
@@ -71,6 +75,42 @@ def build_opener(ca_file: str = "") -> urllib.request.OpenerDirector:
     return opener
 
 
+class Throttle:
+    """A token bucket that all downloads of a device share: one second's worth at most is saved."""
+
+    def __init__(self) -> None:
+        self._rate = 0
+        self._tokens = 0.0
+        self._at = time.monotonic()
+        self._lock = threading.Lock()
+
+    @property
+    def rate(self) -> int:
+        """Bytes per second; 0 for no limit."""
+        return self._rate
+
+    def limit(self, bytes_per_second: int) -> None:
+        """Changes the rate, also for downloads under way."""
+        with self._lock:
+            self._rate = bytes_per_second
+            self._tokens = min(self._tokens, float(bytes_per_second))
+
+    def block(self) -> int:
+        """How much to read at once, so that the pauses stay short."""
+        return min(BLOCK_BYTES, max(1024, self._rate // 4)) if self._rate else BLOCK_BYTES
+
+    def take(self, size: int) -> float:
+        """Counts bytes that came and answers for how many seconds no more may be read."""
+        with self._lock:
+            if not self._rate:
+                return 0.0
+            now = time.monotonic()
+            earned = (now - self._at) * self._rate
+            self._tokens = min(self._tokens + earned, float(self._rate)) - size
+            self._at = now
+            return max(0.0, -self._tokens / self._rate)
+
+
 class Sink(Protocol):
     """Where the bytes of one download go."""
 
@@ -96,6 +136,7 @@ class Transfer:
     progress: Progress
     opener: urllib.request.OpenerDirector
     stop: threading.Event
+    throttle: Throttle
 
     def attempt(self) -> None:
         """Gets the rest of the file; raises Interrupted when it may be tried again."""
@@ -142,21 +183,21 @@ class Transfer:
     def _receive(self, response: http.client.HTTPResponse) -> None:
         size = self.component.size_bytes
         window_at, window_size, told_at = time.monotonic(), self.sink.size(), 0.0
-        while block := response.read1(BLOCK_BYTES):
-            if self.stop.is_set():
-                raise Interrupted("stopped")
+        while block := response.read1(self.throttle.block()):
             if self.sink.size() + len(block) > size:
                 raise StepFailed("size_mismatch", f"more than the {size} bytes of the offer came")
             self._store(partial(self.sink.write, block))
             now = time.monotonic()
             if now - window_at >= SPEED_WINDOW_SECONDS:
                 speed = (self.sink.size() - window_size) / (now - window_at)
-                if speed < MINIMUM_BYTES_PER_SECOND:
+                if speed < min(MINIMUM_BYTES_PER_SECOND, self.throttle.rate / 2 or math.inf):
                     raise Interrupted(f"too slow: {speed:.0f} bytes/s")
                 window_at, window_size = now, self.sink.size()
             if now - told_at >= PROGRESS_EVERY_SECONDS:
                 told_at = now
                 self.progress(100 * self.sink.size() // max(size, 1))
+            if self.stop.wait(self.throttle.take(len(block))):
+                raise Interrupted("stopped")
 
 
 class FileSink:
@@ -257,20 +298,52 @@ class HttpDownloader:
     def __init__(self, folder: Path, opener: urllib.request.OpenerDirector) -> None:
         self._folder = folder
         self._opener = opener
+        self._throttle = Throttle()
+
+    def limit(self, bytes_per_second: int) -> None:
+        """From now on at most so much for all downloads together; 0 for no limit."""
+        self._throttle.limit(bytes_per_second)
 
     def path(self, deployment_id: str, index: int) -> Path:
         """Where the complete file of a component is."""
         return self._folder / deployment_id / str(index)
 
     def discard(self, keep_deployment_id: str = "") -> None:
-        """Removes all downloads except those of one deployment."""
+        """Removes all downloads except those of one deployment, and those that are kept."""
         if self._folder.exists():
             for folder in self._folder.iterdir():
-                if folder.name != keep_deployment_id:
+                if folder.name not in (keep_deployment_id, KEPT):
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, work: Work) -> None:
+        """Keeps a complete file, by its digest, for a later deployment that asks for it.
+
+        Only the files of one deployment are kept: what an earlier one left goes.
+        """
+        folder = self._folder / KEPT
+        mine = folder / work.deployment_id
+        if folder.exists():
+            for other in folder.iterdir():
+                if other != mine:
+                    shutil.rmtree(other, ignore_errors=True)
+        mine.mkdir(parents=True, exist_ok=True)
+        kept = mine / work.component.sha256
+        if not kept.exists():
+            os.link(work.file, kept)
+            sync_folder(mine)
+
+    def _take_kept(self, work: Work) -> None:
+        """Takes a file that an earlier deployment only downloaded."""
+        for kept in (self._folder / KEPT).glob(f"*/{work.component.sha256}"):
+            if not work.file.exists() and sha256_of(kept) == work.component.sha256:
+                work.file.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(kept, work.file)
+                sync_folder(work.file.parent)
 
     async def fetch(self, work: Work, progress: Progress) -> None:
         """Completes the file, going on where an earlier attempt ended."""
+        if SHA256.fullmatch(work.component.sha256):
+            await asyncio.to_thread(self._take_kept, work)
         if await asyncio.to_thread(sha256_of, work.file) == work.component.sha256:
             return
         try:
@@ -288,7 +361,7 @@ class HttpDownloader:
     async def _complete(self, work: Work, sink: FileSink, progress: Progress) -> None:
         for _ in range(2):  # a wrong digest after a resume deserves one fresh start
             had_bytes = sink.size() > 0
-            await transfer(work.component, sink, progress, self._opener)
+            await transfer(work.component, sink, progress, self._opener, self._throttle)
             if await asyncio.to_thread(sink.sha256) == work.component.sha256:
                 await asyncio.to_thread(sink.keep, work.file)
                 return
@@ -303,11 +376,15 @@ class HttpDownloader:
         free = shutil.disk_usage(work.file.parent).free
         if missing + SPARE_BYTES > free:
             name = work.component.name
-            raise StepFailed("disk_full", f"{name} needs {missing} bytes, {free} are free")
+            raise StepFailed("not_enough_space", f"{name} needs {missing} bytes, {free} are free")
 
 
 async def transfer(
-    component: Component, sink: Sink, progress: Progress, opener: urllib.request.OpenerDirector
+    component: Component,
+    sink: Sink,
+    progress: Progress,
+    opener: urllib.request.OpenerDirector,
+    throttle: Throttle,
 ) -> None:
     """Fills `sink`, retrying while attempts make progress; raises LinkExpired when they do not."""
     loop = asyncio.get_running_loop()
@@ -316,7 +393,7 @@ async def transfer(
     def tell(percent: int) -> None:
         loop.call_soon_threadsafe(_unless(stop, progress), percent)
 
-    run = Transfer(component, sink, tell, opener, stop)
+    run = Transfer(component, sink, tell, opener, stop, throttle)
     failures = 0
     try:
         while failures < ATTEMPTS_WITHOUT_PROGRESS:
@@ -379,4 +456,4 @@ def _read_etag(path: Path) -> str:
         return ""
 
 
-__all__ = ["HashingSink", "HttpDownloader", "build_opener", "transfer"]
+__all__ = ["HashingSink", "HttpDownloader", "Throttle", "build_opener", "transfer"]

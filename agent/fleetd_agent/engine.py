@@ -4,45 +4,73 @@ It touches the world only through ports, and writes to the journal before each s
 or a power cut at any instant leaves a deployment that goes on or is rolled back, and never one that
 is applied twice:
 
-- a stage that was begun and not finished is not repeated, except where its handler can tell how far
-  it came (files and slots can, scripts and hooks cannot): then the deployment is rolled back;
+- an action that was begun and not finished is not repeated, except where its handler can tell how
+  far it came (files and slots can, scripts and hooks cannot): then the deployment is rolled back;
 - rolling back is repeatable, and is repeated until it is through;
-- verification only looks, so it may run again.
+- staging and verifying change nothing that is in use, so they may run again.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
-from fleetd_agent.files import as_step_failure
-from fleetd_agent.journal import DOWNLOAD, INSTALL, ROLL_BACK, STAGES, VERIFY, Active, Journal
-from fleetd_agent.messages import (
-    LOG_TAIL_CHARACTERS,
-    MESSAGE_CHARACTERS,
-    TERMINAL_STEPS,
-    Hook,
-    LinkExpired,
-    Offer,
-    Outcome,
-    Report,
-    Step,
-    StepFailed,
-    clean_text,
+from fleetd_agent import plan
+from fleetd_agent.admission import (
+    Obstacle,
+    check_offer,
+    obstacle_to,
+    pause_of,
+    window_obstacle,
 )
-from fleetd_agent.ports import Clock, Downloader, Handler, Runner, Undone, Work
+from fleetd_agent.checks import run_check
+from fleetd_agent.failures import LinkExpired, Restart, StepFailed, TryLater
+from fleetd_agent.files import as_step_failure
+from fleetd_agent.journal import CARRY_OUT, DOWNLOAD, ROLL_BACK, Active
+from fleetd_agent.messages import Check, Component, Hook, Offer, Outcome, Step
+from fleetd_agent.plan import AFTER, AGENT, APPLY, BEFORE, REBOOT, RESTART, STAGE, VERIFY, Action
+from fleetd_agent.policy import InstallPolicy, Mode, Reboot
+from fleetd_agent.ports import Handler, Ports, SelfUpdate, Undone, Work
+from fleetd_agent.reporting import Reporter
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_LEASE_SECONDS = 300
-REPORTS_PER_LEASE = 3
 LINK_RETRY_SECONDS = 60.0
-BEFORE, APPLY, AFTER = STAGES
+POLL_SECONDS = 1.0
+DEFER_BASE_SECONDS = 15
+DEFER_CAP_SECONDS = 900
+# About a day, where the offer has no deadline.
+DEFERRALS = 100
+DEFAULT_HOOK_SECONDS = 300
+DEFAULT_REBOOT_SECONDS = 600
+NO_POLICY = InstallPolicy()
+DOWNLOADED_ONLY = Outcome("downloaded_only", "the files are here and wait for a later deployment")
 
 
 class Stopped(Exception):
     """The agent is shutting down; the journal says where to go on."""
+
+
+@dataclass
+class TimeLimit:
+    """The time that installing may take, without what was spent waiting."""
+
+    seconds: int
+    used: float = 0.0
+
+    def left(self) -> int:
+        """Whole seconds that are left; 0 means that there is no limit."""
+        return max(1, int(self.seconds - self.used)) if self.seconds else 0
+
+    def check(self) -> None:
+        """Raises StepFailed when the time is over."""
+        if self.seconds and self.used >= self.seconds:
+            message = f"installing took longer than {self.seconds} s"
+            raise StepFailed("step_timed_out", message)
 
 
 class Engine:
@@ -50,34 +78,33 @@ class Engine:
 
     def __init__(
         self,
+        ports: Ports,
         *,
-        journal: Journal,
-        downloader: Downloader,
-        handlers: Mapping[str, Handler],
-        runner: Runner,
-        clock: Clock,
-        boot_id: str,
+        boot_id: Callable[[], str],
         on_report: Callable[[], None] = lambda: None,
     ) -> None:
-        self._journal = journal
-        self._downloader = downloader
-        self._handlers = handlers
-        self._runner = runner
-        self._clock = clock
+        self._ports = ports
         self._boot_id = boot_id
-        self._on_report = on_report
         self._wake = asyncio.Event()
         self._fresh_links = asyncio.Event()
         self._next: Offer | None = None
         self._withdrawn: str = ""
-        self._fetching: asyncio.Task[None] | None = None
+        # What may be cut off at any time, because it can be done again.
+        self._interruptible: asyncio.Task[None] | None = None
         self._is_stopping = False
-        self.state = journal.load()
+        self._limit = TimeLimit(0)
+        self.state = ports.journal.load()
+        self._reporter = Reporter(self.state, ports.journal, ports.clock, on_report)
 
     @property
     def kinds(self) -> list[str]:
         """The component kinds that this device can install."""
-        return sorted(self._handlers)
+        return sorted(set(self._ports.handlers) - {AGENT})
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody at the device paused updates."""
+        return self._ports.control.is_paused
 
     # What the platform says
 
@@ -85,25 +112,29 @@ class Engine:
         """Takes an offer; one that is known already is answered from the journal."""
         active = self.state.active
         if finished := self.state.finished.get(offer.deployment_id):
-            self._repeat(finished)
+            self._reporter.repeat(finished)
         elif active and active.offer.deployment_id == offer.deployment_id:
             self._refresh_links(active, offer)
             if active.last:
-                self._repeat(active.last)
+                self._reporter.repeat(active.last)
         else:
             # The platform offers one at a time; if it changed its mind, the newest word counts.
             self._next = offer
             self._wake.set()
 
     def cancel(self, deployment_id: str) -> None:
-        """Stops a deployment that has not begun to install; later it is finished or rolled back."""
+        """Stops a deployment that has not begun to change the machine; later it is finished or
+        rolled back."""
         if self._next and self._next.deployment_id == deployment_id:
             self._next = None
         active = self.state.active
-        if active and active.offer.deployment_id == deployment_id and active.phase == DOWNLOAD:
-            self._withdrawn = deployment_id
-            if self._fetching:
-                self._fetching.cancel()
+        if active and active.offer.deployment_id == deployment_id and _is_untouched(active):
+            self._withdraw(active)
+
+    def _withdraw(self, active: Active) -> None:
+        self._withdrawn = active.offer.deployment_id
+        if self._interruptible:
+            self._interruptible.cancel()
 
     def acknowledge(self, deployment_id: str, sequence: int, *, is_terminal: bool = False) -> None:
         """Forgets reports that the platform has stored, and stops work that it has given up."""
@@ -121,6 +152,7 @@ class Engine:
             if self.state.active:
                 self._disown(self.state.active)
         self.state.owner = device_id
+        self.state.instruction_counter, self.state.instruction_issued = 0, ""
         self._save()
 
     def forget(self, deployment_id: str) -> None:
@@ -134,15 +166,16 @@ class Engine:
 
     def _disown(self, active: Active) -> None:
         active.is_disowned = True
-        if active.phase == DOWNLOAD:
-            self._withdrawn = active.offer.deployment_id
-            if self._fetching:
-                self._fetching.cancel()
+        if _is_untouched(active):
+            self._withdraw(active)
 
     # Work
 
     async def run(self) -> None:
-        """Works until stopped; first goes on with what the journal says is under way."""
+        """Works until stopped; first goes on with what the journal says is under way.
+
+        Raises Restart once a new version of the agent is in place.
+        """
         self._clean_up()
         while not self._is_stopping:
             if active := self.state.active:
@@ -158,34 +191,26 @@ class Engine:
         """Asks `run` to return at the next boundary between steps."""
         self._is_stopping = True
         self._wake.set()
-        if self._fetching:
-            self._fetching.cancel()
+        if self._interruptible:
+            self._interruptible.cancel()
 
     def _begin(self, offer: Offer) -> None:
         logger.info("deployment accepted", extra=_names(offer))
         active = Active(offer=offer, records=[None] * len(offer.components))
         try:
-            self._check(offer)
+            check_offer(offer, self._ports.handlers, self.state.installed)
         except StepFailed as failure:
             active.outcome = Outcome.of(failure)
             self._finish(active, Step.FAILED)
             return
         self.state.active = active
-        self._report(active, Step.DOWNLOADING)
-
-    def _check(self, offer: Offer) -> None:
-        if not offer.components:
-            raise StepFailed("offer_refused", "the release has no components")
-        for component in offer.components:
-            handler = self._handlers.get(component.kind)
-            if handler is None:
-                raise StepFailed(
-                    "kind_not_supported", f"this device cannot install {component.kind!r}"
-                )
-            handler.check(component)
+        if self.is_paused:
+            self._save()
+        else:
+            self._reporter.tell(active, Step.DOWNLOADING)
 
     async def _work_with_lease(self, active: Active) -> None:
-        keeper = asyncio.create_task(self._keep_lease(active))
+        keeper = asyncio.create_task(self._reporter.keep_lease(active))
         try:
             await self._work(active)
         except Stopped:
@@ -196,14 +221,14 @@ class Engine:
                 await keeper
 
     async def _work(self, active: Active) -> None:
+        self._limit = TimeLimit(_timeout(active, Step.INSTALLING))
         try:
             if active.phase == DOWNLOAD:
+                await self._check_trust(active)
                 await self._download(active)
-            if active.phase == INSTALL:
-                await self._install(active)
-            if active.phase == VERIFY:
-                await self._verify(active)
-        except Stopped:
+            if active.phase == CARRY_OUT and not _is_download_only(active.offer):
+                await self._carry_out(active)
+        except (Stopped, Restart):
             raise
         except StepFailed as failure:
             self._turn_back(active, failure)
@@ -218,52 +243,78 @@ class Engine:
         else:
             self._finish(active, Step.SUCCEEDED)
 
-    # Download
-
-    async def _download(self, active: Active) -> None:
+    async def _interruptibly(self, active: Active, work: Coroutine[Any, Any, None]) -> None:
+        """Waits for something that a cancellation or the end of the agent may cut off."""
         deployment_id = active.offer.deployment_id
-        self._fetching = asyncio.create_task(self._fetch_all(active))
+        self._interruptible = asyncio.create_task(work)
         if self._withdrawn == deployment_id or self._is_stopping:
-            self._fetching.cancel()
+            self._interruptible.cancel()
         try:
-            await self._fetching
+            await self._interruptible
         except asyncio.CancelledError:
             if self._withdrawn == deployment_id:
                 raise StepFailed("cancelled", "cancelled before installation") from None
             if self._is_stopping:
                 raise Stopped from None
-            self._fetching.cancel()
+            self._interruptible.cancel()
             raise
         finally:
-            self._fetching = None
-        active.phase, active.component, active.stage = INSTALL, 0, BEFORE
-        active.is_begun = False
-        self._report(active, Step.INSTALLING)
+            self._interruptible = None
+
+    async def _rest(self, active: Active, seconds: float) -> None:
+        await self._interruptibly(active, self._ports.clock.sleep(seconds))
+
+    async def _check_trust(self, active: Active) -> None:
+        """Once: the verdict and the instruction's number become durable in one write."""
+        if not active.is_trusted:
+            check = self._ports.trust.check(active.offer, self.state)
+            await self._interruptibly(active, check)
+            active.is_trusted = True
+            self._save()
+
+    # Download
+
+    async def _download(self, active: Active) -> None:
+        if await self._wait_while(active, lambda: pause_of(self._ports.control)):
+            self._reporter.tell(active, Step.DOWNLOADING)
+        policy = active.offer.policy or NO_POLICY
+        self._ports.downloader.limit(policy.maximum_bytes_per_second)
+        seconds = _timeout(active, Step.DOWNLOADING)
+        try:
+            async with asyncio.timeout(seconds or None):
+                await self._interruptibly(active, self._fetch_all(active))
+        except TimeoutError:
+            message = f"downloading took longer than {seconds} s"
+            raise StepFailed("step_timed_out", message) from None
+        if policy.mode == Mode.DOWNLOAD_ONLY:
+            for index in range(len(active.offer.components)):
+                self._ports.downloader.keep(self._work_of(active, index))
+        active.phase, active.position, active.is_begun = CARRY_OUT, 0, False
+        self._reporter.tell(active, Step.DOWNLOADED)
 
     async def _fetch_all(self, active: Active) -> None:
         for index in range(len(active.offer.components)):
             await self._fetch(active, index)
-        self._report(active, Step.DOWNLOADED)
 
     async def _fetch(self, active: Active, index: int) -> None:
         count = len(active.offer.components)
 
         def progress(percent: int) -> None:
-            self._report(active, Step.DOWNLOADING, (100 * index + percent) // count)
+            self._reporter.tell(active, Step.DOWNLOADING, progress=(100 * index + percent) // count)
 
         while True:
             self._fresh_links.clear()
             try:
-                await self._downloader.fetch(self._work_of(active, index), progress)
+                await self._ports.downloader.fetch(self._work_of(active, index), progress)
                 return
             except LinkExpired:
-                self._check_deadline(active)
+                self._check_deadline(active, "the download link expired and no new one came")
                 await self._wait_for_links(active)
 
-    def _check_deadline(self, active: Active) -> None:
+    def _check_deadline(self, active: Active, message: str, reason_code: str = "") -> None:
         deadline = active.offer.deadline_at()
-        if deadline and self._clock.server_now() > deadline:
-            raise StepFailed("deadline_passed", "the download link expired and no new one came")
+        if deadline and self._ports.clock.server_now() > deadline:
+            raise StepFailed(reason_code or "deadline_passed", message)
 
     async def _wait_for_links(self, active: Active) -> None:
         logger.info("download link expired, waiting for a fresh one", extra=_names(active.offer))
@@ -272,93 +323,223 @@ class Engine:
 
     def _refresh_links(self, active: Active, offer: Offer) -> None:
         # Only the links are taken: what is installed is what was offered first.
-        known = {(c.name, c.sha256): c.url for c in offer.components}
+        urls = {(c.name, c.sha256): c.url for c in offer.components}
         components = tuple(
-            replace(c, url=known.get((c.name, c.sha256), c.url)) for c in active.offer.components
+            replace(c, url=urls.get((c.name, c.sha256), c.url)) for c in active.offer.components
         )
         active.offer = replace(active.offer, components=components, deadline=offer.deadline)
         if active.phase == DOWNLOAD:
             self._save()
             self._fresh_links.set()
 
+    # Waiting
+
+    async def _wait_while(self, active: Active, find: Callable[[], Obstacle | None]) -> bool:
+        """Waits until nothing stands in the way, or the deadline passes; True when it waited."""
+        told: Obstacle | None = None
+        while obstacle := find():
+            why = f"{obstacle.message}; the deadline has passed"
+            self._check_deadline(active, why, "deadline_passed")
+            if obstacle != told:
+                self._tell_obstacle(active, obstacle)
+                told = obstacle
+            await self._rest(active, POLL_SECONDS)
+        return told is not None
+
+    def _tell_obstacle(self, active: Active, obstacle: Obstacle) -> None:
+        logger.info("deployment waits", extra={**_names(active.offer), "why": obstacle.message})
+        why = Outcome(obstacle.reason_code, obstacle.message)
+        self._reporter.tell(active, Step.WAITING, why=why, until=obstacle.until)
+
+    async def _defer(self, active: Active, later: TryLater) -> None:
+        """A command asked to be tried later: with growing pauses, until the deadline."""
+        active.is_begun = False
+        active.deferrals += 1
+        self._check_deadline(active, f"{later.message}; the deadline has passed", later.reason_code)
+        if active.deferrals > DEFERRALS:
+            raise StepFailed(later.reason_code, f"{later.message}, {DEFERRALS} times")
+        seconds = min(DEFER_CAP_SECONDS, DEFER_BASE_SECONDS * 2 ** min(active.deferrals - 1, 10))
+        why = Outcome("hook_deferred", later.message, later.log_tail)
+        until = self._ports.clock.server_now() + timedelta(seconds=seconds)
+        self._reporter.tell(active, Step.WAITING, why=why, until=until)
+        await self._rest(active, seconds)
+
     # Installation
 
-    async def _install(self, active: Active) -> None:
-        while active.component < len(active.offer.components):
-            await self._run_stage(active)
-            self._next_stage(active)
+    async def _carry_out(self, active: Active) -> None:
+        actions = plan.actions_of(active.offer)
+        while active.position < len(actions):
+            action = actions[active.position]
+            await self._wait_for_permission(active, actions)
+            try:
+                await self._perform(active, action)
+            except TryLater as later:
+                await self._defer(active, later)
+                continue
+            active.position += 1
+            active.is_begun, active.deferrals = False, 0
             if self._is_stopping:
                 self._save()
                 raise Stopped
-        active.phase = VERIFY
-        self._report(active, Step.VERIFYING)
 
-    async def _run_stage(self, active: Active) -> None:
+    async def _wait_for_permission(self, active: Active, actions: tuple[Action, ...]) -> None:
+        """Looks at pause, agreement and windows before the first action and the first change."""
+        ports, offer = self._ports, active.offer
+        first = plan.first_switch(actions)
+        if active.position in (0, first) and not active.is_begun and not active.deferrals:
+            await self._wait_while(active, lambda: obstacle_to(offer, ports.control, ports.clock))
+        is_verifying = all(a.stage == VERIFY for a in actions[active.position :])
+        step = Step.VERIFYING if is_verifying else Step.INSTALLING
+        if active.last is None or active.last.step != step:
+            self._reporter.tell(active, step)
+
+    async def _perform(self, active: Active, action: Action) -> None:
+        if action.stage == VERIFY:
+            await self._verify(active, action)
+        elif action.stage == REBOOT:
+            await self._reboot(active)
+        elif action.stage == RESTART:
+            self._restart(active, action)
+        elif action.stage == STAGE:
+            await self._stage(active, action)
+        else:
+            await self._switch(active, action)
+
+    async def _stage(self, active: Active, action: Action) -> None:
+        if self._withdrawn == active.offer.deployment_id:
+            raise StepFailed("cancelled", "cancelled before installation")
+        work = self._work_of(active, action.component)
+        handler = self._handler(work.component)
+        active.records[action.component] = await handler.prepare(work)
+        self._enter(active)
+        await handler.stage(work, active.records[action.component] or {})
+
+    async def _switch(self, active: Active, action: Action) -> None:
+        work = self._work_of(active, action.component)
+        component, handler = work.component, self._handler(work.component)
         if active.is_begun:
-            if self._is_settled_by_reboot(active):
-                return
-            self._refuse_repetition(active)
-        elif not self._enter_stage(active):
-            return
-        work = self._work_of(active, active.component)
-        component, record = work.component, active.records[active.component]
-        if active.stage == APPLY:
-            await self._handlers[component.kind].apply(work, record or {})
-            active.is_touched = True
-        elif active.stage == BEFORE and component.before:
-            await self._run_hook(active, work, "before", component.before)
-        elif active.stage == AFTER and component.after:
-            await self._run_hook(active, work, "after", component.after)
+            self._refuse_repetition(active, action, handler)
+        else:
+            self._limit.check()
+            if action.stage == APPLY:
+                staged = active.records[action.component] or {}
+                active.records[action.component] = {**staged, **await handler.prepare(work)}
+            self._enter(active)
+        began_at = time.monotonic()
+        try:
+            if action.stage == APPLY:
+                await handler.apply(work, active.records[action.component] or {})
+                active.is_touched = True
+            elif action.stage == BEFORE and component.before:
+                await self._run_hook(active, work, BEFORE, component.before)
+            elif action.stage == AFTER and component.after:
+                await self._run_after(active, work, component.after)
+        finally:
+            self._limit.used += time.monotonic() - began_at
 
-    def _enter_stage(self, active: Active) -> bool:
-        """Writes down that the stage begins; False when the component has nothing to do in it."""
-        work = self._work_of(active, active.component)
-        component = work.component
-        if active.stage == APPLY:
-            active.records[active.component] = self._handlers[component.kind].prepare(work)
-        elif (component.before if active.stage == BEFORE else component.after) is None:
-            return False
-        active.is_begun, active.boot_id = True, self._boot_id
+    def _enter(self, active: Active) -> None:
+        """Writes down that the next action begins."""
+        active.is_begun, active.boot_id = True, self._boot_id()
         self._save()
-        return True
 
-    def _next_stage(self, active: Active) -> None:
-        position = STAGES.index(active.stage) + 1
-        active.is_begun = False
-        if position == len(STAGES):
-            active.component += 1
-            position = 0
-        active.stage = STAGES[position]
+    def _refuse_repetition(self, active: Active, action: Action, handler: Handler) -> None:
+        component = active.offer.components[action.component]
+        self._ports.runner.kill_leftovers(_run_id(active, action.component, action.stage))
+        if action.stage == AFTER and self._is_rebooted(active) and component.kind == "firmware":
+            return  # a reboot during the after hook of firmware is what that hook is for
+        if action.stage != APPLY or not handler.is_resumable:
+            what = component.kind if action.stage == APPLY else f"{action.stage} hook"
+            message = f"the agent stopped while the {what} of {component.name} ran"
+            raise StepFailed("interrupted", message)
 
-    def _is_settled_by_reboot(self, active: Active) -> bool:
-        """A reboot during the after hook of firmware is what that hook is for."""
-        component = active.offer.components[active.component]
-        is_rebooted = bool(active.boot_id) and active.boot_id != self._boot_id
-        if active.stage == AFTER and component.kind == "firmware" and is_rebooted:
-            self._report(active, Step.REBOOTING)
-            return True
-        return False
+    async def _run_after(self, active: Active, work: Work, hook: Hook) -> None:
+        if self._is_rebooted(active):
+            self._reporter.tell(active, Step.REBOOTING)
+        else:
+            await self._run_hook(active, work, AFTER, hook)
 
-    def _refuse_repetition(self, active: Active) -> None:
-        component = active.offer.components[active.component]
-        self._runner.kill_leftovers(_run_id(active, active.stage))
-        if active.stage != APPLY or not self._handlers[component.kind].is_resumable:
-            what = component.kind if active.stage == APPLY else f"{active.stage} hook"
-            raise StepFailed(
-                "interrupted", f"the agent stopped while the {what} of {component.name} ran"
-            )
+    def _is_rebooted(self, active: Active) -> bool:
+        """Whether the machine was restarted since the action under way was entered."""
+        return bool(active.boot_id) and active.boot_id != self._boot_id()
+
+    async def _reboot(self, active: Active) -> None:
+        offer, ports = active.offer, self._ports
+        if not active.is_begun:
+            if (offer.policy or NO_POLICY).reboot == Reboot.IN_WINDOW:
+                await self._wait_while(active, lambda: window_obstacle(offer, ports.clock))
+            active.is_begun, active.boot_id = True, self._boot_id()
+            self._reporter.tell(active, Step.REBOOTING)
+        if not self._is_rebooted(active):
+            seconds = _timeout(active, Step.REBOOTING) or DEFAULT_REBOOT_SECONDS
+            await self._interruptibly(active, ports.rebooter.reboot(seconds))
+
+    def _restart(self, active: Active, action: Action) -> None:
+        """Hands over to the new version of the agent, and looks who runs when one comes back."""
+        handler = self._ports.handlers.get(AGENT)
+        if not isinstance(handler, SelfUpdate):
+            return
+        if active.is_begun:
+            handler.settle(active.records[action.component] or {})
+            return
+        active.is_begun = True
+        self._reporter.tell(active, Step.REBOOTING)
+        raise Restart
 
     # Verification
 
-    async def _verify(self, active: Active) -> None:
-        for index, component in enumerate(active.offer.components):
-            work = self._work_of(active, index)
-            self._runner.kill_leftovers(f"{work.deployment_id}:{index}:verify")
-            await self._handlers[component.kind].verify(work, active.records[index] or {})
-            if component.verify:
-                await self._run_hook(active, work, "verify", component.verify)
-            if self._is_stopping:
-                raise Stopped
+    async def _verify(self, active: Active, action: Action) -> None:
+        work = self._work_of(active, action.component)
+        seconds = _timeout(active, Step.VERIFYING)
+        try:
+            async with asyncio.timeout(seconds or None):
+                await self._interruptibly(active, self._look(active, work))
+        except TimeoutError:
+            message = f"verifying {work.component.name} took longer than {seconds} s"
+            raise StepFailed("step_timed_out", message) from None
+
+    async def _look(self, active: Active, work: Work) -> None:
+        component = work.component
+        self._ports.runner.kill_leftovers(_run_id(active, work.index, VERIFY))
+        await self._handler(component).verify(work, active.records[work.index] or {})
+        if component.verify:
+            await self._run_hook(active, work, VERIFY, component.verify)
+        checks = component.checks
+        if plan.is_agent(component):
+            checks = (*checks, SELF_CHECK)
+        for check in checks:
+            await run_check(check, self._probe_for(active, work, check), self._ports.clock)
+
+    def _probe_for(
+        self, active: Active, work: Work, check: Check
+    ) -> Callable[[Check], Coroutine[Any, Any, None]]:
+        if check.probe == "http":
+            return self._ports.probes.http
+        if check.probe == "tcp":
+            return self._ports.probes.tcp
+        if check.probe == "heartbeat":
+            return self._heartbeat_probe(active)
+        if check.probe == "command" and check.command:
+            return self._command_probe(active, work, check.command)
+        raise StepFailed("verify_failed", f"this agent knows no check {check.probe!r}")
+
+    def _heartbeat_probe(self, active: Active) -> Callable[[Check], Coroutine[Any, Any, None]]:
+        """The platform has stored a report that was made after the switch."""
+        self._reporter.tell(active, active.last.step if active.last else Step.VERIFYING)
+        after = active.last
+
+        async def probe(check: Check) -> None:
+            while after and not self._reporter.is_stored(after):
+                await asyncio.sleep(0.1)
+
+        return probe
+
+    def _command_probe(
+        self, active: Active, work: Work, command: Hook
+    ) -> Callable[[Check], Coroutine[Any, Any, None]]:
+        async def probe(check: Check) -> None:
+            await self._run_hook(active, work, VERIFY, command)
+
+        return probe
 
     # Rolling back
 
@@ -369,40 +550,34 @@ class Engine:
         )
         active.outcome = Outcome.of(failure)
         if active.phase == DOWNLOAD:
-            active.component = -1
-            self._downloader.discard()
-        elif active.phase == VERIFY:
-            active.component = len(active.offer.components) - 1
-        elif not self._is_component_begun(active):
-            active.component -= 1
+            self._ports.downloader.discard()
+        elif active.phase == CARRY_OUT:
+            active.undo = plan.to_undo(active.offer, active.position, is_begun=active.is_begun)
         active.phase = ROLL_BACK
         self._save()
 
-    def _is_component_begun(self, active: Active) -> bool:
-        has_before = active.offer.components[active.component].before is not None
-        return active.is_begun or active.stage == AFTER or (active.stage == APPLY and has_before)
-
     async def _roll_back(self, active: Active) -> None:
-        while active.component >= 0:
-            await self._undo(active)
-            active.component -= 1
+        while active.undo:
+            await self._undo(active, active.undo[0])
+            active.undo = active.undo[1:]
             self._save()
-        is_undone = active.is_touched and not active.unrestored
-        if active.unrestored and active.outcome:
-            names = ", ".join(active.unrestored)
-            message = f"{active.outcome.message}; could not be undone: {names}"
-            active.outcome = replace(active.outcome, message=message)
+        kept = [active.offer.components[n].name for n in self._verified(active)]
+        is_undone = active.is_touched and not active.unrestored and not kept
+        if active.unrestored:
+            self._add_to_message(active, f"could not be undone: {', '.join(active.unrestored)}")
+        if kept:
+            self._add_to_message(active, f"installed and kept: {', '.join(kept)}")
         self._finish(active, Step.ROLLED_BACK if is_undone else Step.FAILED)
 
-    async def _undo(self, active: Active) -> None:
-        work = self._work_of(active, active.component)
-        component, record = work.component, active.records[active.component]
+    async def _undo(self, active: Active, index: int) -> None:
+        work = self._work_of(active, index)
+        component, record = work.component, active.records[index]
         undone = Undone.NOTHING
         try:
-            if record is not None:
-                undone = await self._handlers[component.kind].roll_back(work, record)
+            if record is not None and self._is_applied(active, index):
+                undone = await self._handler(component).roll_back(work, record)
             if component.roll_back:
-                self._runner.kill_leftovers(_run_id(active, "roll_back"))
+                self._ports.runner.kill_leftovers(_run_id(active, index, "roll_back"))
                 await self._run_hook(active, work, "roll_back", component.roll_back)
                 undone = Undone.RESTORED
         except (StepFailed, OSError) as error:
@@ -413,91 +588,79 @@ class Engine:
         if undone == Undone.IMPOSSIBLE and component.name not in active.unrestored:
             active.unrestored.append(component.name)
 
+    def _is_applied(self, active: Active, index: int) -> bool:
+        action = Action(index, APPLY)
+        return plan.has_begun(active.offer, action, active.position, is_begun=active.is_begun)
+
+    def _verified(self, active: Active) -> list[int]:
+        return plan.verified(active.offer, active.position) if active.position else []
+
     def _add_to_log(self, active: Active, line: str) -> None:
         if active.outcome:
             log_tail = f"{active.outcome.log_tail}\n{line}"
             active.outcome = replace(active.outcome, log_tail=log_tail)
 
-    # The end, and reports
+    def _add_to_message(self, active: Active, text: str) -> None:
+        if active.outcome:
+            message = f"{active.outcome.message}; {text}"
+            active.outcome = replace(active.outcome, message=message)
+
+    # The end
 
     def _finish(self, active: Active, step: Step) -> None:
+        components = active.offer.components
+        if step == Step.SUCCEEDED and _is_download_only(active.offer):
+            active.outcome = DOWNLOADED_ONLY
+        elif step == Step.SUCCEEDED:
+            self.state.installed |= {c.name: c.version for c in components}
+        else:
+            done = [components[number] for number in self._verified(active)]
+            self.state.installed |= {c.name: c.version for c in done}
         names = {**_names(active.offer), "step": step.value}
         if active.outcome:
             names |= {"reason": active.outcome.reason_code, "why": active.outcome.message}
         logger.info("deployment finished", extra=names)
-        if step == Step.SUCCEEDED:
-            self.state.installed |= {c.name: c.version for c in active.offer.components}
-        kinds = (c.kind for c in active.offer.components)
         self.state.leftovers = [
-            {"kind": kind, "record": record}
-            for kind, record in zip(kinds, active.records, strict=True)
+            {"kind": plan.handler_name(component, self._ports.handlers), "record": record}
+            for component, record in zip(components, active.records, strict=True)
             if record is not None
         ]
         self.state.active = None
-        self._report(active, step)
+        self._reporter.tell(active, step)
         self._withdrawn = ""
         self._clean_up()
 
     def _clean_up(self) -> None:
         """Removes what finished deployments left; repeated after a crash."""
         for item in self.state.leftovers:
-            with suppress(OSError):
-                self._handlers[item["kind"]].commit(item["record"])
+            if handler := self._ports.handlers.get(item["kind"]):
+                with suppress(OSError):
+                    handler.commit(item["record"])
         if self.state.leftovers:
             self.state.leftovers = []
             self._save()
         active = self.state.active
-        self._downloader.discard(keep_deployment_id=active.offer.deployment_id if active else "")
-
-    def _report(self, active: Active, step: Step, progress: int | None = None) -> None:
-        """Spools a report in the same write that makes the step durable."""
-        active.sequence += 1
-        report = Report(
-            active.offer.deployment_id,
-            active.sequence,
-            step,
-            progress,
-            device_time=self._clock.now().isoformat(),
-        )
-        if active.outcome and step in TERMINAL_STEPS:
-            report = replace(
-                report,
-                reason_code=active.outcome.reason_code,
-                message=clean_text(active.outcome.message, MESSAGE_CHARACTERS),
-                log_tail=clean_text(active.outcome.log_tail, LOG_TAIL_CHARACTERS),
-            )
-        active.last = report
-        if not active.is_disowned:
-            self.state.put(report)
-        if step in TERMINAL_STEPS:
-            self.state.finish(report)
-        self._save()
-        self._on_report()
-
-    def _repeat(self, report: Report) -> None:
-        if report not in self.state.outbox:
-            self.state.outbox.append(report)
-        self._on_report()
-
-    async def _keep_lease(self, active: Active) -> None:
-        """Tells the platform in good time that long steps are still under way."""
-        lease = active.offer.lease_seconds or DEFAULT_LEASE_SECONDS
-        while True:
-            before = active.sequence
-            await self._clock.sleep(max(1.0, lease / REPORTS_PER_LEASE))
-            if active.sequence == before and active.last:
-                self._report(active, active.last.step, active.last.progress_percent)
+        keep = active.offer.deployment_id if active else ""
+        self._ports.downloader.discard(keep_deployment_id=keep)
 
     def _save(self) -> None:
-        self._journal.save(self.state)
+        self._ports.journal.save(self.state)
+
+    def _handler(self, component: Component) -> Handler:
+        return self._ports.handlers[plan.handler_name(component, self._ports.handlers)]
 
     def _work_of(self, active: Active, index: int) -> Work:
         deployment_id = active.offer.deployment_id
-        path = self._downloader.path(deployment_id, index)
-        return Work(deployment_id, index, active.offer.components[index], path)
+        path = self._ports.downloader.path(deployment_id, index)
+        component = active.offer.components[index]
+        return Work(deployment_id, index, component, path, self._limit.left())
 
     async def _run_hook(self, active: Active, work: Work, name: str, hook: Hook) -> None:
-        handler = self._handlers[work.component.kind]
+        if name in (BEFORE, AFTER):
+            seconds = work.limited(hook.timeout_seconds or DEFAULT_HOOK_SECONDS)
+            hook = replace(hook, timeout_seconds=seconds)
+        reason_code = "verify_failed" if name == VERIFY else "hook_failed"
+        handler = self._handler(work.component)
         environment = {
             "FLEETD_DEPLOYMENT_ID": work.deployment_id,
             "FLEETD_RELEASE": active.offer.release_name,
@@ -507,14 +670,41 @@ class Engine:
             "FLEETD_PREVIOUS_VERSION": self.state.installed.get(work.component.name, ""),
             "FLEETD_FILE": str(work.file),
             "FLEETD_HOOK": name,
-            "FLEETD_RUN_ID": f"{work.deployment_id}:{work.index}:{name}",
+            "FLEETD_ATTEMPT": str(active.deferrals + 1),
+            "FLEETD_RUN_ID": _run_id(active, work.index, name),
             **handler.environment(work, active.records[work.index]),
         }
-        await self._runner.run(hook, f"{name}_failed", environment)
+        try:
+            await self._ports.runner.run(hook, reason_code, environment)
+        except TryLater as later:
+            if name == "roll_back":  # going back waits for nobody
+                raise StepFailed(reason_code, later.message, later.log_tail) from later
+            raise
 
 
-def _run_id(active: Active, name: str) -> str:
-    return f"{active.offer.deployment_id}:{active.component}:{name}"
+SELF_CHECK = Check(
+    "heartbeat", "the new agent reaches the platform", timeout_seconds=50, deadline_seconds=60
+)
+
+
+def _is_untouched(active: Active) -> bool:
+    """Whether a deployment has not begun to change the machine."""
+    if active.phase != CARRY_OUT:
+        return active.phase == DOWNLOAD
+    first = plan.first_switch(plan.actions_of(active.offer))
+    return active.position < first or (active.position == first and not active.is_begun)
+
+
+def _is_download_only(offer: Offer) -> bool:
+    return offer.policy is not None and offer.policy.mode == Mode.DOWNLOAD_ONLY
+
+
+def _timeout(active: Active, step: Step) -> int:
+    return (active.offer.policy or NO_POLICY).step_timeouts.get(step.value, 0)
+
+
+def _run_id(active: Active, index: int, name: str) -> str:
+    return f"{active.offer.deployment_id}:{index}:{name}"
 
 
 def _names(offer: Offer) -> dict[str, str]:

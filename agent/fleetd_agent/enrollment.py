@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from fleetd_agent.backoff import full_jitter
 from fleetd_agent.identity import Identity, Request, is_pair
 from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
+from fleetd_agent.signed import root_of
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,16 @@ def _identity(server: str, request: Request, answer: pb.EnrollResponse) -> Ident
         root_pem=answer.root_pem,
         chain_pem=answer.certificate_chain_pem,
         key_pem=request.key_pem,
+        trusted_root=_trusted_root(answer),
     )
+
+
+def _trusted_root(answer: pb.EnrollResponse) -> str:
+    try:
+        root = answer.trusted_root
+        return root_of(root, answer.organization_id) if root else ""
+    except ValueError as error:
+        raise EnrollmentFailed("bad_answer", str(error)) from error
 
 
 def _refusal(error: urllib.error.HTTPError) -> EnrollmentFailed:

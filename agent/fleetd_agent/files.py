@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from fleetd_agent.messages import StepFailed
+from fleetd_agent.failures import StepFailed
 
 BLOCK_BYTES = 1 << 20
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -20,7 +20,7 @@ def is_disk_full(error: OSError) -> bool:
 def as_step_failure(error: OSError, doing: str) -> StepFailed:
     """The failed step that an operating system error amounts to."""
     if is_disk_full(error):
-        return StepFailed("disk_full", f"no room on the device while {doing}")
+        return StepFailed("not_enough_space", f"no room on the device while {doing}")
     return StepFailed("input_output_error", f"{error.strerror or error} while {doing}")
 
 

@@ -6,7 +6,7 @@ atomically, so that a power cut can never leave a key with another key's certifi
 
 import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fleetd_agent.files import write_atomic
+from fleetd_agent.signed import root_of
 
 RENEW_AT = 2 / 3
 RENEW_SPREAD = 0.1
@@ -33,6 +34,8 @@ class Identity:
     root_pem: str
     chain_pem: str
     key_pem: str
+    # The TUF root that was pinned at enrollment, in JSON; empty where the organization had none.
+    trusted_root: str = ""
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -116,7 +119,24 @@ class IdentityStore:
             return None
 
     def save(self, identity: Identity) -> None:
-        """Replaces the identity; the request that led to it is done."""
+        """Replaces the identity; the request that led to it is done.
+
+        A root that is trusted stays, whatever a later enrollment in the organization says: it
+        leads to every newer one, and nobody can talk a device out of it from afar.
+        """
+        before = self.load()
+        if before and before.trusted_root and before.organization_id == identity.organization_id:
+            identity = replace(identity, trusted_root=before.trusted_root)
+        self._write(identity)
+
+    def trust(self, root: str) -> None:
+        """Pins a root by hand, on the device itself. Raises ValueError for what is none."""
+        identity = self.load()
+        if identity is None:
+            raise ValueError("this device is not enrolled")
+        self._write(replace(identity, trusted_root=root_of(root, identity.organization_id)))
+
+    def _write(self, identity: Identity) -> None:
         write_atomic(self._identity, identity.to_json().encode())
         self._request.unlink(missing_ok=True)
 

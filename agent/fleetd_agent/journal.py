@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from fleetd_agent.files import is_disk_full, write_atomic
-from fleetd_agent.messages import TERMINAL_STEPS, Offer, Outcome, Report
+from fleetd_agent.messages import TERMINAL_STEPS, Offer, Outcome, Report, known
+from fleetd_agent.plan import STAGE, VERIFY, actions_of
 
 logger = logging.getLogger(__name__)
 
@@ -20,33 +21,38 @@ FINISHED_KEPT = 64
 FINISHED_LOG_CHARACTERS = 500
 OUTBOX_LIMIT = 1000
 RESERVE_BYTES = 128 * 1024
+FORMAT = 2
 
-DOWNLOAD, INSTALL, VERIFY, ROLL_BACK = "download", "install", "verify", "roll_back"
-STAGES = ("before", "apply", "after")
+DOWNLOAD, CARRY_OUT, ROLL_BACK = "download", "carry_out", "roll_back"
 
 
 @dataclass
 class Active:
     """The deployment under way and exactly how far it is.
 
-    `is_begun` says that the stage was entered: after a crash nobody knows whether it finished.
-    `records` hold what each component needs to be undone, written before it is touched.
+    `position` counts the actions (see `plan`) that are done, `is_begun` says that the next one was
+    entered: after a crash nobody knows whether it finished. `records` hold what each component
+    needs to be undone, written before it is touched; `undo` what is still to be rolled back.
     """
 
     offer: Offer
     phase: str = DOWNLOAD
-    component: int = 0
-    stage: str = STAGES[0]
+    position: int = 0
     is_begun: bool = False
+    # How often the next action asked to be tried later.
+    deferrals: int = 0
     boot_id: str = ""
     records: list[dict[str, Any] | None] = field(default_factory=list)
     sequence: int = 0
     last: Report | None = None
     outcome: Outcome | None = None
     is_touched: bool = False
+    undo: list[int] = field(default_factory=list)
     unrestored: list[str] = field(default_factory=list)
     # Nobody wants to hear of it any more: it is only brought to an end.
     is_disowned: bool = False
+    # Its signatures have been checked.
+    is_trusted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the journal."""
@@ -55,14 +61,12 @@ class Active:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The reverse of `to_json`."""
-        return cls(
-            **{
-                **data,
-                "offer": Offer.from_json(data["offer"]),
-                "last": Report.from_json(data["last"]) if data["last"] else None,
-                "outcome": Outcome(**data["outcome"]) if data["outcome"] else None,
-            }
-        )
+        parsed = {
+            "offer": Offer.from_json(data["offer"]),
+            "last": Report.from_json(data["last"]) if data["last"] else None,
+            "outcome": Outcome(**known(Outcome, data["outcome"])) if data["outcome"] else None,
+        }
+        return cls(**known(cls, {**data, **parsed}))
 
 
 @dataclass
@@ -76,6 +80,9 @@ class State:
     leftovers: list[dict[str, Any]] = field(default_factory=list)
     # The device identity that all this belongs to.
     owner: str = ""
+    # The number and the time of the last instruction that was believed: no older one is.
+    instruction_counter: int = 0
+    instruction_issued: str = ""
 
     def put(self, report: Report) -> None:
         """Spools a report; one that only repeats an unfinished step replaces its predecessor."""
@@ -106,11 +113,13 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the journal."""
-        return {"format": 1, **asdict(self)}
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The reverse of `to_json`."""
+        """The reverse of `to_json`; also for what version 0.1 of the agent wrote."""
+        if data.get("format") == 1 and data["active"]:
+            data = {**data, "active": _from_first_format(data["active"])}
         return cls(
             active=Active.from_json(data["active"]) if data["active"] else None,
             finished={key: Report.from_json(item) for key, item in data["finished"].items()},
@@ -118,6 +127,8 @@ class State:
             outbox=[Report.from_json(item) for item in data["outbox"]],
             leftovers=list(data["leftovers"]),
             owner=data.get("owner", ""),
+            instruction_counter=data.get("instruction_counter", 0),
+            instruction_issued=data.get("instruction_issued", ""),
         )
 
 
@@ -167,3 +178,27 @@ class FileJournal:
         if not self._reserve.exists():
             with suppress(OSError):
                 write_atomic(self._reserve, b"\0" * RESERVE_BYTES)
+
+
+def _from_first_format(data: dict[str, Any]) -> dict[str, Any]:
+    """A deployment that the first version of the agent had under way."""
+    offer = Offer.from_json(data["offer"])
+    actions = actions_of(offer)
+    phase, component, stage = data["phase"], data["component"], data["stage"]
+    if phase in (DOWNLOAD, ROLL_BACK):
+        undo = list(range(component, -1, -1)) if phase == ROLL_BACK else []
+        # Where it rolls back, all that has a record was begun.
+        position = len(actions) if phase == ROLL_BACK else 0
+        return {**data, "undo": undo, "position": position}
+    order = ("before", "apply", "after")
+    later = [
+        place
+        for place, action in enumerate(actions)
+        if action.stage != STAGE
+        and (
+            action.stage == VERIFY
+            or phase == "install"
+            and (action.component, order.index(action.stage)) >= (component, order.index(stage))
+        )
+    ]
+    return {**data, "phase": CARRY_OUT, "position": later[0]}

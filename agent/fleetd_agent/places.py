@@ -91,10 +91,11 @@ class Configuration:
 
     labels: Mapping[str, str]
     ca_file: str
+    reboot_command: tuple[str, ...] = ()
 
 
 def read_configuration(environment: Mapping[str, str] = os.environ) -> Configuration:
-    """FLEETD_AGENT_CONFIG or /etc/fleetd/agent.toml: `ca_file` and a table `[labels]`."""
+    """FLEETD_AGENT_CONFIG or /etc/fleetd/agent.toml: `ca_file`, `reboot_command`, `[labels]`."""
     path = Path(environment.get("FLEETD_AGENT_CONFIG") or SYSTEM_CONFIGURATION)
     data: dict[str, object] = {}
     if path.exists():
@@ -106,4 +107,8 @@ def read_configuration(environment: Mapping[str, str] = os.environ) -> Configura
     if not isinstance(labels, dict) or len(labels) > MAXIMUM_LABELS:
         raise Problem(f"{path}: [labels] must be a table with up to {MAXIMUM_LABELS} entries")
     ca_file = environment.get("FLEETD_CA_FILE") or str(data.get("ca_file", ""))
-    return Configuration({str(k)[:128]: str(v)[:1024] for k, v in labels.items() if k}, ca_file)
+    command = data.get("reboot_command", [])
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise Problem(f"{path}: reboot_command must be a list of words")
+    facts = {str(k)[:128]: str(v)[:1024] for k, v in labels.items() if k}
+    return Configuration(facts, ca_file, tuple(command))

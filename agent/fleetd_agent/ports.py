@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from fleetd_agent.messages import Component, Hook
+from fleetd_agent.journal import Journal
+from fleetd_agent.messages import Check, Component, Hook
+from fleetd_agent.trust import Trust
 
 Record = dict[str, Any]
 Progress = Callable[[int], None]
@@ -23,6 +25,12 @@ class Work:
     component: Component
     # The downloaded file, whose digest has been checked.
     file: Path
+    # What is left of the time for installing; 0 for no limit.
+    timeout_seconds: int = 0
+
+    def limited(self, seconds: int) -> int:
+        """A time limit of a handler's own, shortened to what is left."""
+        return min(seconds, self.timeout_seconds) if self.timeout_seconds else seconds
 
 
 class Undone(StrEnum):
@@ -42,8 +50,14 @@ class Downloader(Protocol):
     async def fetch(self, work: Work, progress: Progress) -> None:
         """Completes the file; raises LinkExpired, or StepFailed when it can never succeed."""
 
+    def limit(self, bytes_per_second: int) -> None:
+        """From now on at most so much for all downloads together; 0 for no limit."""
+
+    def keep(self, work: Work) -> None:
+        """Keeps a complete file for a later deployment that asks for the same one."""
+
     def discard(self, keep_deployment_id: str = "") -> None:
-        """Removes all downloads except those of one deployment."""
+        """Removes all downloads except those of one deployment, and those that are kept."""
 
 
 class Handler(Protocol):
@@ -55,11 +69,14 @@ class Handler(Protocol):
     def check(self, component: Component) -> None:
         """Raises StepFailed when the component may not be installed here."""
 
-    def prepare(self, work: Work) -> Record:
+    async def prepare(self, work: Work) -> Record:
         """Looks, without changing anything, at what undoing will need."""
 
+    async def stage(self, work: Work, record: Record) -> None:
+        """Does all that can be done ahead without changing what is in use. May be repeated."""
+
     async def apply(self, work: Work, record: Record) -> None:
-        """Installs the component."""
+        """Switches to the component; does what staging left to do."""
 
     async def verify(self, work: Work, record: Record) -> None:
         """Raises StepFailed when the installed component does not work."""
@@ -74,14 +91,56 @@ class Handler(Protocol):
         """What hooks are told beyond the common variables."""
 
 
+@runtime_checkable
+class SelfUpdate(Protocol):
+    """The handler of the agent itself."""
+
+    def settle(self, record: Record) -> None:
+        """Raises StepFailed unless the version that runs is the one that was installed."""
+
+
 class Runner(Protocol):
     """Runs the hooks of a release."""
 
-    async def run(self, hook: Hook, reason_code: str, environment: Mapping[str, str]) -> None:
-        """Runs a command to its end; raises StepFailed unless it exits with 0 in time."""
+    async def run(self, hook: Hook, reason_code: str, environment: Mapping[str, str]) -> str:
+        """Runs a command to its end and returns the tail of what it printed.
+
+        Raises StepFailed unless it exits with 0 in time, TryLater where it exits with 75.
+        """
 
     def kill_leftovers(self, run_id: str) -> None:
         """Ends processes of a run that a crash of the agent interrupted."""
+
+    async def wait_for_leftovers(self, run_id: str, seconds: float) -> None:
+        """Lets such processes end by themselves, where ending them would do harm."""
+
+
+class Probing(Protocol):
+    """Looks from this machine whether a new version works; raises StepFailed when not."""
+
+    async def http(self, check: Check) -> None:
+        """Asks a web server."""
+
+    async def tcp(self, check: Check) -> None:
+        """Opens a connection."""
+
+
+class Control(Protocol):
+    """What people at the device decided."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no update may begin."""
+
+    def is_approved(self, deployment_id: str) -> bool:
+        """Whether somebody agreed to a deployment that has to be confirmed."""
+
+
+class Rebooter(Protocol):
+    """Restarts the machine."""
+
+    async def reboot(self, seconds: int) -> None:
+        """Asks for a reboot and waits for it; raises StepFailed when it does not come in time."""
 
 
 class Clock:
@@ -110,3 +169,18 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world of one engine."""
+
+    journal: Journal
+    downloader: Downloader
+    handlers: Mapping[str, Handler]
+    runner: Runner
+    clock: Clock
+    control: Control
+    probes: Probing
+    rebooter: Rebooter
+    trust: Trust

@@ -26,6 +26,7 @@ DEFAULT_HEARTBEAT_SECONDS = 30
 INVENTORY_SECONDS = 300.0
 # The load of the first moments is the agent's own start.
 SETTLE_SECONDS = 1.0
+PAUSED_FACT = "updates_paused"
 NOT_OURS = "not_your_deployment"
 REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 
@@ -81,7 +82,11 @@ class Session:
 
     def wake(self) -> None:
         """There is a report to send, and maybe an installed version to tell."""
-        if self._told and dict(self._told.installed) != self._engine.state.installed:
+        told = self._told
+        if told and (
+            dict(told.installed) != self._engine.state.installed
+            or (PAUSED_FACT in told.facts) != self._engine.is_paused
+        ):
             self._note_inventory()
         self._has_work.set()
 
@@ -265,6 +270,8 @@ class Session:
         """Puts the inventory in line, unless it is what was told already."""
         inventory = self._hardware.inventory()
         inventory.installed.update(self._engine.state.installed)
+        if self._engine.is_paused:
+            inventory.facts[PAUSED_FACT] = "true"
         if inventory != self._told:
             self._told = self._inventory = inventory
             self._has_work.set()

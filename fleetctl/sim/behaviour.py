@@ -37,6 +37,17 @@ class Behaviour:
     seed: int
     probabilities: dict[str, float] = field(default_factory=dict)
     rules: tuple[VersionRule, ...] = ()
+    # The share of devices on which a version does not pass its verification, by version.
+    bad_versions: dict[str, float] = field(default_factory=dict)
+
+    def is_bad_on(self, device: int, version: str) -> bool:
+        """Whether a version never works on this device: the same ones in each deployment."""
+        share = self.bad_versions.get(version, 0.0)
+        return chance(self.seed, device, "fail-verify", version) < share
+
+    def offline_begin(self, device: int, cycle: int, share: float) -> float:
+        """Where in a cycle (0 to 1) the device's offline period begins."""
+        return chance(self.seed, device, "offline", cycle) * (1.0 - share)
 
     def fails(self, device: int, deployment_id: str, step: str, *names: tuple[str, str]) -> bool:
         """Whether this step of this deployment fails on this device.
@@ -44,6 +55,8 @@ class Behaviour:
         `names` are (name, version) pairs of the component and its release; the first rule that
         names one of them decides instead of the general probability.
         """
+        if step == "verify" and any(self.is_bad_on(device, version) for _, version in names):
+            return True
         probability = self.probabilities.get(step, 0.0)
         for rule in self.rules:
             if (rule.name, rule.version) in names:
@@ -74,3 +87,23 @@ def parse_version_rule(text: str) -> VersionRule:
     if not name or not version or not tail:
         raise BadRule(f"{text!r}: write NAME=VERSION:STEP=P, for example edge=2.4.1:verify=1.0")
     return VersionRule(name, version, parse_probabilities(tail))
+
+
+def parse_share(text: str) -> tuple[str, float]:
+    """`2.4.1=0.08` as a version and a share."""
+    version, _, number = text.partition("=")
+    try:
+        share = float(number)
+    except ValueError:
+        share = -1.0
+    if not version or not 0.0 <= share <= 1.0:
+        raise BadRule(f"{text!r}: write VERSION=P with P in 0..1, for example 2.4.1=0.08")
+    return version, share
+
+
+def parse_installed(text: str) -> tuple[str, str]:
+    """`edge=1.0.0` as a name and a version."""
+    name, _, version = text.partition("=")
+    if not name or not version:
+        raise BadRule(f"{text!r}: write NAME=VERSION, for example edge=1.0.0")
+    return name, version

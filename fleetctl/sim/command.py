@@ -11,7 +11,14 @@ from pathlib import Path
 from fleetd_agent.logs import set_up_logs
 
 from fleetctl.errors import UsageError
-from fleetctl.sim.behaviour import BadRule, Behaviour, parse_probabilities, parse_version_rule
+from fleetctl.sim.behaviour import (
+    BadRule,
+    Behaviour,
+    parse_installed,
+    parse_probabilities,
+    parse_share,
+    parse_version_rule,
+)
 from fleetctl.sim.fleet import Fleet, Plan
 from fleetctl.sim.hardware import SITES, TEMPLATES
 from fleetctl.sim.store import Store, StoreInUse
@@ -25,6 +32,7 @@ EXAMPLES = """\
 examples:
   FLEETD_ENROLLMENT_TOKEN=fld_enr_... fleetctl sim up --count 200 --ramp 30s
   fleetctl sim up --count 50 --fail-version edge=2.4.1:verify=1.0 --token fld_enr_...
+  fleetctl sim up --count 200 --fail-verify 2.4.1=0.08 --offline 0.05 --installed edge=2.4.0
 
 Devices keep their identities and versions in --state-dir; start again with the same --seed to go
 on. They download for real and check digests, but install nothing and run no hooks.
@@ -52,6 +60,23 @@ def add_parser(
     up.add_argument("--step-seconds", type=float, default=3.0, help="how long a step takes")
     up.add_argument("--fail-prob", default="", metavar="download=.01,verify=.02")
     up.add_argument("--fail-version", action="append", default=[], metavar="NAME=VERSION:STEP=P")
+    up.add_argument(
+        "--fail-verify",
+        action="append",
+        default=[],
+        metavar="VERSION=0.08",
+        help="this share of the devices never verifies this version; the same ones each time",
+    )
+    up.add_argument(
+        "--installed",
+        action="append",
+        default=[],
+        metavar="NAME=VERSION",
+        help="what devices have installed when they start for the first time",
+    )
+    up.add_argument("--offline", type=float, default=0.0, metavar="0.05", help="share of the time")
+    up.add_argument("--offline-cycle", type=duration, default=600.0, metavar="10m")
+    up.add_argument("--bandwidth", type=int, default=0, metavar="BYTES", help="per second, each")
     up.add_argument("--template", default=",".join(TEMPLATES), metavar=",".join(TEMPLATES))
     up.add_argument("--sites", default=",".join(SITES))
     up.add_argument("--state-dir", type=Path, default=default_state_dir(), metavar="DIR")
@@ -93,9 +118,14 @@ def make_plan(options: argparse.Namespace) -> Plan:
         raise UsageError(f"no template {unknown[0]!r}; there are {', '.join(TEMPLATES)}")
     if options.count < 1:
         raise UsageError("--count must be at least 1")
+    if not 0.0 <= options.offline < 1.0 or options.offline_cycle <= 0:
+        raise UsageError("--offline is a share from 0 to 1 of an --offline-cycle")
     try:
         rules = tuple(parse_version_rule(text) for text in options.fail_version)
-        behaviour = Behaviour(options.seed, parse_probabilities(options.fail_prob), rules)
+        shares = dict(parse_share(text) for text in options.fail_verify)
+        installed = dict(parse_installed(text) for text in options.installed)
+        probabilities = parse_probabilities(options.fail_prob)
+        behaviour = Behaviour(options.seed, probabilities, rules, shares)
     except BadRule as error:
         raise UsageError(str(error)) from error
     return Plan(
@@ -111,6 +141,10 @@ def make_plan(options: argparse.Namespace) -> Plan:
         templates=templates,
         sites=sites,
         ca_file=os.environ.get("FLEETD_CA_FILE", ""),
+        offline_share=options.offline,
+        offline_cycle_seconds=options.offline_cycle,
+        bytes_per_second=max(0, options.bandwidth),
+        installed=installed,
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import random
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +17,23 @@ from fleetd_agent.enrollment import EnrollmentClient, EnrollmentFailed, enroll
 from fleetd_agent.identity import Identity
 from fleetd_agent.messages import TERMINAL_STEPS
 from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
-from fleetd_agent.ports import Clock
+from fleetd_agent.ports import Clock, Ports
+from fleetd_agent.trust import DeviceTrust
 
 from fleetctl.sim.behaviour import Behaviour
 from fleetctl.sim.hardware import FakeMachine, machine
-from fleetctl.sim.installation import KINDS, Ground, SimDownloader, SimHandler, SimRunner
+from fleetctl.sim.installation import (
+    KINDS,
+    Ground,
+    SimControl,
+    SimDownloader,
+    SimHandler,
+    SimProbes,
+    SimRebooter,
+    SimRunner,
+)
 from fleetctl.sim.store import DeviceStore, SimIdentities, SimJournal, Store
+from fleetctl.sim.trust import SharedRepository
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +43,7 @@ STOP_SECONDS = 5.0
 ENROLLING = "enrolling"
 REFUSED = "refused"
 BROKEN = "broken"
+AWAY = "offline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,12 @@ class Plan:
     templates: list[str] = field(default_factory=lambda: ["pi4", "jetson", "x86"])
     sites: list[str] = field(default_factory=lambda: ["oslo", "lyon"])
     ca_file: str = ""
+    # The share of the time that each device is offline, in one piece per cycle.
+    offline_share: float = 0.0
+    offline_cycle_seconds: float = 600.0
+    bytes_per_second: int = 0
+    # What devices have installed when they start for the first time, by component.
+    installed: dict[str, str] = field(default_factory=dict)
 
 
 class Device:
@@ -57,6 +76,8 @@ class Device:
     def __init__(self, number: int, hardware: FakeMachine, fleet: "Fleet") -> None:
         self.phase = ENROLLING
         self._counted = ""
+        self._stopping = asyncio.Event()
+        self._clock = Clock()
         self._number = number
         self._hardware = hardware
         self._fleet = fleet
@@ -78,17 +99,37 @@ class Device:
             return
         self._engine = self._make_engine()
         self._engine.adopt(identity.device_id)
-        self._connection = self._make_connection(self._engine)
+        if not self._engine.state.installed:
+            self._engine.state.installed = dict(self._fleet.plan.installed)
         engine = asyncio.create_task(self._engine.run())
         try:
-            await self._connection.run()
+            await self._stay_connected(self._engine)
         finally:
             self._engine.stop()
             engine.cancel()
             await asyncio.gather(engine, return_exceptions=True)
 
+    async def _stay_connected(self, engine: Engine) -> None:
+        """Keeps the connection, but for one offline period per cycle; the engine works on in it."""
+        plan, cycle, rest = self._fleet.plan, 0, 0.0
+        share, seconds = plan.offline_share, plan.offline_cycle_seconds
+        while not self._stopping.is_set():
+            self._connection = self._make_connection(engine)
+            connected = asyncio.create_task(self._connection.run())
+            begin = plan.behaviour.offline_begin(self._number, cycle, share)
+            await asyncio.wait({connected}, timeout=(rest + begin) * seconds if share else None)
+            if connected.done():
+                return connected.result()
+            connected.cancel()  # without a goodbye: the line is just gone
+            await asyncio.gather(connected, return_exceptions=True)
+            self.phase = AWAY
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), share * seconds)
+            cycle, rest = cycle + 1, 1.0 - begin - share
+
     def stop(self) -> None:
         """Says goodbye."""
+        self._stopping.set()
         if self._engine and self._connection:
             self._engine.stop()
             self._connection.stop("simulator stopped")
@@ -132,17 +173,21 @@ class Device:
             plan.step_seconds,
             self._fleet.downloads,
             self._fleet.opener,
+            plan.bytes_per_second,
         )
         self._ground = ground
-        engine = Engine(
+        ports = Ports(
             journal=SimJournal(self._store),
             downloader=SimDownloader(ground),
             handlers={kind: SimHandler(ground) for kind in KINDS},
             runner=SimRunner(),
-            clock=Clock(),
-            boot_id=self._hardware.boot_id(),
-            on_report=self._on_report,
+            clock=self._clock,
+            control=SimControl(ground),
+            probes=SimProbes(),
+            rebooter=SimRebooter(ground),
+            trust=DeviceTrust(self._store.load_identity, self._fleet.repository),
         )
+        engine = Engine(ports, boot_id=self._boot_id, on_report=self._on_report)
         self._note_release(engine)
         return engine
 
@@ -152,11 +197,15 @@ class Device:
             identities=SimIdentities(self._store),
             engine=engine,
             hardware=self._hardware,
-            clock=Clock(),
+            clock=self._clock,
             on_phase=self._on_phase,
             heartbeat_seconds=plan.heartbeat_seconds,
             rng=random.Random(f"{plan.seed}/{self._number}/net"),  # noqa: S311 - repeatable
         )
+
+    def _boot_id(self) -> str:
+        boots = self._ground.boots
+        return self._hardware.boot_id() + (f"/{boots}" if boots else "")
 
     def _on_phase(self, phase: Phase, detail: str) -> None:
         self.phase = phase.value
@@ -185,6 +234,7 @@ class Fleet:
         self.ends: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
         self.opener = build_opener(plan.ca_file)
+        self.repository = SharedRepository(store.folder / "tuf", self.opener)
         self.downloads = asyncio.Semaphore(PARALLEL_DOWNLOADS)
         self.enrollments = asyncio.Semaphore(PARALLEL_ENROLLMENTS)
         self.devices = [

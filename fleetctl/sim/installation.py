@@ -1,17 +1,19 @@
 """Installing on fake hardware: bytes really come over the network, the rest only takes time."""
 
 import asyncio
+import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleetd_agent.downloads import HashingSink, transfer
-from fleetd_agent.messages import Component, Hook, StepFailed
+from fleetd_agent.downloads import HashingSink, Throttle, transfer
+from fleetd_agent.messages import Check, Component, Hook, StepFailed
 from fleetd_agent.ports import Progress, Record, Undone, Work
 
 from fleetctl.sim.behaviour import Behaviour, chance
 
-KINDS = ("binary", "config", "firmware", "script")
+KINDS = ("binary", "config", "container", "firmware", "package", "script")
+APPROVE_SECONDS = 20.0
 
 
 class Ground:
@@ -24,12 +26,16 @@ class Ground:
         step_seconds: float,
         downloads: asyncio.Semaphore,
         opener: urllib.request.OpenerDirector,
+        bytes_per_second: int = 0,
     ) -> None:
         self.number = number
         self.behaviour = behaviour
         self.step_seconds = step_seconds
         self.downloads = downloads
         self.opener = opener
+        # What the line of this device lets through, 0 for no limit.
+        self.bytes_per_second = bytes_per_second
+        self.boots = 0
         # Set by the device with each offer: rules may name the release.
         self.release = ("", "")
 
@@ -51,6 +57,16 @@ class SimDownloader:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._throttle = Throttle()
+        self.limit(0)
+
+    def limit(self, bytes_per_second: int) -> None:
+        """The slower of the policy's limit and that of the line."""
+        limits = [n for n in (bytes_per_second, self._ground.bytes_per_second) if n]
+        self._throttle.limit(min(limits, default=0))
+
+    def keep(self, work: Work) -> None:
+        """Nothing is kept: it is downloaded again."""
 
     def path(self, deployment_id: str, index: int) -> Path:
         """Where the file would be."""
@@ -61,7 +77,7 @@ class SimDownloader:
         self._ground.fail_by_chance(work, "download")
         sink = HashingSink()
         async with self._ground.downloads:
-            await transfer(work.component, sink, progress, self._ground.opener)
+            await transfer(work.component, sink, progress, self._ground.opener, self._throttle)
         if sink.sha256() != work.component.sha256:
             raise StepFailed("digest_mismatch", f"{work.component.name} is not what was offered")
 
@@ -80,9 +96,12 @@ class SimHandler:
     def check(self, component: Component) -> None:
         """Fake hardware takes everything."""
 
-    def prepare(self, work: Work) -> Record:
+    async def prepare(self, work: Work) -> Record:
         """There is nothing to keep."""
         return {}
+
+    async def stage(self, work: Work, record: Record) -> None:
+        """Nothing is done ahead."""
 
     async def apply(self, work: Work, record: Record) -> None:
         """Installs, as far as anybody can see."""
@@ -110,8 +129,51 @@ class SimHandler:
 class SimRunner:
     """Runs no commands: a simulated device must not touch the machine it is simulated on."""
 
-    async def run(self, hook: Hook, reason_code: str, environment: Mapping[str, str]) -> None:
+    async def run(self, hook: Hook, reason_code: str, environment: Mapping[str, str]) -> str:
         """Does nothing."""
+        return ""
 
     def kill_leftovers(self, run_id: str) -> None:
         """There are none."""
+
+    async def wait_for_leftovers(self, run_id: str, seconds: float) -> None:
+        """There are none."""
+
+
+class SimProbes:
+    """Probes that look at nothing: whether a version works is decided by chance, see above."""
+
+    async def http(self, check: Check) -> None:
+        """Passes."""
+
+    async def tcp(self, check: Check) -> None:
+        """Passes."""
+
+
+class SimControl:
+    """People at simulated devices: they never pause, and agree after a while."""
+
+    is_paused = False
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._asked_at: dict[str, float] = {}
+
+    def is_approved(self, deployment_id: str) -> bool:
+        """Agrees some seconds after it was asked first, at a time of its own."""
+        now = time.monotonic()
+        asked_at = self._asked_at.setdefault(deployment_id, now)
+        patience = APPROVE_SECONDS * chance(self._ground.number, deployment_id, "approve")
+        return now - asked_at >= patience
+
+
+class SimRebooter:
+    """A reboot that takes the time of a step and changes the boot id."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def reboot(self, seconds: int) -> None:
+        """Goes down and comes up."""
+        await asyncio.sleep(min(self._ground.step_seconds, seconds))
+        self._ground.boots += 1

@@ -16,16 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fleetd_agent.commands import CommandRunner
-from fleetd_agent.downloads import HttpDownloader, build_opener
-from fleetd_agent.engine import Engine
-from fleetd_agent.handlers import handlers_for
 from fleetd_agent.journal import FileJournal
 from fleetd_agent.messages import Component, Hook, Offer
-from fleetd_agent.ports import Clock
+
+from tests.agent.support import deploy, engine_on
 
 DEPLOYMENT = "0199a0b0-0000-7000-8000-000000000001"
-OPENER = build_opener()  # once, for all children
 FAILING = "/bin/false"
 CHANGES = ("replace", "link", "symlink", "unlink", "mkdir")
 NEW = {"config": b"new config", "binary": b"new binary", "firmware": b"new image"}
@@ -95,33 +91,13 @@ def kill_before_change(number: int) -> None:
     asyncio.create_subprocess_exec = trap(asyncio.create_subprocess_exec)
 
 
-async def deploy(folder: Path, offer: Offer) -> None:
-    """Runs the engine until the deployment is over."""
-    state = folder / "state"
-    runner = CommandRunner()
-    engine = Engine(
-        journal=FileJournal(state),
-        downloader=HttpDownloader(state / "downloads", OPENER),
-        handlers=handlers_for(state, runner),
-        runner=runner,
-        clock=Clock(),
-        boot_id="boot",
-    )
-    engine.offer(offer)
-    work = asyncio.create_task(engine.run())
-    while DEPLOYMENT not in engine.state.finished:
-        await asyncio.sleep(0.003)
-    engine.stop()
-    await work
-
-
 def run_child(folder: Path, offer: Offer, kill_at: int) -> int:
     """The wait status of a forked child that runs the deployment."""
     child = os.fork()
     if child == 0:
         if kill_at:
             kill_before_change(kill_at)
-        asyncio.run(deploy(folder, offer))
+        asyncio.run(deploy(engine_on(folder / "state"), offer))
         os._exit(0)
     return os.waitpid(child, 0)[1]
 

@@ -284,6 +284,7 @@ class Peer:
     async def offer(self, stream: Stream, *components: pb.Component, **more: Any) -> None:
         """Offers a deployment."""
         offer = pb.DeploymentOffer(
+            is_trial_unsigned=True,
             **{
                 "deployment_id": self.deployment,
                 "release_name": "app",
@@ -291,7 +292,7 @@ class Peer:
                 "components": components,
                 "lease_seconds": 60,
                 **more,
-            }
+            },
         )
         await stream.send(pb.ConnectResponse(deployment_offer=offer))
 

@@ -1,11 +1,26 @@
 """What the agent's tests share: a file server with Range that can misbehave, and the engine."""
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from fleetd_agent.checks import Probes
+from fleetd_agent.commands import CommandRunner
+from fleetd_agent.control import FileControl
+from fleetd_agent.downloads import HttpDownloader, build_opener
+from fleetd_agent.engine import Engine
+from fleetd_agent.handlers import handlers_for
+from fleetd_agent.journal import FileJournal, State
+from fleetd_agent.messages import Offer, Report
+from fleetd_agent.ports import Clock, Handler, Ports
+from fleetd_agent.reboot import CommandRebooter
+
+OPENER = build_opener()
 
 
 @dataclass
@@ -83,3 +98,47 @@ class FileServer:
         """Stops serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class Credulous:
+    """Believes every offer: tests of installing are not about signatures."""
+
+    async def check(self, offer: Offer, state: State) -> None:
+        """Nothing is checked."""
+
+
+def engine_on(
+    state: Path,
+    *,
+    boot_id: str = "boot",
+    clock: Clock | None = None,
+    handlers: dict[str, Handler] | None = None,
+    rebooter: Any = None,
+) -> Engine:
+    """The real engine on this machine, without a connection."""
+    state.mkdir(exist_ok=True)
+    runner = CommandRunner()
+    ports = Ports(
+        journal=FileJournal(state),
+        downloader=HttpDownloader(state / "downloads", OPENER),
+        handlers={**handlers_for(state, runner), **(handlers or {})},
+        runner=runner,
+        clock=clock or Clock(),
+        control=FileControl(state),
+        probes=Probes(),
+        rebooter=rebooter or CommandRebooter(("/bin/false",)),
+        trust=Credulous(),
+    )
+    return Engine(ports, boot_id=lambda: boot_id)
+
+
+async def deploy(engine: Engine, offer: Offer) -> Report:
+    """Runs the engine until the deployment is over."""
+    engine.offer(offer)
+    work = asyncio.create_task(engine.run())
+    async with asyncio.timeout(30):
+        while offer.deployment_id not in engine.state.finished:
+            await asyncio.sleep(0.003)
+    engine.stop()
+    await work
+    return engine.state.finished[offer.deployment_id]

@@ -262,7 +262,7 @@ async def test_a_full_disk_fails_and_leaves_nothing_half_written(
     async with at_work(peer, device) as stream:
         await peer.offer(stream, huge)
         end = await peer.terminal()
-    assert (end.step, end.reason_code) == (FAILED, "disk_full")
+    assert (end.step, end.reason_code) == (FAILED, "not_enough_space")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["agent-state"]
 
 

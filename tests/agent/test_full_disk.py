@@ -1,6 +1,5 @@
 """A full disk fails a deployment, and neither the machine nor the journal is left half-written."""
 
-import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,16 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleetd_agent.commands import CommandRunner
-from fleetd_agent.downloads import HttpDownloader, build_opener
-from fleetd_agent.engine import Engine
-from fleetd_agent.handlers import handlers_for
 from fleetd_agent.journal import FileJournal
 from fleetd_agent.messages import Component, Hook, Offer, Report, Step
-from fleetd_agent.ports import Clock
 
-from tests.agent.peer import until
-from tests.agent.support import FileServer
+from tests.agent import support
+from tests.agent.support import FileServer, engine_on
 
 DISK_BYTES = 4 << 20
 DEPLOYMENT = "0199a0b0-0000-7000-8000-000000000002"
@@ -49,23 +43,8 @@ def fill(folder: Path, *, leave: int = 0) -> Path:
 
 async def deploy(state: Path, *components: Component) -> Report:
     """Runs the real engine on one offer."""
-    runner = CommandRunner()
-    journal = FileJournal(state)
-    journal.keep_reserve()
-    engine = Engine(
-        journal=journal,
-        downloader=HttpDownloader(state / "downloads", build_opener()),
-        handlers=handlers_for(state, runner),
-        runner=runner,
-        clock=Clock(),
-        boot_id="boot",
-    )
-    engine.offer(Offer(DEPLOYMENT, "app", "2", components))
-    work = asyncio.create_task(engine.run())
-    report: Report = await until(lambda: engine.state.finished.get(DEPLOYMENT))
-    engine.stop()
-    await work
-    return report
+    FileJournal(state).keep_reserve()
+    return await support.deploy(engine_on(state), Offer(DEPLOYMENT, "app", "2", components))
 
 
 def component(files: FileServer, content: bytes, target: Path, kind: str = "binary") -> Component:
@@ -83,7 +62,7 @@ async def test_no_room_at_the_target_keeps_the_old_file(
     state = tmp_path / "state"
     state.mkdir()
     report = await deploy(state, component(files, os.urandom(1_000_000), target))
-    assert (report.step, report.reason_code) == (Step.FAILED, "disk_full")
+    assert (report.step, report.reason_code) == (Step.FAILED, "not_enough_space")
     assert target.read_bytes() == b"old"
     assert sorted(p.name for p in disk.iterdir()) == ["app", "ballast"]
 
@@ -106,7 +85,7 @@ async def test_a_download_without_room_leaves_no_bytes(
     disk: Path, tmp_path: Path, files: FileServer
 ) -> None:
     report = await deploy(disk, component(files, os.urandom(8 << 20), tmp_path / "app"))
-    assert (report.step, report.reason_code) == (Step.FAILED, "disk_full")
+    assert (report.step, report.reason_code) == (Step.FAILED, "not_enough_space")
     assert list((disk / "downloads").iterdir()) == []
 
 
@@ -118,5 +97,5 @@ async def test_the_end_is_recorded_on_a_disk_that_is_full_to_the_last_byte(
     fills_the_disk = ("/bin/sh", "-c", f"cat /dev/zero > {disk}/ballast; exit 1")
     before = Hook(fills_the_disk, 10)
     report = await deploy(disk, replace(app, before=before))
-    assert (report.step, report.reason_code) == (Step.FAILED, "before_failed")
+    assert (report.step, report.reason_code) == (Step.FAILED, "hook_failed")
     assert FileJournal(disk).load().finished[DEPLOYMENT] == report

@@ -5,30 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
-from fleetd_agent.commands import CommandRunner
-from fleetd_agent.downloads import HttpDownloader, build_opener
-from fleetd_agent.engine import Engine
-from fleetd_agent.handlers import handlers_for
-from fleetd_agent.journal import FileJournal
 from fleetd_agent.messages import Component, Hook, Offer, Step
-from fleetd_agent.ports import Clock
 
 from tests.agent.peer import until
-from tests.agent.support import FileServer
+from tests.agent.support import FileServer, engine_on
 
 DEPLOYMENT = "0199a0b0-0000-7000-8000-000000000003"
-
-
-def engine_on(state: Path, boot_id: str) -> Engine:
-    runner = CommandRunner()
-    return Engine(
-        journal=FileJournal(state),
-        downloader=HttpDownloader(state / "downloads", build_opener()),
-        handlers=handlers_for(state, runner),
-        runner=runner,
-        clock=Clock(),
-        boot_id=boot_id,
-    )
 
 
 @pytest.mark.parametrize(
@@ -50,14 +32,14 @@ async def test_only_a_reboot_for_firmware_counts_as_done(
     component = Component(
         "image", "2", kind, digest, 5, f"{files.url}/{digest}", target=target, after=reboot
     )
-    before = engine_on(state, "first boot")
+    before = engine_on(state, boot_id="first boot")
     before.offer(Offer(DEPLOYMENT, "os", "2", (component,)))
     work = asyncio.create_task(before.run())
     await until((tmp_path / "begun").exists)
     work.cancel()  # the machine goes down while the hook runs
     await asyncio.gather(work, return_exceptions=True)
 
-    after = engine_on(state, boot_id)
+    after = engine_on(state, boot_id=boot_id)
     work = asyncio.create_task(after.run())
     report = await until(lambda: after.state.finished.get(DEPLOYMENT))
     after.stop()

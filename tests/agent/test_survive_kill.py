@@ -34,7 +34,7 @@ def run_matrix(folder: Path, files: FileServer, scenario: str) -> list[dict[str,
         files.add(content)
     done = subprocess.run(
         [sys.executable, kill_matrix.__file__, str(folder), files.url, scenario],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "agent")},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'agent'}"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -107,3 +107,39 @@ def test_failures_are_as_frequent_as_asked_and_repeatable() -> None:
     assert 400 < sum(draws) < 600
     assert draws == [behaviour.fails(n, "deployment", "verify") for n in range(5000)]
     assert behaviour.fails(1, "deployment", "verify", ("edge", "2.4.1"))
+
+
+async def test_a_share_of_the_devices_never_verifies_a_bad_version(
+    peer: Peer, tmp_path: Path
+) -> None:
+    behaviour = Behaviour(1, bad_versions={"3": 0.5})
+    bad = sum(behaviour.is_bad_on(number, "3") for number in range(1, COUNT + 1))
+    assert 0 < bad < COUNT
+    options = ("--fail-verify", "3=0.5", "--installed", "app=1")
+    async with simulation(tmp_path, peer.files.url, *options):
+        await peer.stream(COUNT)
+        inventory = (await until(lambda: peer.streams[0].of("inventory")))[0]
+        assert dict(inventory.installed) == {"app": "1"}
+        await offer_to_all(peer, "3")
+        await until(lambda: ends(peer).total() == COUNT)
+        assert ends(peer)[pb.DEPLOYMENT_STEP_ROLLED_BACK] == bad
+        await offer_to_all(peer, "3")
+        await until(lambda: ends(peer).total() == 2 * COUNT)
+        assert ends(peer)[pb.DEPLOYMENT_STEP_ROLLED_BACK] == 2 * bad  # the same ones
+
+
+async def test_devices_go_offline_for_their_share_of_the_time_and_come_back(
+    peer: Peer, tmp_path: Path
+) -> None:
+    async with simulation(tmp_path, peer.files.url, "--offline", "0.3", "--offline-cycle", "2s"):
+        await peer.stream(3 * COUNT)
+        assert not any(stream.of("goodbye") for stream in peer.streams)
+        assert len(peer.csrs) == COUNT
+
+
+def test_a_bad_version_is_bad_on_its_share_of_the_devices() -> None:
+    behaviour = Behaviour(7, bad_versions={"2.4.1": 0.08})
+    bad = [number for number in range(5000) if behaviour.is_bad_on(number, "2.4.1")]
+    assert 330 < len(bad) < 470
+    assert all(behaviour.fails(n, "any", "verify", ("edge", "2.4.1")) for n in bad)
+    assert not behaviour.is_bad_on(bad[0], "2.4.2")

@@ -1,0 +1,219 @@
+"""Debian packages, by dpkg: installed, and replaced by the version before when it goes wrong."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetd_agent.failures import StepFailed
+from fleetd_agent.files import copy_durably, remove_file, sync_folder
+from fleetd_agent.messages import Component, Hook
+from fleetd_agent.ports import Record, Runner, Undone, Work
+
+INSTALL_SECONDS = 1800
+QUERY_SECONDS = 60
+APT_CACHE = Path("/var/cache/apt/archives")
+KEEP_CONFIGURATION = ("--force-confdef", "--force-confold", "--force-downgrade")
+# States of dpkg in which nothing is half done.
+SETTLED = frozenset({"installed", "config-files", "not-installed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The system that packages go to: the machine's own, or one below a folder."""
+
+    folder: Path = Path("/")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What dpkg is told when it changes something."""
+        if self.folder == Path("/"):
+            return ()
+        return (f"--instdir={self.folder}", *self.database, "--force-script-chrootless")
+
+    @property
+    def database(self) -> tuple[str, ...]:
+        """Where dpkg remembers what is installed."""
+        is_own = self.folder == Path("/")
+        return () if is_own else (f"--admindir={self.folder / 'var/lib/dpkg'}",)
+
+
+class PackageHandler:
+    """Installs a .deb file. The files of the installed versions are kept for going back.
+
+    An interrupted dpkg is left to end by itself: killing it is what breaks a package database.
+    """
+
+    is_resumable = True
+
+    def __init__(self, folder: Path, runner: Runner, root: Root | None = None) -> None:
+        self._folder = folder
+        self._runner = runner
+        self._root = root or Root()
+
+    def check(self, component: Component) -> None:
+        """The target, where there is one, is the name of the package: see `prepare`."""
+
+    async def prepare(self, work: Work) -> Record:
+        """Reads what the file is, and what is installed now."""
+        package, version, architecture = await self._about(work, work.file)
+        if work.component.target not in ("", package):
+            message = f"the file is the package {package}, not {work.component.target}"
+            raise StepFailed("package_refused", message)
+        await self._check_architecture(work, architecture)
+        state, previous = await self._state(work, package)
+        if state not in SETTLED:
+            message = f"{package} is {state}: repair it first (dpkg --configure -a)"
+            raise StepFailed("package_refused", message)
+        is_there = state == "installed"
+        return {
+            "package": package,
+            "version": version,
+            "state": state,
+            "previous": previous if is_there else "",
+            "file": str(self._folder / f"{package}-{work.component.sha256}.deb"),
+        }
+
+    async def stage(self, work: Work, record: Record) -> None:
+        """Keeps the new file, and makes sure that the one for going back is here."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = Path(record["file"])
+        if not kept.exists():
+            await asyncio.to_thread(copy_durably, work.file, kept, mode=0o600)
+            sync_folder(self._folder)
+        previous = record["previous"]
+        is_replaced = previous and previous != record["version"]
+        if is_replaced and not await self._find_previous(work, record):
+            if work.component.options.get("without_way_back") == "true":
+                return
+            message = (
+                f"the file of {record['package']} {previous} is not to be had, so there would be "
+                "no way back; install option without_way_back=true does without"
+            )
+            raise StepFailed("no_way_back", message)
+
+    async def apply(self, work: Work, record: Record) -> None:
+        """Runs dpkg, unless an interrupted earlier run is through."""
+        await self._runner.wait_for_leftovers(_run_id(work), INSTALL_SECONDS)
+        state, version = await self._state(work, record["package"])
+        if state == "installed" and version == record["version"]:
+            return
+        if state not in SETTLED:
+            message = f"dpkg was interrupted and left {record['package']} {state}"
+            raise StepFailed("interrupted", message)
+        await self._dpkg(work, *KEEP_CONFIGURATION, "--install", record["file"])
+
+    async def verify(self, work: Work, record: Record) -> None:
+        """dpkg says that this version is installed."""
+        state, version = await self._state(work, record["package"])
+        if (state, version) != ("installed", record["version"]):
+            message = f"{record['package']} is {state} {version}, not {record['version']}"
+            raise StepFailed("verify_failed", message)
+
+    async def roll_back(self, work: Work, record: Record) -> Undone:
+        """Installs the version before, or removes what was not there."""
+        await self._runner.wait_for_leftovers(_run_id(work), INSTALL_SECONDS)
+        state, version = await self._state(work, record["package"])
+        if state == record["state"] and version in (record["previous"], ""):
+            return Undone.NOTHING
+        if not record["previous"]:
+            # What had left its configuration behind gets to keep it.
+            action = "--purge" if record["state"] == "not-installed" else "--remove"
+            await self._dpkg(work, "--force-remove-reinstreq", action, record["package"])
+            return Undone.RESTORED
+        previous = await self._find_previous(work, record)
+        if previous is None:
+            return Undone.IMPOSSIBLE
+        await self._dpkg(work, *KEEP_CONFIGURATION, "--install", str(previous))
+        return Undone.RESTORED
+
+    def commit(self, record: Record) -> None:
+        """Keeps the file of the version that is installed now, and no other of this package."""
+        for file in self._folder.glob(f"{record['package']}-*.deb"):
+            if self._version_now(record["package"]) != self._version_of(file):
+                remove_file(file)
+
+    def environment(self, work: Work, record: Record | None) -> Mapping[str, str]:
+        """FLEETD_PACKAGE: the name of the package."""
+        return {"FLEETD_PACKAGE": record["package"]} if record else {}
+
+    # dpkg
+
+    async def _find_previous(self, work: Work, record: Record) -> Path | None:
+        """The file of the version that was installed: our own, or that of apt's cache."""
+        package, version = record["package"], record["previous"]
+        for folder in (self._folder, APT_CACHE):
+            for file in folder.glob(f"{package}[-_]*.deb"):
+                with suppress(StepFailed):
+                    if (await self._about(work, file))[:2] == (package, version):
+                        return file
+        return None
+
+    async def _about(self, work: Work, file: Path) -> tuple[str, str, str]:
+        form = "${Package} ${Version} ${Architecture}"
+        command = ("dpkg-deb", "--show", f"--showformat={form}", str(file))
+        text = await self._run(work, command, QUERY_SECONDS, "package_refused")
+        parts = text.split()
+        if len(parts) != 3:
+            raise StepFailed("package_refused", "the file is not a Debian package", text)
+        return parts[0], parts[1], parts[2]
+
+    async def _check_architecture(self, work: Work, architecture: str) -> None:
+        command = ("dpkg", "--print-architecture")
+        own = (await self._run(work, command, QUERY_SECONDS, "package_refused")).strip()
+        if architecture not in ("all", own):
+            message = f"the package is for {architecture}, this device is {own}"
+            raise StepFailed("package_refused", message)
+
+    async def _state(self, work: Work, package: str) -> tuple[str, str]:
+        """dpkg's word for the state of a package, and its version."""
+        form = "${db:Status-Status} ${Version}"
+        command = ("dpkg-query", *self._root.database, "--show", f"--showformat={form}", package)
+        try:
+            text = await self._run(work, command, QUERY_SECONDS, "package_refused")
+        except StepFailed:  # dpkg-query has never heard of it
+            return "not-installed", ""
+        state, _, version = text.strip().partition(" ")
+        return state, version
+
+    async def _dpkg(self, work: Work, *arguments: str) -> None:
+        command = ("dpkg", *self._root.options, *arguments)
+        await self._run(work, command, work.limited(INSTALL_SECONDS), "package_failed")
+
+    async def _run(self, work: Work, command: tuple[str, ...], seconds: int, reason: str) -> str:
+        environment = {
+            "DEBIAN_FRONTEND": "noninteractive",
+            "LC_ALL": "C.UTF-8",
+            "FLEETD_HOOK": command[0],
+            "FLEETD_RUN_ID": _run_id(work),
+        }
+        return await self._runner.run(Hook(command, seconds), reason, environment)
+
+    def _version_now(self, package: str) -> str:
+        return _ask(
+            "dpkg-query", *self._root.database, "--show", "--showformat=${Version}", package
+        )
+
+    def _version_of(self, file: Path) -> str:
+        return _ask("dpkg-deb", "--show", "--showformat=${Version}", str(file))
+
+
+def is_present() -> bool:
+    """Whether this machine has dpkg."""
+    return shutil.which("dpkg") is not None and shutil.which("dpkg-deb") is not None
+
+
+def _ask(*command: str) -> str:
+    done = subprocess.run(  # noqa: S603 - fixed commands of dpkg
+        command, capture_output=True, text=True, check=False, timeout=QUERY_SECONDS
+    )
+    return done.stdout.strip() if done.returncode == os.EX_OK else ""
+
+
+def _run_id(work: Work) -> str:
+    # Not the run id of the action: what that one names is killed after a crash.
+    return f"{work.deployment_id}:{work.index}:dpkg"
