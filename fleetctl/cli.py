@@ -22,6 +22,17 @@ HELP = {
 8    the server cannot be reached
 130  interrupted
 """,
+    "filter": """\
+connectivity = "offline" AND tags:"lab"     AND, OR (binds closer than AND), NOT, parentheses
+name = "web-*"   serial != "7"              texts: exactly, or beginning so with a * at the end
+hostname:"oslo"  labels.site:*              : finds a part, :* any value
+last_seen < "-7d"  created_at > "2026-11-01"   ages in s, m, h, d, w; days and times
+version("app") >= "2.3.0"  kernel < "6.1"   in the order of Semantic Versioning
+metrics.disk_ratio > 90%  memory >= 4GiB    numbers, percentages, sizes
+group = "canary"                            static groups, groups of a tag, smart groups
+lab-7                                       a lone word: in a name or address, or a tag
+All fields: docs/reference/filters.md. What is absent matches no comparison, not even !=.
+""",
     "environment": """\
 FLEETD_SERVER            address of the platform; --server wins. Without either the server of the
                          last `fleetctl login`, or http://127.0.0.1:8080
@@ -31,6 +42,8 @@ FLEETD_ORG               organization, where the sign-in is bound to none
 XDG_CONFIG_HOME          sign-ins are kept in fleetctl/credentials.json below it (~/.config)
 FLEETD_CA_FILE           CA of the platform, where it is a private one
 FLEETD_ENROLLMENT_TOKEN  enrollment token of `fleetctl sim up` (fld_enr_…)
+FLEETD_SIGNING_PASSPHRASE
+                         passphrase of the keys of `fleetctl sign`
 """,
 }
 
@@ -64,6 +77,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     common = _common()
     sign_in.add_parsers(commands, common)
     add_parsers(commands, common)
+    _add_sign(commands, common, given)
     _add_sim(commands, given)
     topics = commands.add_parser("help", help=f"about {', '.join(HELP)}")
     topics.add_argument("topic", choices=sorted(HELP))
@@ -91,6 +105,15 @@ def _add_sim(commands: Any, given: Sequence[str]) -> None:
         add_parser(commands, default_server())
     else:
         commands.add_parser("sim", help="simulated devices")
+
+
+def _add_sign(commands: Any, common: argparse.ArgumentParser, given: Sequence[str]) -> None:
+    if given[:1] == ["sign"]:  # brings TUF with it
+        from fleetctl.sign.command import add_parsers
+
+        add_parsers(commands, common)
+    else:
+        commands.add_parser("sign", help="sign releases with your own keys")
 
 
 def _help(options: argparse.Namespace) -> int:

@@ -72,7 +72,9 @@ class Client:
             response = self._http.request(method, path, **options)
         if response.is_success:
             return response.json() if response.content else {}
-        raise Refused(response.status_code, explain(response.status_code, _problem(response)))
+        problem = _problem(response)
+        text = explain(response.status_code, problem)
+        raise Refused(response.status_code, text, problem.get("metadata"))
 
 
 def post_form(
@@ -116,6 +118,8 @@ def explain(status: int, problem: Mapping[str, Any]) -> str:
     """A problem document in words: what, where, what next, and the request id."""
     text = str(problem.get("detail") or problem.get("title") or f"the server answered {status}")
     for item in problem.get("errors") or ():
+        if item.get("detail") == text:
+            continue
         text += f"\n  {item.get('pointer', '').lstrip('/')}: {item.get('detail', '')}"
     if status == 401:
         text += "\n  sign in with `fleetctl login`, or set FLEETD_TOKEN to an API key (fld_pat_…)"

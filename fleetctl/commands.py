@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetctl.client import quoted
-from fleetctl.errors import UsageError
+from fleetctl.errors import Refused, UsageError
 from fleetctl.output import Columns, show_list, show_one
 from fleetctl.sign_in import connect
 
@@ -66,6 +66,7 @@ ROLLOUT_VERBS = {
 # Where the command is not called like the resource.
 COMMANDS = {"enrollment-tokens": "enroll tokens"}
 DEFAULT_LIMIT = 50
+FILTER_EXAMPLE = """fleetctl devices list --filter 'connectivity = "offline" AND tags:"lab"'"""
 
 
 def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -104,7 +105,10 @@ def _add_list(
 ) -> argparse.ArgumentParser:
     def run(options: argparse.Namespace) -> int:
         query = {name: getattr(options, name) for name in filters}
-        items = list(connect(options).pages(path, options.limit, **query))
+        try:
+            items = list(connect(options).pages(path, options.limit, **query))
+        except Refused as error:
+            raise error.pointing_at(query.get("filter", "")) from error
         show_list(items, columns, options.output)
         return 0
 
@@ -128,8 +132,9 @@ def _add_get(verbs: Any, common: argparse.ArgumentParser, path: str) -> None:
 
 
 def _add_devices(verbs: Any, common: argparse.ArgumentParser) -> None:
-    filters = ("lifecycle", "connectivity", "tag", "group_id", "search")
-    _add_list(verbs, common, "devices", DEVICES, *filters)
+    filters = ("lifecycle", "connectivity", "tag", "group_id", "search", "filter")
+    listed = _add_list(verbs, common, "devices", DEVICES, *filters)
+    listed.epilog = f"{listed.epilog}\n  {FILTER_EXAMPLE}\nfilters: `fleetctl help filter`"
     _add_get(verbs, common, "devices")
     examples = "fleetctl devices approve ID\nfleetctl devices list --lifecycle pending"
     approve = _verb(verbs, common, "approve", "let a pending device in", examples, _approve_device)

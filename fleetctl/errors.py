@@ -1,5 +1,8 @@
 """What can go wrong for the person at the keyboard, and the exit code of each."""
 
+from collections.abc import Mapping
+from typing import Any
+
 OK = 0
 ERROR = 1
 USAGE = 2
@@ -38,9 +41,19 @@ class NeedsSignIn(CommandError):
 class Refused(CommandError):
     """The server answered with an error."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, metadata: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
         self.exit_code = EXIT_CODES.get(status, ERROR)
+        self.metadata = dict(metadata or {})
+
+    def pointing_at(self, text: str) -> "Refused":
+        """The same with the filter that was given, and marks under what is wrong with it."""
+        column, end = self.metadata.get("column"), self.metadata.get("end")
+        if text and isinstance(column, int) and isinstance(end, int):
+            line = " ".join(text.split("\n"))
+            marks = " " * (column - 1) + "^" * max(1, end - column + 1)
+            self.args = (f"{self}\n  {line}\n  {marks}",)
+        return self
 
 
 EXIT_CODES = {

@@ -25,6 +25,7 @@ CHECKS: dict[str, list[str]] = {
     "lint": [f"{BIN}/ruff", "check", "."],
     "settings page": [PYTHON, "scripts/check_reference.py"],
     "rights page": [PYTHON, "scripts/check_permissions.py"],
+    "filters page": [PYTHON, "scripts/check_filters.py"],
 }
 
 

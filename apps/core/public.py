@@ -4,10 +4,10 @@
 message, call one service or selector and say what came of it. REST and RPC are views of these.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -51,6 +51,8 @@ class Operation(Described, Generic[Request, Response]):
     permission: Permission
     request_class: type[Request]
     response_class: type[Response]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What the document says of single fields of the request."""
 
     def __call__(self, actor: Actor, request: Request) -> Response:
         """Runs it, inside `tenant(actor.organization_id)`."""
@@ -66,6 +68,7 @@ class OpenOperation(Described, Generic[Request, Response]):
     response_class: type[Response]
 
     permission = OPEN_TO_ALL
+    parameters: ClassVar[Mapping[str, str]] = {}
 
     def __call__(self, call: Call, request: Request) -> Response:
         """Runs it, in no organization and no transaction: a refusal must not undo its record."""
@@ -81,13 +84,16 @@ def open_operation(
 
 
 def operation(
-    permission: Permission,
+    permission: Permission, **parameters: str
 ) -> Callable[[Callable[[Actor, Request], Response]], Operation[Request, Response]]:
-    """Makes a public operation of a function whose annotations name its two messages."""
+    """Makes a public operation of a function whose annotations name its two messages.
+
+    Fields of the request that need words in the document are described by name.
+    """
 
     def decorate(function: Callable[[Actor, Request], Response]) -> Operation[Request, Response]:
         hints = get_type_hints(function)
-        return Operation(function, permission, hints["request"], hints["return"])
+        return Operation(function, permission, hints["request"], hints["return"], parameters)
 
     return decorate
 

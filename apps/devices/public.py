@@ -7,10 +7,12 @@ from uuid import UUID
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.errors import invalid
+from apps.core.filters.reference import sentence
 from apps.core.public import enum_value, enum_word, id_of, ids_of, operation, page_of, timestamp
 from apps.devices import access, selectors
 from apps.devices.access import AccessGrant, GrantObject
 from apps.devices.domain.connectivity import connectivity_of, explain
+from apps.devices.filters import DEVICE_FIELDS
 from apps.devices.models import Device, DeviceGroup, DeviceState
 from apps.devices.permissions import (
     ADD_DEVICES_TO_GROUP,
@@ -40,7 +42,7 @@ from fleetd.pb.public.v1 import fleet_pb2 as pb
 from fleetd.pb.public.v1 import organization_pb2 as org_pb
 
 
-@operation(VIEW_DEVICES)
+@operation(VIEW_DEVICES, filter=sentence(DEVICE_FIELDS))
 def list_devices(actor: Actor, request: pb.ListDevicesRequest) -> pb.ListDevicesResponse:
     """Devices by name, narrowed by whatever is given."""
     page = selectors.list_devices(
@@ -157,7 +159,7 @@ def update_device_group(
     return pb.UpdateDeviceGroupResponse(device_group=_group_message(actor, group))
 
 
-@operation(VIEW_DEVICE_GROUPS)
+@operation(VIEW_DEVICE_GROUPS, filter=sentence(DEVICE_FIELDS))
 def preview_device_group(
     actor: Actor, request: pb.PreviewDeviceGroupRequest
 ) -> pb.PreviewDeviceGroupResponse:

@@ -92,6 +92,26 @@ def test_filters_reach_the_server_and_empty_ones_do_not(door: type[Door]) -> Non
     assert query == {"page_size": ["50"], "connectivity": ["online"], "tag": ["a&b"]}
 
 
+def test_a_filter_is_sent_and_what_is_wrong_in_it_is_marked(
+    door: type[Door], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'tags:"lab" AND conectivity = "offline"'
+    assert main(["devices", "list", "--filter", text]) == 0
+    assert parse_qs(urlsplit(door.seen[0][1]).query)["filter"] == [text]
+    problem = 'Unknown field "conectivity" at 16–26, did you mean "connectivity"?'
+    door.problem = {
+        "status": 400,
+        "code": "invalid_filter",
+        "detail": problem,
+        "errors": [{"pointer": "/filter", "detail": problem}],
+        "metadata": {"column": 16, "end": 26, "suggestion": "connectivity"},
+    }
+    assert main(["devices", "list", "--filter", text]) == USAGE
+    shown = capsys.readouterr().err
+    assert shown.count(problem) == 1
+    assert shown.splitlines()[-2:] == [f"  {text}", "  " + " " * 15 + "^" * 11]
+
+
 @pytest.mark.parametrize("verb", ["submit", "start", "pause", "resume"])
 def test_a_rollout_verb_is_one_call(door: type[Door], verb: str) -> None:
     assert main(["rollouts", verb, "a/b"]) == 0

@@ -73,6 +73,17 @@ class Fields:
         found = self.by_name.get(name)
         return found if found is not None and found.keyed == keyed else None
 
+    def resolved(self, text: str) -> tuple[Field | None, str]:
+        """The field that a word names, as far as it got, and the key in it."""
+        name, _, key = text.partition(".")
+        found = self.find(text) or self.find_keyed(text, "function")
+        return (found, "") if found else (self.find_keyed(name, "member"), key)
+
+    @property
+    def heads(self) -> frozenset[str]:
+        """The words that fields begin with."""
+        return frozenset(name.partition(".")[0] for name in self.by_name)
+
     def nearest(self, name: str) -> str:
         """The field that was probably meant, as one would write it; empty for no idea."""
         head = name.partition(".")[0]

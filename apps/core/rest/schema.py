@@ -137,7 +137,15 @@ def _query_parameters(
     operation: Operation[Any, Any] | OpenOperation[Any, Any],
 ) -> list[OpenApiParameter]:
     fields = operation.request_class.DESCRIPTOR.fields
-    found = [OpenApiParameter(f.name, _parameter_schema(f), OpenApiParameter.QUERY) for f in fields]
+    found = [
+        OpenApiParameter(
+            f.name,
+            _parameter_schema(f),
+            OpenApiParameter.QUERY,
+            description=operation.parameters.get(f.name, ""),
+        )
+        for f in fields
+    ]
     shown = OpenApiParameter(
         "fields", {"type": "string"}, description="Only these fields, separated by commas."
     )
