@@ -89,6 +89,8 @@ class Reporter:
             last = active.last
             if active.sequence != before or last is None:
                 continue
-            why = Outcome(last.reason_code, last.message) if last.reason_code else None
+            # With the log: this report takes the place of the first one where that was not sent.
+            about = (last.reason_code, last.message, last.log_tail)
+            why = Outcome(*about) if last.reason_code else None
             until = datetime.fromisoformat(last.waiting_until) if last.waiting_until else None
             self.tell(active, last.step, progress=last.progress_percent, why=why, until=until)

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from fleetd_agent.downloads import HttpDownloader, build_opener
 from fleetd_agent.engine import Engine
 from fleetd_agent.handlers import handlers_for
 from fleetd_agent.journal import FileJournal, State
-from fleetd_agent.messages import Offer, Report
+from fleetd_agent.messages import Component, Hook, Offer, Report
 from fleetd_agent.ports import Clock, Handler, Ports
 from fleetd_agent.reboot import CommandRebooter
 
 OPENER = build_opener()
+NAMES = {"release_name": "app", "release_version": "2"}
 
 
 @dataclass
@@ -142,3 +145,39 @@ async def deploy(engine: Engine, offer: Offer) -> Report:
     engine.stop()
     await work
     return engine.state.finished[offer.deployment_id]
+
+
+class FastClock(Clock):
+    """Long pauses are short, and remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits a moment; the lease is not part of what tests look at."""
+        self.slept.append(seconds)
+        await asyncio.sleep(0.005)
+
+
+def component(files: FileServer, content: bytes, **more: Any) -> Component:
+    """A component whose file is served."""
+    digest = files.add(content)
+    about = {"name": "app", "version": "2", "kind": "config", "url": f"{files.url}/{digest}"}
+    return Component(**{**about, "sha256": digest, "size_bytes": len(content), **more})
+
+
+def offer_of(*components: Component, **more: Any) -> Offer:
+    """An offer of a deployment of its own."""
+    return Offer(**{"deployment_id": str(uuid.uuid4()), **NAMES, "components": components, **more})
+
+
+def shell(script: str, seconds: int = 10) -> Hook:
+    """A hook that runs a shell script."""
+    return Hook(("/bin/sh", "-c", script), seconds)
+
+
+def steps(engine: Engine) -> list[tuple[str, str]]:
+    """What was reported, each step once in a row, with its reason."""
+    told = [(report.step.value, report.reason_code) for report in engine.state.outbox]
+    return [pair for before, pair in pairwise([("", ""), *told]) if pair != before]
