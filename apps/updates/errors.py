@@ -23,6 +23,26 @@ class ArtifactInUse(FleetdError):
     default_message = "A release uses this artifact."
 
 
+class UploadOffsetWrong(FleetdError):
+    kind, code = Kind.STATE, "upload_offset_wrong"
+    default_message = "The part does not begin where the stored bytes end."
+
+
+class UploadBusy(FleetdError):
+    kind, code = Kind.STATE, "upload_busy"
+    default_message = "Another part of this upload is being stored."
+
+
+class UploadIncomplete(FleetdError):
+    kind, code = Kind.STATE, "upload_incomplete"
+    default_message = "Bytes of the file are missing still."
+
+
+class UploadsTooMany(FleetdError):
+    kind, code = Kind.EXHAUSTED, "uploads_too_many"
+    default_message = "Too many uploads are open. Finish or cancel some."
+
+
 class StorageFull(Unavailable):
     code = "storage_full"
     default_message = "There is no room left for artifacts. Nothing was stored."

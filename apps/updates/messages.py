@@ -7,7 +7,15 @@ import orjson
 from apps.core.public import enum_value, timestamp
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.verdict import summary, verdict
-from apps.updates.models import Artifact, Component, Deployment, Phase, Release, Rollout
+from apps.updates.models import (
+    Artifact,
+    ArtifactUpload,
+    Component,
+    Deployment,
+    Phase,
+    Release,
+    Rollout,
+)
 from apps.updates.models import RolloutEvent as LoggedEvent
 from apps.updates.types import HOOK_NAMES
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -22,6 +30,19 @@ def artifact_message(artifact: Artifact) -> pb.Artifact:
         size_bytes=artifact.size_bytes,
         content_type=artifact.content_type,
         created_at=timestamp(artifact.created_at),
+    )
+
+
+def upload_message(upload: ArtifactUpload) -> pb.ArtifactUpload:
+    """An upload in parts."""
+    return pb.ArtifactUpload(
+        id=str(upload.id),
+        name=upload.name,
+        size_bytes=upload.size_bytes,
+        received_bytes=upload.received_bytes,
+        artifact_id=str(upload.artifact_id or ""),
+        created_at=timestamp(upload.created_at),
+        expires_at=timestamp(upload.expires_at),
     )
 
 

@@ -9,16 +9,18 @@ from apps.updates.domain.compatibility import Unreachable
 from apps.updates.messages import (
     artifact_message,
     release_message,
+    upload_message,
 )
 from apps.updates.permissions import (
     CREATE_RELEASE,
     DEPRECATE_RELEASE,
     RECALL_RELEASE,
+    STORE_ARTIFACT,
     VIEW_ARTIFACTS,
     VIEW_RELEASES,
 )
 from apps.updates.selectors import artifacts, fitting, releases
-from apps.updates.services import recalls
+from apps.updates.services import recalls, uploads
 from apps.updates.services import releases as release_services
 from apps.updates.types import HOOK_NAMES, Compatibility, NewComponent
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -38,6 +40,48 @@ def get_artifact(actor: Actor, request: pb.GetArtifactRequest) -> pb.GetArtifact
     """One artifact with its SHA-256."""
     artifact = artifacts.get_artifact(actor, id_of(request.id))
     return pb.GetArtifactResponse(artifact=artifact_message(artifact))
+
+
+@operation(STORE_ARTIFACT)
+def create_artifact_upload(
+    actor: Actor, request: pb.CreateArtifactUploadRequest
+) -> pb.CreateArtifactUploadResponse:
+    """Begins an upload in parts, which stays open for a day after its last part."""
+    upload = uploads.create_artifact_upload(
+        actor,
+        name=request.name,
+        size_bytes=request.size_bytes,
+        content_type=request.content_type,
+        expected_sha256=request.sha256,
+    )
+    return pb.CreateArtifactUploadResponse(upload=upload_message(upload))
+
+
+@operation(STORE_ARTIFACT)
+def get_artifact_upload(
+    actor: Actor, request: pb.GetArtifactUploadRequest
+) -> pb.GetArtifactUploadResponse:
+    """How much of an upload is stored."""
+    upload = artifacts.get_artifact_upload(actor, id_of(request.id))
+    return pb.GetArtifactUploadResponse(upload=upload_message(upload))
+
+
+@operation(STORE_ARTIFACT)
+def complete_artifact_upload(
+    actor: Actor, request: pb.CompleteArtifactUploadRequest
+) -> pb.CompleteArtifactUploadResponse:
+    """Makes an artifact of an upload whose bytes have all arrived."""
+    artifact = uploads.complete_artifact_upload(actor, id_of(request.id))
+    return pb.CompleteArtifactUploadResponse(artifact=artifact_message(artifact))
+
+
+@operation(STORE_ARTIFACT)
+def cancel_artifact_upload(
+    actor: Actor, request: pb.CancelArtifactUploadRequest
+) -> pb.CancelArtifactUploadResponse:
+    """Forgets an upload and what has arrived of it."""
+    uploads.cancel_artifact_upload(actor, id_of(request.id))
+    return pb.CancelArtifactUploadResponse()
 
 
 @operation(VIEW_RELEASES)
@@ -93,13 +137,11 @@ def deprecate_release(
 
 
 @operation(VIEW_RELEASES)
-def plan_release_path(
-    actor: Actor, request: pb.PlanReleasePathRequest
-) -> pb.PlanReleasePathResponse:
+def get_release_path(actor: Actor, request: pb.GetReleasePathRequest) -> pb.GetReleasePathResponse:
     """What to install, in which order, to bring a device to a release."""
     way = fitting.plan_release_path(actor, id_of(request.id), id_of(request.device_id))
     if isinstance(way, Unreachable):
-        return pb.PlanReleasePathResponse(
+        return pb.GetReleasePathResponse(
             code=way.code,
             reason=way.reason,
             obstacles=[
@@ -114,7 +156,7 @@ def plan_release_path(
             ],
         )
     steps = [pb.ReleaseStep(release_id=r.id, name=r.name, version=r.version) for r in way]
-    return pb.PlanReleasePathResponse(is_reachable=True, steps=steps)
+    return pb.GetReleasePathResponse(is_reachable=True, steps=steps)
 
 
 def _new_component(component: Any) -> NewComponent:

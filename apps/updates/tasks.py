@@ -10,6 +10,7 @@ from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.scheduling import advance_rollout, expire_deployments
 from apps.updates.services.signing import refresh_signing
+from apps.updates.services.uploads import remove_expired_uploads
 
 
 @org_task(ADVANCE_TASK, permission=PLATFORM)
@@ -36,7 +37,8 @@ def sweep(actor: Actor) -> None:
 
 @org_task("updates.remove_abandoned_uploads", permission=PLATFORM, every_seconds=3600)
 def clean_incoming(actor: Actor) -> None:
-    """Removes what uploads left behind whose process died."""
+    """Removes what uploads left behind whose process died, and those that nobody continued."""
+    remove_expired_uploads(actor)
     remove_abandoned_uploads(actor)
 
 

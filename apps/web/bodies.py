@@ -18,7 +18,7 @@ from apps.core.rest.problems import CONTENT_TYPE, TITLES, TYPE_BASE
 from apps.core.rpc import orm
 from apps.organizations.services.authentication import authenticate_caller, presented_credential
 from apps.web import callers
-from apps.web.middleware import BODY_SLACK, UPLOADS
+from apps.web.middleware import BODY_SLACK, PART_BYTES, PARTS, UPLOADS
 from apps.web.request_log import log_unread
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -159,10 +159,12 @@ def _is_encoded(scope: Any) -> bool:
 
 async def _limit(scope: Any) -> Limit:
     small = Limit(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + BODY_SLACK)
-    if scope["method"] != "POST" or not UPLOADS.fullmatch(scope["path"]):
+    is_part = scope["method"] == "PATCH" and PARTS.fullmatch(scope["path"])
+    if not is_part and (scope["method"] != "POST" or not UPLOADS.fullmatch(scope["path"])):
         return small
     if await orm(None, _is_known, scope):
-        return Limit(settings.ARTIFACT_MAX_BYTES + BODY_SLACK)
+        size = PART_BYTES if is_part else settings.ARTIFACT_MAX_BYTES
+        return Limit(size + BODY_SLACK)
     unknown = Refusal(401, "unauthenticated", "Sign in, or send an API key.")
     return replace(small, refusal=unknown)
 

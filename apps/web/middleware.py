@@ -39,6 +39,9 @@ REQUEST_ID_HEADER = "Request-Id"
 ORGANIZATION_HEADER = "Fleetd-Organization"
 _SANE_ID = re.compile(r"[A-Za-z0-9_.\-]{8,64}", re.ASCII)
 UPLOADS = re.compile(r"/api/v1/artifacts/?|/artifacts/upload/?", re.ASCII)
+# Parts of uploads, which say where they belong.
+PARTS = re.compile(r"/api/v1/artifact-uploads/[^/:]+/?", re.ASCII)
+PART_BYTES = 16 * 1024 * 1024
 # Devices install and download here, thousands from one address: only refusals are counted.
 DOWNLOADS = re.compile(r"/agent/v1/artifacts/|/tuf/|/install/|/install\.sh$", re.ASCII)
 # Every TUF client asks for the root after the newest one and is told that there is none.
@@ -86,7 +89,8 @@ class BodyLimitMiddleware:
         """Answers 413 to what is too long; uploads are streamed and have their own limit."""
         length = request.META.get("CONTENT_LENGTH") or "0"
         too_long = not length.isdigit() or int(length) > self.limit
-        if too_long and not UPLOADS.fullmatch(request.path):
+        is_upload = UPLOADS.fullmatch(request.path) or PARTS.fullmatch(request.path)
+        if too_long and not is_upload:
             problem = Problem(413, "body_too_large", f"A body has at most {self.limit} bytes.")
             if is_api(request):
                 return problem_response(request, problem)

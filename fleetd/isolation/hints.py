@@ -83,6 +83,7 @@ EVERYWHERE = ("organization", "user", "device")
 # Handlers that read their bodies themselves; none of these hold ids.
 BODIES_WITHOUT_IDS: dict[str, str] = {
     "upload_artifact": "a file and its name",
+    "append_to_upload": "a part of a file",
 }
 
 # What forms of pages commonly ask.

@@ -143,6 +143,18 @@ def _filled_group(s: Stage) -> tuple[dict[str, str], Any]:
     return {"id": _group(s, s.acme.devices[1])}, {"device_ids": [str(s.acme.devices[1].id)]}
 
 
+def _upload(s: Stage, content: bytes) -> str:
+    """An upload in parts of which so much has arrived."""
+    made = s.call("create_artifact_upload", name="a.sh", size_bytes=len(SCRIPT))
+    if content:
+        answer = s.api.client.patch(
+            f"/api/v1/artifact-uploads/{made['id']}", content, "application/octet-stream",
+            headers={**s.api.headers, "Upload-Offset": "0"},
+        )  # fmt: skip
+        assert answer.status_code == 204, answer.content
+    return str(made["id"])
+
+
 def _new_release(s: Stage) -> tuple[dict[str, str], Any]:
     artifact = s.send(s.routes["upload_artifact"], {}, SCRIPT).json()
     part = {"name": "app", "kind": "script", "artifact_id": artifact["id"]}
@@ -228,6 +240,7 @@ RECIPES: dict[str, Recipe] = {
     "release_device": _device(Lifecycle.QUARANTINED),
     "decommission_device": _device(reason="broken"),
     "create_device_group": _of(name="a group"),
+    "update_device_group": lambda s: ({"id": _group(s)}, {"name": "other"}),
     "delete_device_group": lambda s: ({"id": _group(s)}, {}),
     "add_devices_to_group": lambda s: ({"id": _group(s)}, {"device_ids": [s.device()]}),
     "remove_devices_from_group": _filled_group,
@@ -247,6 +260,9 @@ RECIPES: dict[str, Recipe] = {
         {"id": s.call("create_enrollment_token", name="lab")["id"]}, {},
     ),
     "upload_artifact": lambda _: ({}, SCRIPT),
+    "create_artifact_upload": _of(name="a.bin", size_bytes=len(SCRIPT)),
+    "complete_artifact_upload": lambda s: ({"id": _upload(s, SCRIPT)}, {}),
+    "cancel_artifact_upload": lambda s: ({"id": _upload(s, b"")}, {}),
     "create_release": _new_release,
     "recall_release": lambda s: ({"id": s.release()}, {"reason": "It fills the disk."}),
     "deprecate_release": lambda s: ({"id": s.release()}, {"reason": "2.0 is better."}),
@@ -272,6 +288,7 @@ ELSEWHERE: dict[str, str] = {
     "delete_organization": "by a person's own session, after it was confirmed",
     "cancel_organization_deletion": "while the organization stands still, by session only",
     "leave_organization": "by the person's own session",
+    "append_to_upload": "a part of a file; its beginning and its end are recorded",
     "accept_invitation": "recorded in the organization that is joined",
 }
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from django.urls import URLPattern
 
-from apps.core.rest.views import creates, does, reads, resource
+from apps.core.rest.views import creates, does, reads, removes, resource
 from apps.updates import public, public_releases, public_signing
 from apps.updates.api.artifacts import download_artifact, upload_artifact
 from apps.updates.api.repository import download_metadata, download_target
+from apps.updates.api.uploads import append_to_upload, tell_upload
 
 
 def _verb(word: str, operation: Any) -> list[URLPattern]:
@@ -21,6 +22,24 @@ urlpatterns = [
     ),
     *resource("artifact", "artifacts/<ident:id>", get=reads(public_releases.get_artifact)),
     *resource("artifact-content", "artifacts/<ident:id>/content", get=download_artifact),
+    *resource(
+        "artifact-uploads",
+        "artifact-uploads",
+        post=creates(public_releases.create_artifact_upload),
+    ),
+    *resource(
+        "artifact-upload",
+        "artifact-uploads/<ident:id>",
+        get=reads(public_releases.get_artifact_upload),
+        head=tell_upload,
+        patch=append_to_upload,
+        delete=removes(public_releases.cancel_artifact_upload),
+    ),
+    *resource(
+        "artifact-upload-complete",
+        "artifact-uploads/<ident:id>:complete",
+        post=does(public_releases.complete_artifact_upload),
+    ),
     *resource(
         "releases",
         "releases",
@@ -37,7 +56,7 @@ urlpatterns = [
         post=does(public_releases.deprecate_release),
     ),
     *resource(
-        "release-path", "releases/<ident:id>/path", get=reads(public_releases.plan_release_path)
+        "release-path", "releases/<ident:id>/path", get=reads(public_releases.get_release_path)
     ),
     *resource(
         "rollouts",

@@ -10,9 +10,11 @@ from apps.updates.models.signing import (
     SigningRepository,
     SigningRole,
 )
+from apps.updates.models.uploads import ArtifactUpload
 
 __all__ = [
     "Artifact",
+    "ArtifactUpload",
     "BundleMode",
     "Component",
     "ComponentKind",

@@ -4,8 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
@@ -17,10 +18,12 @@ from apps.updates.domain.states import (
 from apps.updates.domain.storage import artifact_path
 from apps.updates.models import (
     Artifact,
+    ArtifactUpload,
     Component,
     Deployment,
 )
 from apps.updates.permissions import (
+    STORE_ARTIFACT,
     VIEW_ARTIFACTS,
 )
 
@@ -56,9 +59,33 @@ def find_artifacts(actor: Actor, artifact_ids: Collection[UUID]) -> dict[UUID, A
 
 
 def count_stored_bytes(organization_id: UUID) -> int:
-    """How many bytes the organization's artifacts have, for the quota."""
-    rows = Artifact.objects.for_org(organization_id)
-    return int(rows.aggregate(total=Sum("size_bytes"))["total"] or 0)
+    """How many bytes the organization's artifacts have, for the quota.
+
+    Those that uploads under way have announced count, whether they have arrived or not.
+    """
+    artifacts = Artifact.objects.for_org(organization_id)
+    uploads = ArtifactUpload.objects.for_org(organization_id).filter(
+        artifact=None, expires_at__gt=clock.now()
+    )
+    totals = (rows.aggregate(total=Sum("size_bytes"))["total"] for rows in (artifacts, uploads))
+    return sum(int(total or 0) for total in totals)
+
+
+def get_artifact_upload(actor: Actor, upload_id: UUID) -> ArtifactUpload:
+    """One upload, open or complete: how much of it is stored."""
+    require(actor, STORE_ARTIFACT)
+    rows = ArtifactUpload.objects.for_org(actor.organization_id)
+    known = rows.filter(Q(expires_at__gte=clock.now()) | Q(artifact__isnull=False))
+    found: ArtifactUpload | None = known.filter(id=upload_id).first()
+    if found is None:
+        raise NotFound("There is no such upload, or it has expired.")
+    return found
+
+
+def find_stored_artifact(organization_id: UUID, sha256: str) -> Artifact | None:
+    """The artifact with this content, if its file is there."""
+    found: Artifact | None = Artifact.objects.for_org(organization_id).filter(sha256=sha256).first()
+    return found if found is not None and file_path(found).is_file() else None
 
 
 def file_path(artifact: Artifact) -> Path:

@@ -68,18 +68,40 @@ def store_artifact(
     """
     require(actor, STORE_ARTIFACT)
     expected = expected_sha256.strip().lower()
-    _check(name, content_type, expected)
+    check_description(name, content_type, expected)
     with _received(actor.organization_id, file) as received:
-        if expected and received.sha256 != expected:
-            raise ArtifactDigestMismatch(data={"sha256": received.sha256, "expected": expected})
-        _lock(actor, received.sha256)
-        existing = _find(actor, received.sha256)
-        if existing is not None and file_path(existing).is_file():
-            return existing
-        if existing is None:
-            require_room(actor, "storage_bytes", adding=received.size_bytes)
-        _put_in_place(received.path, _path_of(actor, received.sha256))
-        return existing or _insert(actor, received, name, content_type)
+        return _store(actor, received, name, content_type, expected)
+
+
+def store_file(
+    actor: Actor, path: Path, *, name: str, content_type: str, expected: str
+) -> Artifact:
+    """Makes an artifact of a file that lies whole among the incoming ones, and is gone then.
+
+    For uploads in parts, whose description was checked when they began. Raises what
+    `store_artifact` does.
+    """
+    require(actor, STORE_ARTIFACT)
+    with _writing():
+        received = _Received(path, *_digest_of(path))
+        artifact = _store(actor, received, name, content_type, expected)
+    after_commit(lambda: path.unlink(missing_ok=True))
+    return artifact
+
+
+def _store(
+    actor: Actor, received: _Received, name: str, content_type: str, expected: str
+) -> Artifact:
+    if expected and received.sha256 != expected:
+        raise ArtifactDigestMismatch(data={"sha256": received.sha256, "expected": expected})
+    _lock(actor, received.sha256)
+    existing = _find(actor, received.sha256)
+    if existing is not None and file_path(existing).is_file():
+        return existing
+    if existing is None:
+        require_room(actor, "storage_bytes", adding=received.size_bytes)
+    _put_in_place(received.path, _path_of(actor, received.sha256))
+    return existing or _insert(actor, received, name, content_type)
 
 
 def delete_artifact(actor: Actor, artifact_id: UUID) -> None:
@@ -136,7 +158,8 @@ def _insert(actor: Actor, received: _Received, name: str, content_type: str) -> 
     return artifact
 
 
-def _check(name: str, content_type: str, expected: str) -> None:
+def check_description(name: str, content_type: str, expected: str) -> None:
+    """Raises `InvalidRequest` for a name, type or digest that no artifact can have."""
     if not is_plain_name(name):
         message = "A file name has 1 to 200 printable characters and is not a path."
         raise invalid("name", "invalid_name", message)
@@ -153,14 +176,29 @@ def _received(organization_id: UUID, file: BinaryIO) -> Iterator[_Received]:
     """The file among the incoming ones; whatever happens, it is gone from there afterwards."""
     path = storage_root() / organization_id.hex / INCOMING / str(uuid7())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield _receive(path, file)
+        with _writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield _receive(path, file)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Says what a storage that fails means."""
+    try:
+        yield
     except OSError as error:
         if error.errno in NO_ROOM:
             raise StorageFull from error
         raise Unavailable("The artifact storage cannot be written to.") from error
-    finally:
-        path.unlink(missing_ok=True)
+
+
+def _digest_of(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file, in constant memory."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
 
 
 def _receive(path: Path, file: BinaryIO) -> _Received:
@@ -181,10 +219,17 @@ def _receive(path: Path, file: BinaryIO) -> _Received:
 
 
 def _put_in_place(source: Path, target: Path) -> None:
-    """Renames: the file appears at its address complete, and stays there after a power cut."""
+    """Renames: the file appears at its address complete, and stays there after a power cut.
+
+    Under its own name it stays too, so that nothing is lost where the transaction fails.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    source.chmod(0o440)
-    source.replace(target)
+    staged = source.with_name(f"{source.name}.whole")
+    staged.unlink(missing_ok=True)
+    staged.hardlink_to(source)
+    staged.chmod(0o440)
+    staged.replace(target)
+    staged.unlink(missing_ok=True)  # two names of one file: renaming did nothing
     for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
         _sync_folder(folder)
 

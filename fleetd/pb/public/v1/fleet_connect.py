@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelRolloutRequest, CancelRolloutResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PlanReleasePathRequest, PlanReleasePathResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -132,6 +132,24 @@ class FleetService(Protocol):
     async def get_artifact(self, request: GetArtifactRequest, ctx: RequestContext[GetArtifactRequest, GetArtifactResponse], /) -> GetArtifactResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def create_artifact_upload(self, request: CreateArtifactUploadRequest, ctx: RequestContext[CreateArtifactUploadRequest, CreateArtifactUploadResponse], /) -> CreateArtifactUploadResponse:
+        """
+        Begins an upload in parts; the parts themselves go over HTTP, as docs/reference/api.md says.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_artifact_upload(self, request: GetArtifactUploadRequest, ctx: RequestContext[GetArtifactUploadRequest, GetArtifactUploadResponse], /) -> GetArtifactUploadResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def complete_artifact_upload(self, request: CompleteArtifactUploadRequest, ctx: RequestContext[CompleteArtifactUploadRequest, CompleteArtifactUploadResponse], /) -> CompleteArtifactUploadResponse:
+        """
+        Makes an artifact of an upload whose bytes have all arrived.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def cancel_artifact_upload(self, request: CancelArtifactUploadRequest, ctx: RequestContext[CancelArtifactUploadRequest, CancelArtifactUploadResponse], /) -> CancelArtifactUploadResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def list_releases(self, request: ListReleasesRequest, ctx: RequestContext[ListReleasesRequest, ListReleasesResponse], /) -> ListReleasesResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -153,7 +171,7 @@ class FleetService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
-    async def plan_release_path(self, request: PlanReleasePathRequest, ctx: RequestContext[PlanReleasePathRequest, PlanReleasePathResponse], /) -> PlanReleasePathResponse:
+    async def get_release_path(self, request: GetReleasePathRequest, ctx: RequestContext[GetReleasePathRequest, GetReleasePathResponse], /) -> GetReleasePathResponse:
         """
         What to install, in which order, to bring a device to a release.
         """
@@ -515,6 +533,50 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.get_artifact,
                 ),
+                "/public.v1.FleetService/CreateArtifactUpload": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=CreateArtifactUploadRequest,
+                        output=CreateArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_artifact_upload,
+                ),
+                "/public.v1.FleetService/GetArtifactUpload": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=GetArtifactUploadRequest,
+                        output=GetArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_artifact_upload,
+                ),
+                "/public.v1.FleetService/CompleteArtifactUpload": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CompleteArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=CompleteArtifactUploadRequest,
+                        output=CompleteArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.complete_artifact_upload,
+                ),
+                "/public.v1.FleetService/CancelArtifactUpload": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CancelArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=CancelArtifactUploadRequest,
+                        output=CancelArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.cancel_artifact_upload,
+                ),
                 "/public.v1.FleetService/ListReleases": Endpoint.unary(
                     method=MethodInfo(
                         name="ListReleases",
@@ -570,16 +632,16 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.deprecate_release,
                 ),
-                "/public.v1.FleetService/PlanReleasePath": Endpoint.unary(
+                "/public.v1.FleetService/GetReleasePath": Endpoint.unary(
                     method=MethodInfo(
-                        name="PlanReleasePath",
+                        name="GetReleasePath",
                         service_name="public.v1.FleetService",
-                        input=PlanReleasePathRequest,
-                        output=PlanReleasePathResponse,
+                        input=GetReleasePathRequest,
+                        output=GetReleasePathResponse,
                         idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                         stream_type=StreamType.UNARY,
                     ),
-                    function=svc.plan_release_path,
+                    function=svc.get_release_path,
                 ),
                 "/public.v1.FleetService/ListRollouts": Endpoint.unary(
                     method=MethodInfo(
@@ -1325,6 +1387,94 @@ class FleetServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def create_artifact_upload(
+        self,
+        request: CreateArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateArtifactUploadResponse:
+        """
+        Begins an upload in parts; the parts themselves go over HTTP, as docs/reference/api.md says.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=CreateArtifactUploadRequest,
+                output=CreateArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_artifact_upload(
+        self,
+        request: GetArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetArtifactUploadResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=GetArtifactUploadRequest,
+                output=GetArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def complete_artifact_upload(
+        self,
+        request: CompleteArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CompleteArtifactUploadResponse:
+        """
+        Makes an artifact of an upload whose bytes have all arrived.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CompleteArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=CompleteArtifactUploadRequest,
+                output=CompleteArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def cancel_artifact_upload(
+        self,
+        request: CancelArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CancelArtifactUploadResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CancelArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=CancelArtifactUploadRequest,
+                output=CancelArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def list_releases(
         self,
         request: ListReleasesRequest,
@@ -1435,24 +1585,24 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
-    async def plan_release_path(
+    async def get_release_path(
         self,
-        request: PlanReleasePathRequest,
+        request: GetReleasePathRequest,
         *,
         headers: Headers | Mapping[str, str] | None = None, 
         timeout_ms: int | None = None,
         use_get: bool = False,
-    ) -> PlanReleasePathResponse:
+    ) -> GetReleasePathResponse:
         """
         What to install, in which order, to bring a device to a release.
         """
         return await self.execute_unary(
             request=request,
             method=MethodInfo(
-                name="PlanReleasePath",
+                name="GetReleasePath",
                 service_name="public.v1.FleetService",
-                input=PlanReleasePathRequest,
-                output=PlanReleasePathResponse,
+                input=GetReleasePathRequest,
+                output=GetReleasePathResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),
@@ -1936,6 +2086,24 @@ class FleetServiceSync(Protocol):
     def get_artifact(self, request: GetArtifactRequest, ctx: RequestContext[GetArtifactRequest, GetArtifactResponse], /) -> GetArtifactResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def create_artifact_upload(self, request: CreateArtifactUploadRequest, ctx: RequestContext[CreateArtifactUploadRequest, CreateArtifactUploadResponse], /) -> CreateArtifactUploadResponse:
+        """
+        Begins an upload in parts; the parts themselves go over HTTP, as docs/reference/api.md says.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_artifact_upload(self, request: GetArtifactUploadRequest, ctx: RequestContext[GetArtifactUploadRequest, GetArtifactUploadResponse], /) -> GetArtifactUploadResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def complete_artifact_upload(self, request: CompleteArtifactUploadRequest, ctx: RequestContext[CompleteArtifactUploadRequest, CompleteArtifactUploadResponse], /) -> CompleteArtifactUploadResponse:
+        """
+        Makes an artifact of an upload whose bytes have all arrived.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def cancel_artifact_upload(self, request: CancelArtifactUploadRequest, ctx: RequestContext[CancelArtifactUploadRequest, CancelArtifactUploadResponse], /) -> CancelArtifactUploadResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def list_releases(self, request: ListReleasesRequest, ctx: RequestContext[ListReleasesRequest, ListReleasesResponse], /) -> ListReleasesResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -1957,7 +2125,7 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
-    def plan_release_path(self, request: PlanReleasePathRequest, ctx: RequestContext[PlanReleasePathRequest, PlanReleasePathResponse], /) -> PlanReleasePathResponse:
+    def get_release_path(self, request: GetReleasePathRequest, ctx: RequestContext[GetReleasePathRequest, GetReleasePathResponse], /) -> GetReleasePathResponse:
         """
         What to install, in which order, to bring a device to a release.
         """
@@ -2317,6 +2485,50 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.get_artifact,
                 ),
+                "/public.v1.FleetService/CreateArtifactUpload": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=CreateArtifactUploadRequest,
+                        output=CreateArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_artifact_upload,
+                ),
+                "/public.v1.FleetService/GetArtifactUpload": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=GetArtifactUploadRequest,
+                        output=GetArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_artifact_upload,
+                ),
+                "/public.v1.FleetService/CompleteArtifactUpload": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CompleteArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=CompleteArtifactUploadRequest,
+                        output=CompleteArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.complete_artifact_upload,
+                ),
+                "/public.v1.FleetService/CancelArtifactUpload": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CancelArtifactUpload",
+                        service_name="public.v1.FleetService",
+                        input=CancelArtifactUploadRequest,
+                        output=CancelArtifactUploadResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.cancel_artifact_upload,
+                ),
                 "/public.v1.FleetService/ListReleases": EndpointSync.unary(
                     method=MethodInfo(
                         name="ListReleases",
@@ -2372,16 +2584,16 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.deprecate_release,
                 ),
-                "/public.v1.FleetService/PlanReleasePath": EndpointSync.unary(
+                "/public.v1.FleetService/GetReleasePath": EndpointSync.unary(
                     method=MethodInfo(
-                        name="PlanReleasePath",
+                        name="GetReleasePath",
                         service_name="public.v1.FleetService",
-                        input=PlanReleasePathRequest,
-                        output=PlanReleasePathResponse,
+                        input=GetReleasePathRequest,
+                        output=GetReleasePathResponse,
                         idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                         stream_type=StreamType.UNARY,
                     ),
-                    function=service.plan_release_path,
+                    function=service.get_release_path,
                 ),
                 "/public.v1.FleetService/ListRollouts": EndpointSync.unary(
                     method=MethodInfo(
@@ -3127,6 +3339,94 @@ class FleetServiceClientSync(ConnectClientSync):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    def create_artifact_upload(
+        self,
+        request: CreateArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateArtifactUploadResponse:
+        """
+        Begins an upload in parts; the parts themselves go over HTTP, as docs/reference/api.md says.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=CreateArtifactUploadRequest,
+                output=CreateArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def get_artifact_upload(
+        self,
+        request: GetArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetArtifactUploadResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=GetArtifactUploadRequest,
+                output=GetArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def complete_artifact_upload(
+        self,
+        request: CompleteArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CompleteArtifactUploadResponse:
+        """
+        Makes an artifact of an upload whose bytes have all arrived.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CompleteArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=CompleteArtifactUploadRequest,
+                output=CompleteArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def cancel_artifact_upload(
+        self,
+        request: CancelArtifactUploadRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CancelArtifactUploadResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CancelArtifactUpload",
+                service_name="public.v1.FleetService",
+                input=CancelArtifactUploadRequest,
+                output=CancelArtifactUploadResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def list_releases(
         self,
         request: ListReleasesRequest,
@@ -3237,24 +3537,24 @@ class FleetServiceClientSync(ConnectClientSync):
             headers=headers,
             timeout_ms=timeout_ms,
         )
-    def plan_release_path(
+    def get_release_path(
         self,
-        request: PlanReleasePathRequest,
+        request: GetReleasePathRequest,
         *,
         headers: Headers | Mapping[str, str] | None = None, 
         timeout_ms: int | None = None,
         use_get: bool = False,
-    ) -> PlanReleasePathResponse:
+    ) -> GetReleasePathResponse:
         """
         What to install, in which order, to bring a device to a release.
         """
         return self.execute_unary(
             request=request,
             method=MethodInfo(
-                name="PlanReleasePath",
+                name="GetReleasePath",
                 service_name="public.v1.FleetService",
-                input=PlanReleasePathRequest,
-                output=PlanReleasePathResponse,
+                input=GetReleasePathRequest,
+                output=GetReleasePathResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),
