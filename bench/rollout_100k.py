@@ -114,9 +114,10 @@ class Bench:
 
     def draft(self, percents: tuple[int, ...] = (100,)) -> Any:
         """A rollout to every device, not started."""
+        from apps.updates.domain.plan import simple_plan
         from apps.updates.services.artifacts import store_artifact
+        from apps.updates.services.planning import create_rollout
         from apps.updates.services.releases import create_release
-        from apps.updates.services.rollouts import create_rollout
         from apps.updates.types import NewComponent, Target
 
         self.version += 1
@@ -133,7 +134,7 @@ class Bench:
                 name="bench",
                 release_id=release.id,
                 target=Target(),
-                phase_percents=percents,
+                plan=simple_plan(percents),
             )
 
         return self.in_tenant(make)

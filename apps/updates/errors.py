@@ -1,6 +1,8 @@
 """What can go wrong with artifacts, releases and rollouts."""
 
-from apps.core.errors import FleetdError, Kind, PermissionDenied, Stale, Unavailable
+from apps.core.errors import FleetdError, Kind, PermissionDenied, Stale, Unavailable, invalid
+
+MAX_REASON = 300
 
 
 class ArtifactDigestMismatch(FleetdError):
@@ -98,6 +100,26 @@ class RolloutFinished(FleetdError):
     default_message = "The rollout is over already."
 
 
+class PhaseNotAdvanceable(FleetdError):
+    kind, code = Kind.STATE, "phase_not_advanceable"
+    default_message = "This phase waits for nobody: its gate has decided, or it is not its turn."
+
+
+class NothingToRetry(FleetdError):
+    kind, code = Kind.STATE, "nothing_to_retry"
+    default_message = "No device of this rollout has failed."
+
+
+class NothingToRollBack(FleetdError):
+    kind, code = Kind.STATE, "nothing_to_roll_back"
+    default_message = "No device of this rollout has an earlier release to go back to."
+
+
+class RolloutNotReversible(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_reversible"
+    default_message = "Only a rollout that was halted or is complete can be rolled back."
+
+
 class ApprovalNeedsAnotherPerson(PermissionDenied):
     code = "approval_needs_another_person"
     default_message = "Somebody other than the rollout's maker has to approve it."
@@ -136,3 +158,12 @@ class SigningMetadataRefused(FleetdError):
 
     kind, code = Kind.INVALID, "signing_metadata_refused"
     default_message = "The metadata is refused."
+
+
+def checked_reason(reason: str) -> str:
+    """Why somebody does this: one line of at most 300 characters. Raises `InvalidRequest`."""
+    reason = reason.strip()
+    if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
+        message = f"Say why, in one line of at most {MAX_REASON} characters."
+        raise invalid("reason", "invalid_reason", message)
+    return reason

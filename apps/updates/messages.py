@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from apps.core import clock
 from apps.core.public import enum_value, timestamp
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.verdict import summary, verdict
@@ -88,7 +89,7 @@ def rollout_message(rollout: Rollout) -> pb.Rollout:
         counts=_counts(sum((each.counts for each in phases), Counts())),
         requires_approval=rollout.requires_approval,
         plan_hash=rollout.plan_hash,
-        verdict=verdict(rollout),
+        verdict=verdict(rollout, clock.now()),
         created_at=timestamp(rollout.created_at),
         started_at=timestamp(rollout.started_at),
         finished_at=timestamp(rollout.finished_at),

@@ -37,6 +37,18 @@ VIEW_SIGNING = declare("updates.view_signing", "see what releases are signed wit
 MANAGE_SIGNING = declare(
     "updates.manage_signing", "publish signed metadata of releases", ADMINS | DEPLOYERS
 )
+HALT_ROLLOUT = declare(
+    "updates.halt_rollout", "halt rollouts for good", OPERATORS | DEPLOYERS, per_group=True
+)
+ADVANCE_PHASE = declare(
+    "updates.advance_phase", "pass gates and open phases by hand", DEPLOYERS, per_group=True
+)
+ROLL_BACK_ROLLOUT = declare(
+    "updates.roll_back_rollout", "bring devices back to earlier releases", DEPLOYERS, per_group=True
+)
+ALLOW_DOWNGRADE = declare(
+    "updates.allow_downgrade", "plan rollouts to older versions", DEPLOYERS, per_group=True
+)
 # No role holds these: they are the platform's own, and gateways act for devices with them.
 ADVANCE_ROLLOUT = declare("updates.advance_rollout", "judge gates and open phases", ())
 REFRESH_SIGNING = declare("updates.refresh_signing", "sign snapshots and timestamps anew", ())

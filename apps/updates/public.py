@@ -2,6 +2,7 @@
 
 from apps.core.actors import Actor
 from apps.core.public import enum_word, id_of, ids_of, operation, page_of
+from apps.updates.domain.plan import simple_plan
 from apps.updates.messages import (
     deployment_message,
     event_message,
@@ -19,6 +20,7 @@ from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
 from apps.updates.selectors import deployments, rollouts
+from apps.updates.services import planning
 from apps.updates.services import rollouts as services
 from apps.updates.types import Target
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -44,15 +46,15 @@ def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutRes
 @operation(CREATE_ROLLOUT)
 def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateRolloutResponse:
     """Plans a rollout as a draft. With `validate_only` the same runs and nothing is stored."""
-    rollout = services.create_rollout(
+    rollout = planning.create_rollout(
         actor,
         name=request.name,
         release_id=id_of(request.release_id),
         target=_target(request.target),
-        phase_percents=list(request.phase_percents),
+        plan=simple_plan(request.phase_percents),
         requires_approval=request.requires_approval,
         deployment_timeout_seconds=request.deployment_timeout_seconds
-        or services.DEFAULT_TIMEOUT_SECONDS,
+        or planning.DEFAULT_TIMEOUT_SECONDS,
         validate_only=request.validate_only,
     )
     return pb.CreateRolloutResponse(rollout=rollout_message(rollout))
@@ -61,14 +63,14 @@ def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateR
 @operation(SUBMIT_ROLLOUT)
 def submit_rollout(actor: Actor, request: pb.SubmitRolloutRequest) -> pb.SubmitRolloutResponse:
     """Asks for approval of the plan as it stands; one that needs none is ready at once."""
-    rollout = services.submit_rollout(actor, id_of(request.id))
+    rollout = planning.submit_rollout(actor, id_of(request.id))
     return pb.SubmitRolloutResponse(rollout=rollout_message(rollout))
 
 
 @operation(APPROVE_ROLLOUT)
 def approve_rollout(actor: Actor, request: pb.ApproveRolloutRequest) -> pb.ApproveRolloutResponse:
     """Approves exactly the plan whose hash is given, by somebody other than its maker."""
-    rollout = services.approve_rollout(actor, id_of(request.id), plan_hash=request.plan_hash)
+    rollout = planning.approve_rollout(actor, id_of(request.id), plan_hash=request.plan_hash)
     return pb.ApproveRolloutResponse(rollout=rollout_message(rollout))
 
 

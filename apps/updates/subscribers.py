@@ -3,10 +3,26 @@
 from apps.core.actors import Actor
 from apps.devices.types import DeviceDecommissioned
 from apps.events.services.relay import subscribe
-from apps.updates.services.scheduling import skip_device
+from apps.updates.services.rollbacks import note_rollback_end
+from apps.updates.services.scheduling import halt_rollouts_of, skip_device
+from apps.updates.types import ReleaseRecalled, RolloutCancelled, RolloutCompleted, RolloutHalted
 
 
 @subscribe(DeviceDecommissioned)
 def skip_decommissioned_device(actor: Actor, event: DeviceDecommissioned) -> None:
     """A device that was taken out holds up no rollout."""
     skip_device(actor, event.device_id)
+
+
+@subscribe(RolloutCompleted, RolloutHalted, RolloutCancelled)
+def note_end_of_rollback(
+    actor: Actor, event: RolloutCompleted | RolloutHalted | RolloutCancelled
+) -> None:
+    """The rollout that was rolled back learns how that ended."""
+    note_rollback_end(actor, event.rollout_id)
+
+
+@subscribe(ReleaseRecalled)
+def halt_rollouts_of_recalled_release(actor: Actor, event: ReleaseRecalled) -> None:
+    """Nothing goes on installing a release that was taken back."""
+    halt_rollouts_of(actor, event.release_id, f"the release was recalled: {event.reason}"[:300])

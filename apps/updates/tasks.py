@@ -5,10 +5,14 @@ from uuid import UUID
 from apps.core.actors import Actor
 from apps.core.authz import PLATFORM
 from apps.core.tasks import org_task
-from apps.updates.selectors.rollouts import list_live_rollout_ids
+from apps.updates.selectors.rollouts import list_due_rollout_ids, list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
-from apps.updates.services.scheduling import advance_rollout, expire_deployments
+from apps.updates.services.scheduling import (
+    advance_rollout,
+    expire_deployments,
+    start_due_rollout,
+)
 from apps.updates.services.signing import refresh_signing
 from apps.updates.services.uploads import remove_expired_uploads
 
@@ -30,7 +34,9 @@ def expire(actor: Actor) -> None:
 
 @org_task("updates.sweep_rollouts", permission=PLATFORM, every_seconds=5)
 def sweep(actor: Actor) -> None:
-    """Finds what no wake-up told."""
+    """Finds what no wake-up told, and what only the clock says."""
+    for rollout_id in list_due_rollout_ids(actor):
+        start_due_rollout(actor, rollout_id)
     for rollout_id in list_live_rollout_ids(actor):
         advance_rollout(actor, rollout_id)
 

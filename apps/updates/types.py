@@ -18,22 +18,31 @@ class Target:
     device_ids: tuple[UUID, ...] = ()
     tags: tuple[str, ...] = ()
     group_ids: tuple[UUID, ...] = ()
+    # Of those that the rest means, the ones that failed in this rollout.
+    failed_in: UUID | None = None
 
-    def stored(self) -> dict[str, list[str]]:
+    @property
+    def is_everything(self) -> bool:
+        """Whether it names nothing, and so means every device."""
+        return self == Target()
+
+    def stored(self) -> dict[str, Any]:
         """As JSON holds it: every name once, in order."""
-        return {
+        stored: dict[str, Any] = {
             "device_ids": sorted({str(i) for i in self.device_ids}),
             "tags": sorted(set(self.tags)),
             "group_ids": sorted({str(i) for i in self.group_ids}),
         }
+        return stored | ({"failed_in": str(self.failed_in)} if self.failed_in else {})
 
     @classmethod
-    def restore(cls, stored: Mapping[str, Sequence[str]]) -> "Target":
+    def restore(cls, stored: Mapping[str, Any]) -> "Target":
         """The target that `stored()` came from."""
         return cls(
             device_ids=tuple(UUID(text) for text in stored.get("device_ids", ())),
             tags=tuple(stored.get("tags", ())),
             group_ids=tuple(UUID(text) for text in stored.get("group_ids", ())),
+            failed_in=UUID(stored["failed_in"]) if stored.get("failed_in") else None,
         )
 
 
@@ -223,6 +232,38 @@ class RolloutApproved(RolloutChange):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RolloutRejected(RolloutChange):
+    """A plan was sent back to its maker."""
+
+    type: ClassVar[str] = "updates.rollout.rejected.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutEdited(RolloutChange):
+    """A plan was replaced; what was approved is so no more."""
+
+    type: ClassVar[str] = "updates.rollout.edited.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackStarted(RolloutChange):
+    """Devices are being brought back, by the rollout `rollback_id`."""
+
+    type: ClassVar[str] = "updates.rollout.rollback_started.v1"
+
+    rollback_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackEnded(RolloutChange):
+    """The devices have what they had before, or their roll back was stopped."""
+
+    type: ClassVar[str] = "updates.rollout.rollback_ended.v1"
+
+    rollback_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutStarted(RolloutChange):
     """A rollout began."""
 
@@ -278,6 +319,15 @@ class PhaseOpened(RolloutChange):
     """The devices of a phase may start; `index` counts from 0."""
 
     type: ClassVar[str] = "updates.phase.opened.v1"
+
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseApproved(RolloutChange):
+    """A person let a phase open; `index` counts from 0."""
+
+    type: ClassVar[str] = "updates.phase.approved.v1"
 
     index: int
 

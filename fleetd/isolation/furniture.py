@@ -37,9 +37,10 @@ from apps.teams.services.teams import create_team
 from apps.updates.models import Release
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.offers import claim_deployments
+from apps.updates.services.planning import create_rollout
 from apps.updates.services.releases import create_release
 from apps.updates.services.reports import apply_reports
-from apps.updates.services.rollouts import create_rollout, start_rollout
+from apps.updates.services.rollouts import start_rollout
 from apps.updates.types import NewComponent, Report, Target
 
 PASSWORD = "a password of the scratch database 7"  # noqa: S105  of people who exist for a minute

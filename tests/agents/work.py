@@ -8,8 +8,9 @@ from apps.core.actors import Actor
 from apps.core.rpc import orm
 from apps.updates.models import Deployment, Rollout
 from apps.updates.services.artifacts import store_artifact
+from apps.updates.services.planning import create_rollout, submit_rollout
 from apps.updates.services.releases import create_release
-from apps.updates.services.rollouts import create_rollout, start_rollout, submit_rollout
+from apps.updates.services.rollouts import start_rollout
 from apps.updates.types import NewComponent, Target
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
 from tests.agents.harness import Machine

@@ -24,7 +24,8 @@ from apps.enrollment.services import certificates, tokens
 from apps.organizations.services.authentication import forget_callers
 from apps.updates.selectors.deployments import list_deployments
 from apps.updates.selectors.rollouts import list_rollouts
-from apps.updates.services import rollouts as rollout_services
+from apps.updates.services import planning
+from apps.updates.services import rollouts as running
 from fleetd.pb.public.v1 import fleet_pb2
 from tests import factories
 from tests.doors.limited import DENIED, DONE, NOT_FOUND, Limited, make_limited
@@ -97,12 +98,15 @@ def on_device(verb: str, action: str, admin: dict[str, str] | None = None, **val
     )
 
 
+PLANNING = {"submit", "approve"}
+
+
 def on_rollout(verb: str, allowed: dict[str, str]) -> Doing:
     """An operation `verb` of rollouts."""
     action = f"{verb}_rollout"
     return Doing(
         action,
-        lambda actor, r: getattr(rollout_services, action)(actor, r.id),
+        lambda actor, r: getattr(planning if verb in PLANNING else running, action)(actor, r.id),
         lambda r: ("POST", f"rollouts/{r.id}:{verb}", {}),
         lambda r: (f"/rollouts/{r.id}/{verb}", {}),
         ("updates/rollout", {"word": "cancel"}),

@@ -20,6 +20,7 @@ from apps.organizations.services.authentication import forget_callers
 from apps.updates.errors import ApprovalNeedsAnotherPerson, PlanChanged, RolloutNotRunning
 from apps.updates.errors import RolloutNotPendingApproval as NotPending
 from apps.updates.models import Rollout
+from apps.updates.services import planning
 from apps.updates.services import rollouts as services
 from fleetd.pb.public.v1 import fleet_pb2
 from tests import factories
@@ -53,7 +54,9 @@ def by_service(attempt: Attempt) -> Outcome:
     actor = factories.actor(attempt.member)
     try:
         with tenant(actor.organization_id):
-            getattr(services, attempt.operation)(actor, attempt.rollout_id, **attempt.values)
+            module = services if hasattr(services, attempt.operation) else planning
+            operation = getattr(module, attempt.operation)
+            operation(actor, attempt.rollout_id, **attempt.values)
     except FleetdError as error:
         return Outcome(error.code)
     return Outcome(DONE)
@@ -155,7 +158,7 @@ def scene(
         draft = make_rollout(maker, release)
         running = services.start_rollout(maker, make_rollout(maker, release).id)
         pending = make_rollout(maker, release, requires_approval=True)
-        services.submit_rollout(maker, pending.id)
+        planning.submit_rollout(maker, pending.id)
     people = {"alice": alice_member, "bob": bob_member, "charlie": charlie_member, "dora": dora}
     return Scene(draft, running, pending, people)
 

@@ -1,6 +1,7 @@
 """Artifacts, releases and rollouts of acme, made through the services."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
@@ -9,12 +10,14 @@ import pytest
 
 from apps.core.actors import Actor, Source, system_actor
 from apps.core.tenancy import tenant
+from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.states import Bucket, DeploymentState, bucket_of
 from apps.updates.models import Deployment, Phase, Release, Rollout
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.offers import apply_reports, claim_deployments
+from apps.updates.services.planning import create_rollout
 from apps.updates.services.releases import create_release
-from apps.updates.services.rollouts import create_rollout, start_rollout
+from apps.updates.services.rollouts import start_rollout
 from apps.updates.services.scheduling import advance_rollout
 from apps.updates.types import NewComponent, Offer, Report, ReportResult, Target
 from tests import factories
@@ -36,9 +39,13 @@ def make_release(actor: Actor, version: str = "1.0.0", content: bytes = b"echo h
     return create_release(actor, name="hello", version=version, components=[part])
 
 
-def make_rollout(actor: Actor, release: Release, **plan: object) -> Rollout:
+def make_rollout(
+    actor: Actor, release: Release, phase_percents: Sequence[int] = (), **values: object
+) -> Rollout:
     """A draft for every active device."""
-    values: dict = {"name": "Say hello", "target": Target(), **plan}
+    if phase_percents:
+        values["plan"] = Plan(tuple(PhasePlan(percent) for percent in phase_percents))
+    values = {"name": "Say hello", "target": Target(), **values}
     return create_rollout(actor, release_id=release.id, **values)
 
 
@@ -105,7 +112,9 @@ def release(alice: Actor, in_acme: None) -> Release:
 def counts_of_rows(rollout: Rollout) -> dict[int, dict[str, int]]:
     """The counters of each phase, counted from the deployments themselves."""
     with tenant(rollout.organization_id):
-        rows = Deployment.objects.for_org(rollout.organization_id).filter(rollout_id=rollout.id)
+        rows = Deployment.objects.for_org(rollout.organization_id).filter(
+            rollout_id=rollout.id, is_retried=False
+        )
         counted: dict[int, dict[str, int]] = {}
         for phase, state in rows.values_list("phase_index", "state"):
             numbers = counted.setdefault(phase, {b.value: 0 for b in Bucket})

@@ -14,12 +14,8 @@ from apps.updates.errors import (
     RolloutNotPendingApproval,
 )
 from apps.updates.models import Component, Release, Rollout
-from apps.updates.services.rollouts import (
-    approve_rollout,
-    cancel_rollout,
-    start_rollout,
-    submit_rollout,
-)
+from apps.updates.services.planning import approve_rollout, submit_rollout
+from apps.updates.services.rollouts import cancel_rollout, start_rollout
 from tests import factories
 from tests.factories import Cast
 from tests.updates.conftest import make_rollout

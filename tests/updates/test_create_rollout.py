@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from apps.audit.models import AuditEntry
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
 from apps.core.pagination import PageRequest
@@ -35,7 +36,7 @@ def test_a_draft_has_its_phases_its_log_and_its_audit_entry(alice: Actor, releas
     ]
     events = list_rollout_events(alice, rollout.id, PageRequest()).items
     assert [(e.sequence, e.type) for e in events] == [(1, "created")]
-    assert verdict(rollout) == "Draft: nothing happens until it is started."
+    assert verdict(rollout, clock.now()) == "Draft: nothing happens until it is started."
     assert rollout.created_by_id == alice.user_id
     entry = AuditEntry.objects.for_org(alice.organization_id).latest("sequence")
     assert (entry.action, entry.object_id) == ("updates.create_rollout", str(rollout.id))
@@ -47,7 +48,7 @@ def test_a_dry_run_answers_the_same_and_leaves_nothing(alice: Actor, release: Re
     rollout = make_rollout(alice, release, phase_percents=(50, 100), validate_only=True)
     assert [p.percent for p in rollout.phases.all()] == [50, 100]
     assert rollout.release.name == "hello"
-    assert verdict(rollout).startswith("Draft")
+    assert verdict(rollout, clock.now()).startswith("Draft")
     for model in (Rollout, Phase, RolloutEvent):
         assert not model.objects.for_org(alice.organization_id).exists()
     assert AuditEntry.objects.for_org(alice.organization_id).count() == entries
@@ -63,7 +64,7 @@ def test_a_dry_run_refuses_what_a_real_run_refuses(
     for is_dry in (True, False):
         with pytest.raises(InvalidRequest) as refused:
             make_rollout(alice, release, phase_percents=percents, validate_only=is_dry)
-        assert refused.value.fields[0].code == "invalid_phases"
+        assert refused.value.fields[0].code == "invalid_plan"
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0b", "x" * 201])

@@ -7,13 +7,14 @@ from uuid import uuid4
 import pytest
 
 from apps.audit.models import AuditEntry
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.errors import NotFound, PermissionDenied
 from apps.core.pagination import PageRequest
 from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
 from apps.events.models import OutboxEvent
-from apps.updates.domain.plan import order_key, phase_ends, phase_of
+from apps.updates.domain.plan import order_key, phase_ends, phase_of, simple_plan
 from apps.updates.domain.verdict import verdict
 from apps.updates.errors import (
     RolloutFinished,
@@ -47,7 +48,7 @@ def test_starting_makes_deployments_in_the_order_of_the_hash(fleet: Fleet) -> No
     rows = Deployment.objects.for_org(fleet.organization_id).order_by("position")
     expected = sorted(fleet.device_ids, key=lambda device: order_key(device, rollout.id))
     assert [row.device_id for row in rows] == expected
-    ends = phase_ends(len(expected), percents)
+    ends = phase_ends(len(expected), simple_plan(percents).phases)
     assert [row.phase_index for row in rows] == [phase_of(n, ends) for n in range(len(expected))]
     assert [row.id.version for row in rows] == [7] * len(expected)
     assert {row.state for row in rows} == {"waiting"}
@@ -58,7 +59,7 @@ def test_starting_makes_deployments_in_the_order_of_the_hash(fleet: Fleet) -> No
 def test_an_older_postgresql_makes_the_same_kind_of_ids(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.updates.services.targets._HAS_UUID7", 10**9)
+    monkeypatch.setattr("apps.updates.services.moves._HAS_UUID7", 10**9)
     fleet.start()
     ids = Deployment.objects.for_org(fleet.organization_id).values_list("id", flat=True)
     assert {id_.version for id_ in ids} == {7}
@@ -108,7 +109,7 @@ def test_phases_open_one_after_the_other_until_all_is_done(fleet: Fleet, alice: 
     fleet.finish(fleet.claim())
     fleet.advance(rollout)
     done = get_rollout(alice, rollout.id)
-    assert (done.state, verdict(done)) == ("completed", "Completed: 8 of 8 succeeded.")
+    assert (done.state, verdict(done, clock.now())) == ("completed", "Completed: 8 of 8 succeeded.")
     assert done.finished_at is not None
     assert [p.gate_decision for p in fleet.phases(rollout)] == ["promote", "promote"]
     actions = AuditEntry.objects.for_org(fleet.organization_id).values_list("action", flat=True)
@@ -125,7 +126,7 @@ def test_one_bad_device_halts_the_rollout_for_good(fleet: Fleet, alice: Actor, s
     fleet.advance(rollout)
     halted = get_rollout(alice, rollout.id)
     assert halted.state == "halted"
-    assert verdict(halted) == (
+    assert verdict(halted, clock.now()) == (
         "Halted in phase 1 of 2: 0 of 4 succeeded, 1 failed: no failure is accepted."
     )
     fleet.finish(offers[1:])
@@ -171,7 +172,9 @@ def test_cancelling_stops_what_has_not_begun_to_install(fleet: Fleet, alice: Act
     cancelled = cancel_rollout(alice, rollout.id)
     states = [fleet.deployment(offer).state for offer in offers]
     assert states == ["cancelled", "cancelled", *steps[2:], "cancelled", "cancelled"]
-    assert verdict(cancelled) == ("Cancelled: 1 of 8 succeeded, 4 cancelled, 3 still finishing.")
+    assert verdict(cancelled, clock.now()) == (
+        "Cancelled: 1 of 8 succeeded, 4 cancelled, 3 still finishing."
+    )
     told = list_withdrawn(fleet.system, [offer.deployment_id for offer in offers])
     assert {w.device_id for w in told if w.reason == "rollout_cancelled"} == {
         offers[i].device_id for i in (0, 1, 6, 7)
@@ -251,7 +254,7 @@ def test_a_decommissioned_device_is_skipped_and_does_not_count(fleet: Fleet, ali
     assert skip_device(fleet.system, offers[0].device_id) == []
     fleet.advance(rollout)
     done = get_rollout(alice, rollout.id)
-    assert (done.state, verdict(done)) == (
+    assert (done.state, verdict(done, clock.now())) == (
         "completed",
         "Completed: 7 of 8 succeeded, 1 skipped.",
     )

@@ -14,12 +14,8 @@ from apps.core.errors import FleetdError, PermissionDenied
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
 from apps.updates.models import Release, Rollout
-from apps.updates.services.rollouts import (
-    approve_rollout,
-    create_rollout,
-    start_rollout,
-    submit_rollout,
-)
+from apps.updates.services.planning import approve_rollout, create_rollout, submit_rollout
+from apps.updates.services.rollouts import start_rollout
 from apps.updates.types import Target
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 from tests import factories

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from apps.core import clock
 from apps.core.org_admin.cells import badge, when
 from apps.core.org_admin.forms import OrgForm, RowsField, WordsField
 from apps.core.org_admin.model_admin import OrgModelAdmin
@@ -19,6 +20,7 @@ from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of
 from apps.devices.models import Device, DeviceGroup
 from apps.updates.domain.gate import Counts
+from apps.updates.domain.plan import simple_plan
 from apps.updates.domain.states import RolloutState
 from apps.updates.domain.verdict import verdict
 from apps.updates.models import (
@@ -38,14 +40,16 @@ from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
 from apps.updates.selectors.rollouts import rollouts_within
-from apps.updates.services.rollouts import (
+from apps.updates.services.planning import (
     approve_rollout,
-    cancel_rollout,
     create_rollout,
+    submit_rollout,
+)
+from apps.updates.services.rollouts import (
+    cancel_rollout,
     pause_rollout,
     resume_rollout,
     start_rollout,
-    submit_rollout,
 )
 from apps.updates.types import Target
 
@@ -190,7 +194,7 @@ class RolloutAdmin(OrgModelAdmin):
                 tags=tuple(values["tags"]),
                 group_ids=tuple(group.pk for group in values["groups"]),
             ),
-            phase_percents=values["phase_percents"],
+            plan=simple_plan(values["phase_percents"]),
             requires_approval=values["requires_approval"],
             deployment_timeout_seconds=values["deployment_timeout_seconds"],
         )
@@ -210,7 +214,7 @@ class RolloutAdmin(OrgModelAdmin):
     @admin.display(description="what it waits for")
     def verdict(self, rollout: Rollout) -> str:
         """One sentence."""
-        return verdict(rollout)
+        return verdict(rollout, clock.now())
 
     @admin.display(description="progress")
     def progress(self, rollout: Rollout) -> SafeString:

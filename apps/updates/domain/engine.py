@@ -13,15 +13,19 @@ from datetime import datetime
 from functools import reduce as fold
 from typing import Any
 
-from apps.updates.domain.gate import Counts, judge
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.gates import Arm, Evidence, GatePolicy, MetricArms, Verdict, judge
 from apps.updates.domain.states import GateDecision, PhaseState, RolloutState, can_rollout_become
 
 CREATED = "created"
 SUBMITTED = "submitted"
 APPROVED = "approved"
+REJECTED = "rejected"
+EDITED = "edited"
 STARTED = "started"
 PHASE_OPENED = "phase_opened"
 COUNTED = "counted"
+PHASE_APPROVED = "phase_approved"
 PHASE_PROMOTED = "phase_promoted"
 PHASE_HALTED = "phase_halted"
 HALTED = "halted"
@@ -29,6 +33,9 @@ PAUSED = "paused"
 RESUMED = "resumed"
 CANCELLED = "cancelled"
 COMPLETED = "completed"
+ROLLBACK_STARTED = "rollback_started"
+ROLLBACK_HALTED = "rollback_halted"
+ROLLED_BACK = "rolled_back"
 
 
 class IllegalTransition(ValueError):
@@ -46,7 +53,11 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class PhaseStatus:
-    """One phase as the log tells it; `counts` are those of the last count in the log."""
+    """One phase as the log tells it; `counts` are those of the last count in the log.
+
+    `control` and `metrics` are what the gate compares with, as last noted. A phase that needs
+    approval opens after a person has said so.
+    """
 
     percent: int
     state: PhaseState = PhaseState.WAITING
@@ -55,6 +66,22 @@ class PhaseStatus:
     opened_at: datetime | None = None
     decided_at: datetime | None = None
     counts: Counts = field(default_factory=Counts)
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    needs_approval: bool = False
+    is_approved: bool = False
+    control: Arm | None = None
+    metrics: tuple[MetricArms, ...] = ()
+
+    @property
+    def may_open(self) -> bool:
+        """Whether nobody has to approve it any more."""
+        return self.is_approved or not self.needs_approval
+
+    def judged(self, now: datetime, counts: Counts | None = None) -> Verdict:
+        """What its gate says now, of these counts or of those that were noted last."""
+        seconds = int((now - self.opened_at).total_seconds()) if self.opened_at else 0
+        evidence = Evidence(counts or self.counts, seconds, self.control, self.metrics)
+        return judge(self.gate, evidence)
 
     @property
     def shown(self) -> tuple[object, ...]:
@@ -81,64 +108,105 @@ class RolloutStatus:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     sequence: int = 0
+    end_at: datetime | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """Those of all phases together, as last noted."""
+        return sum((phase.counts for phase in self.phases), Counts())
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether the open phase is passed and a person has to let the next one open."""
+        following = self.open_phase + 1
+        return (
+            self.state in (RolloutState.RUNNING, RolloutState.PAUSED)
+            and 0 < following < len(self.phases)
+            and self.phases[self.open_phase].state is PhaseState.PROMOTED
+            and not self.phases[following].may_open
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What the deployments say now: the counts of each phase, by index."""
+    """What is seen now: the counts of each phase, by index; and what gates compare with, by index
+    of the phases that compare with something."""
 
     counts: tuple[Counts, ...]
+    controls: Mapping[int, Arm] = field(default_factory=dict)
+    metrics: Mapping[int, tuple[MetricArms, ...]] = field(default_factory=dict)
 
 
 def decide(state: RolloutStatus, observations: Observations, now: datetime) -> list[LogEvent]:
     """What has to happen to a rollout, in order; empty where there is nothing to do.
 
-    It notes new counts first (also of a halted or cancelled rollout, whose devices at work go on
-    to finish), then judges open phases until one holds. Deciding again on the resulting state,
-    with the same observations, gives nothing.
+    It notes first what is new to see (also of a halted or cancelled rollout, whose devices at work
+    go on to finish), then halts, promotes, opens and completes until nothing more follows. Every
+    phase that was opened is judged, so that failures that come after a promotion still halt.
+    Deciding again on the resulting state, with the same observations and time, gives nothing.
     """
-    events: list[LogEvent] = []
     if state.started_at is None:
-        return events
-    changed = {
-        str(index): asdict(counts)
-        for index, counts in enumerate(observations.counts)
-        if counts != state.phases[index].counts
-    }
-    if changed:
-        events.append(LogEvent(COUNTED, now, {"phases": changed}))
+        return []
+    events = _noted(state, observations, now)
     state = replay(events, state)
     while step := _next_step(state, now):
-        events.extend(step)
-        state = replay(step, state)
+        events.append(step)
+        state = reduce(state, step)
     return events
 
 
-def _next_step(state: RolloutStatus, now: datetime) -> list[LogEvent]:
-    """The events of one judgement, empty where the open phase holds or nothing is running."""
+def _noted(state: RolloutStatus, observations: Observations, now: datetime) -> list[LogEvent]:
+    data: dict[str, Any] = {}
+    for index, phase in enumerate(state.phases):
+        counts = observations.counts[index]
+        control = observations.controls.get(index, phase.control)
+        metrics = observations.metrics.get(index, phase.metrics)
+        if counts != phase.counts:
+            data.setdefault("phases", {})[str(index)] = asdict(counts)
+        if control != phase.control:
+            data.setdefault("controls", {})[str(index)] = control and asdict(control)
+        if metrics != phase.metrics:
+            data.setdefault("metrics", {})[str(index)] = [asdict(arms) for arms in metrics]
+    return [LogEvent(COUNTED, now, {"phases": {}, **data})] if data else []
+
+
+def _next_step(state: RolloutStatus, now: datetime) -> LogEvent | None:
+    """The next event, None where the open phase holds or nothing is running."""
     if state.state not in (RolloutState.RUNNING, RolloutState.PAUSED):
-        return []
+        return None
     halted = _halt(state, now)
     if halted or state.state is RolloutState.PAUSED:
         return halted
     phase = state.phases[state.open_phase]
-    verdict = judge(phase.counts)
-    if verdict.decision is not GateDecision.PROMOTE:
-        return []
-    promoted = LogEvent(PHASE_PROMOTED, now, {"index": state.open_phase, "reason": verdict.reason})
+    if phase.state is PhaseState.OPEN:
+        verdict = phase.judged(now)
+        data = {"index": state.open_phase, "reason": verdict.reason}
+        promoted = verdict.decision is GateDecision.PROMOTE
+        return LogEvent(PHASE_PROMOTED, now, data) if promoted else None
+    return _after_promotion(state, now)
+
+
+def _after_promotion(state: RolloutStatus, now: datetime) -> LogEvent | None:
+    """Opens the next phase, or completes the rollout once every device has ended."""
     following = state.open_phase + 1
-    if following == len(state.phases):
-        return [promoted, LogEvent(COMPLETED, now)]
-    return [promoted, LogEvent(PHASE_OPENED, now, {"index": following})]
+    if following < len(state.phases):
+        may_open = state.phases[following].may_open
+        return LogEvent(PHASE_OPENED, now, {"index": following}) if may_open else None
+    return None if state.counts.to_go else LogEvent(COMPLETED, now)
 
 
-def _halt(state: RolloutStatus, now: datetime) -> list[LogEvent]:
-    """A failure halts at once, also while paused: devices at work go on to report."""
-    verdict = judge(state.phases[state.open_phase].counts)
-    if verdict.decision is not GateDecision.HALT:
-        return []
-    data = {"index": state.open_phase, "reason": verdict.reason}
-    return [LogEvent(PHASE_HALTED, now, data), LogEvent(HALTED, now, data)]
+def _halt(state: RolloutStatus, now: datetime) -> LogEvent | None:
+    """A failed gate halts at once, also while paused: devices at work go on to report."""
+    for index, phase in enumerate(state.phases[: state.open_phase + 1]):
+        if phase.state is PhaseState.HALTED:
+            return LogEvent(HALTED, now, {"index": index, "reason": phase.reason})
+        verdict = phase.judged(now)
+        if verdict.decision is GateDecision.HALT:
+            return LogEvent(PHASE_HALTED, now, {"index": index, "reason": verdict.reason})
+    if state.end_at and now >= state.end_at and state.counts.to_go:
+        reason = f"the end time has passed with {state.counts.to_go} devices to go"
+        return LogEvent(HALTED, now, {"index": state.open_phase, "reason": reason})
+    return None
 
 
 def reduce(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
@@ -155,9 +223,16 @@ def replay(events: Iterable[LogEvent], state: RolloutStatus | None = None) -> Ro
 
 
 def dump(state: RolloutStatus) -> dict[str, Any]:
-    """The state as JSON can hold it; `restore` reads it back without loss."""
-    dumped: dict[str, Any] = json.loads(json.dumps(asdict(state), default=_isoformat))
-    return dumped
+    """The state as JSON can hold it; `restore` reads it back without loss.
+
+    What rollouts have learned since the first version is left out while it has its first value, so
+    that the hash of a state that was stored before stays what it was.
+    """
+    dumped: dict[str, Any] = json.loads(json.dumps(asdict(state), default=_plain))
+    for status, phase in zip(dumped["phases"], state.phases, strict=True):
+        status["gate"] = phase.gate.dump()
+        _leave_out(status, _FIRST_PHASE)
+    return _leave_out(dumped, {"end_at": None})
 
 
 def restore(dumped: Mapping[str, Any]) -> RolloutStatus:
@@ -171,6 +246,7 @@ def restore(dumped: Mapping[str, Any]) -> RolloutStatus:
         started_at=_moment(dumped["started_at"]),
         finished_at=_moment(dumped["finished_at"]),
         sequence=dumped["sequence"],
+        end_at=_moment(dumped.get("end_at")),
     )
 
 
@@ -180,20 +256,54 @@ def state_hash(state: RolloutStatus) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_FIRST_PHASE: Mapping[str, Any] = {
+    "gate": GatePolicy().dump(),
+    "needs_approval": False,
+    "is_approved": False,
+    "control": None,
+    "metrics": [],
+}
+
+
+def _leave_out(dumped: dict[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in first.items():
+        if dumped[name] == value:
+            del dumped[name]
+    return dumped
+
+
 def _restore_phase(dumped: Mapping[str, Any]) -> PhaseStatus:
+    known = {**_FIRST_PHASE, **dumped}
     return PhaseStatus(
-        percent=dumped["percent"],
-        state=PhaseState(dumped["state"]),
-        decision=GateDecision(dumped["decision"]),
-        reason=dumped["reason"],
-        opened_at=_moment(dumped["opened_at"]),
-        decided_at=_moment(dumped["decided_at"]),
-        counts=Counts(**dumped["counts"]),
+        percent=known["percent"],
+        state=PhaseState(known["state"]),
+        decision=GateDecision(known["decision"]),
+        reason=known["reason"],
+        opened_at=_moment(known["opened_at"]),
+        decided_at=_moment(known["decided_at"]),
+        counts=Counts(**known["counts"]),
+        gate=GatePolicy.restore(known["gate"]),
+        needs_approval=known["needs_approval"],
+        is_approved=known["is_approved"],
+        control=_arm(known["control"]),
+        metrics=_metrics(known["metrics"]),
     )
 
 
-def _isoformat(value: datetime) -> str:
-    return value.isoformat(timespec="microseconds")
+def _arm(dumped: Mapping[str, int] | None) -> Arm | None:
+    return None if dumped is None else Arm(**dumped)
+
+
+def _metrics(dumped: Sequence[Mapping[str, Any]]) -> tuple[MetricArms, ...]:
+    return tuple(
+        MetricArms(Arm(**each["updated"]), _arm(each["control"]), each["pending"])
+        for each in dumped
+    )
+
+
+def _plain(value: object) -> str:
+    """Times to the microsecond, and the exact numbers of policies, as texts."""
+    return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else str(value)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -214,18 +324,37 @@ def _with_phase(state: RolloutStatus, index: int, phase: PhaseStatus) -> Rollout
 def _created(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     if state.sequence:
         raise IllegalTransition("a rollout is created once")
+    return _planned(state, event)
+
+
+def _edited(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    """Another plan: whatever was approved or submitted is so no more."""
+    if state.state is not RolloutState.DRAFT:
+        state = _step(state, RolloutState.DRAFT)
+    return _planned(replace(state, approved_hash=""), event)
+
+
+def _planned(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    """Events say what differs from the plainest plan: `gates` and `approvals` by phase."""
     percents: Sequence[int] = event.data["percents"]
-    return replace(
-        state,
-        plan_hash=event.data["plan_hash"],
-        phases=tuple(PhaseStatus(percent) for percent in percents),
+    gates = event.data.get("gates") or [{}] * len(percents)
+    approvals = event.data.get("approvals") or [False] * len(percents)
+    phases = tuple(
+        PhaseStatus(percent, gate=GatePolicy.restore(gate), needs_approval=needs_approval)
+        for percent, gate, needs_approval in zip(percents, gates, approvals, strict=True)
     )
+    end_at = _moment(event.data.get("end_at"))
+    return replace(state, plan_hash=event.data["plan_hash"], phases=phases, end_at=end_at)
 
 
 def _submitted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     needs = event.data["requires_approval"]
     target = RolloutState.PENDING_APPROVAL if needs else RolloutState.SCHEDULED
     return _step(state, target, RolloutState.DRAFT)
+
+
+def _rejected(state: RolloutStatus, _event: LogEvent) -> RolloutStatus:
+    return _step(state, RolloutState.DRAFT, RolloutState.PENDING_APPROVAL)
 
 
 def _approved(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
@@ -243,45 +372,64 @@ def _started(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     return replace(started, phases=phases, started_at=event.time)
 
 
+def _phase_approved(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    index = event.data["index"]
+    phase = state.phases[index]
+    if phase.state is not PhaseState.WAITING or phase.may_open:
+        raise IllegalTransition(f"phase {index} does not wait for approval")
+    return _with_phase(state, index, replace(phase, is_approved=True))
+
+
 def _phase_opened(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     index = event.data["index"]
     if state.state is not RolloutState.RUNNING or index != state.open_phase + 1:
         raise IllegalTransition(f"phase {index} cannot open now")
-    waiting = state.phases[index]
-    phase = replace(
-        waiting, state=PhaseState.OPEN, reason=judge(waiting.counts).reason, opened_at=event.time
-    )
-    return replace(_with_phase(state, index, phase), open_phase=index)
+    opened = replace(state.phases[index], state=PhaseState.OPEN, opened_at=event.time)
+    opened = replace(opened, reason=opened.judged(event.time).reason)
+    return replace(_with_phase(state, index, opened), open_phase=index)
 
 
 def _counted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
-    for index, values in event.data["phases"].items():
-        counts = Counts(**values)
-        phase = replace(state.phases[int(index)], counts=counts)
+    data = event.data
+    changed: dict[int, dict[str, Any]] = {}
+    for index, values in data["phases"].items():
+        changed.setdefault(int(index), {})["counts"] = Counts(**values)
+    for index, values in data.get("controls", {}).items():
+        changed.setdefault(int(index), {})["control"] = _arm(values)
+    for index, values in data.get("metrics", {}).items():
+        changed.setdefault(int(index), {})["metrics"] = _metrics(values)
+    for index, fields in changed.items():
+        phase = replace(state.phases[index], **fields)
         if phase.state is PhaseState.OPEN:
-            phase = replace(phase, reason=judge(counts).reason)
-        state = _with_phase(state, int(index), phase)
+            phase = replace(phase, reason=phase.judged(event.time).reason)
+        state = _with_phase(state, index, phase)
     return state
 
 
 def _phase_promoted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
-    return _decided(state, event, PhaseState.PROMOTED, GateDecision.PROMOTE)
+    return _decided(state, event, PhaseState.PROMOTED, PhaseState.OPEN)
 
 
 def _phase_halted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
-    return _decided(state, event, PhaseState.HALTED, GateDecision.HALT)
+    return _decided(state, event, PhaseState.HALTED, PhaseState.OPEN, PhaseState.PROMOTED)
+
+
+_DECISIONS = {
+    PhaseState.PROMOTED: GateDecision.PROMOTE,
+    PhaseState.HALTED: GateDecision.HALT,
+}
 
 
 def _decided(
-    state: RolloutStatus, event: LogEvent, target: PhaseState, decision: GateDecision
+    state: RolloutStatus, event: LogEvent, target: PhaseState, *sources: PhaseState
 ) -> RolloutStatus:
     index = event.data["index"]
-    if index != state.open_phase or state.phases[index].state is not PhaseState.OPEN:
+    if index > state.open_phase or state.phases[index].state not in sources:
         raise IllegalTransition(f"phase {index} is not open")
     phase = replace(
         state.phases[index],
         state=target,
-        decision=decision,
+        decision=_DECISIONS[target],
         reason=event.data["reason"],
         decided_at=event.time,
     )
@@ -305,13 +453,24 @@ def _halted(state: RolloutStatus, _event: LogEvent) -> RolloutStatus:
     return _step(state, RolloutState.HALTED)
 
 
+def _rolling_back(state: RolloutStatus, _event: LogEvent) -> RolloutStatus:
+    return _step(state, RolloutState.ROLLING_BACK)
+
+
+def _rolled_back(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    return replace(_step(state, RolloutState.ROLLED_BACK), finished_at=event.time)
+
+
 _HANDLERS: Mapping[str, Callable[[RolloutStatus, LogEvent], RolloutStatus]] = {
     CREATED: _created,
     SUBMITTED: _submitted,
     APPROVED: _approved,
+    REJECTED: _rejected,
+    EDITED: _edited,
     STARTED: _started,
     PHASE_OPENED: _phase_opened,
     COUNTED: _counted,
+    PHASE_APPROVED: _phase_approved,
     PHASE_PROMOTED: _phase_promoted,
     PHASE_HALTED: _phase_halted,
     HALTED: _halted,
@@ -319,4 +478,7 @@ _HANDLERS: Mapping[str, Callable[[RolloutStatus, LogEvent], RolloutStatus]] = {
     RESUMED: _resumed,
     CANCELLED: _finished,
     COMPLETED: _finished,
+    ROLLBACK_STARTED: _rolling_back,
+    ROLLBACK_HALTED: _halted,
+    ROLLED_BACK: _rolled_back,
 }

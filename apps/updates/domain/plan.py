@@ -1,51 +1,146 @@
-"""The plan of a rollout: phases, their sizes, the order of devices, and the plan's hash."""
+"""The plan of a rollout: its phases with their gates, when it may work, and how devices install.
+
+A plan is a value: it is checked once, stored as JSON, hashed for approvals, and never changes
+while the rollout runs.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
+
+from apps.updates.domain.gates import BadPolicy, GatePolicy
+from apps.updates.domain.installation import Installation
+from apps.updates.domain.problems import BadPlan
+from apps.updates.domain.schedule import Schedule
 
 MAX_PHASES = 20
 WHOLE = (100,)
 MIN_TIMEOUT_SECONDS = 60
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
+MAX_PER_MINUTE = 1_000_000
+MAX_GROWTH_PERCENT = 1_000
+MAX_PRIORITY = 100
 
 
-class BadPlan(ValueError):
-    """A plan that cannot be carried out; the message says why."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many devices may start per minute, from the minute in which the phase opened.
 
-
-def checked_percents(percents: Sequence[int]) -> tuple[int, ...]:
-    """Cumulative percentages of phases: rising, 1 to 100, the last one 100; empty means (100,).
-
-    Raises `BadPlan` otherwise.
+    With a growth of 100 percent each minute allows as many as the one before; with 200 twice as
+    many, up to `maximum_per_minute` (0: without end).
     """
-    checked = tuple(percents) or WHOLE
-    if len(checked) > MAX_PHASES:
-        raise BadPlan(f"A rollout has at most {MAX_PHASES} phases.")
-    if any(isinstance(p, bool) or not isinstance(p, int) for p in checked):
-        raise BadPlan("Phase percentages are whole numbers.")
-    if checked[0] < 1 or any(a >= b for a, b in pairwise(checked)):
-        raise BadPlan("Phase percentages must rise from one phase to the next, from 1 on.")
-    if checked[-1] != 100:
-        raise BadPlan("The last phase must end at 100 percent.")
-    return checked
+
+    per_minute: int
+    growth_percent: int = 100
+    maximum_per_minute: int = 0
+
+    def allowed(self, seconds: float) -> int:
+        """How many devices may have started in a phase that has been open so long."""
+        total, now = 0, self.per_minute
+        for _ in range(int(seconds // 60) + 1):
+            total += now
+            if total >= MAX_PER_MINUTE:
+                return MAX_PER_MINUTE
+            now = now * self.growth_percent // 100
+            if self.maximum_per_minute:
+                now = min(now, self.maximum_per_minute)
+        return total
 
 
-def phase_ends(total: int, percents: Sequence[int]) -> tuple[int, ...]:
+@dataclass(frozen=True, slots=True)
+class PhasePlan:
+    """One phase: where it ends, what its gate demands, and how fast its devices start.
+
+    `percent` is cumulative, of all targets. Where `devices` is not 0 the phase ends after so many
+    devices instead. `maximum_in_flight` is 0 for no limit.
+    """
+
+    percent: int
+    devices: int = 0
+    name: str = ""
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    needs_approval: bool = False
+    rate: Rate | None = None
+    maximum_in_flight: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its devices may not all start at once."""
+        return self.rate is not None or self.maximum_in_flight > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides what happens to the devices of a rollout, and when."""
+
+    phases: tuple[PhasePlan, ...] = (PhasePlan(100),)
+    schedule: Schedule = field(default_factory=Schedule)
+    installation: Installation = field(default_factory=Installation)
+    # Of two rollouts that want the same device the higher one goes first; then the older one.
+    priority: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether claims have to look at numbers and clocks before they hand anything out."""
+        return not self.schedule.is_always_open or any(phase.is_limited for phase in self.phases)
+
+    def checked(self) -> "Plan":
+        """The same plan with every phase named; raises `BadPlan` for one that cannot be."""
+        _check_phases(self.phases)
+        _check_number("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
+        self.schedule.check()
+        self.installation.check()
+        named = (
+            replace(phase, name=phase.name or f"Phase {place}")
+            for place, phase in enumerate(self.phases, start=1)
+        )
+        return replace(self, phases=tuple(named))
+
+    def dump(self) -> dict[str, Any]:
+        """The plan as JSON can hold it; `restore` reads it back without loss."""
+        return {
+            "phases": [_dump_phase(phase) for phase in self.phases],
+            "schedule": self.schedule.dump(),
+            "installation": self.installation.dump(),
+            "priority": self.priority,
+        }
+
+    @classmethod
+    def restore(cls, dumped: Mapping[str, Any]) -> "Plan":
+        """The plan that `dump` was given."""
+        return cls(
+            phases=tuple(_restore_phase(phase) for phase in dumped["phases"]),
+            schedule=Schedule.restore(dumped["schedule"]),
+            installation=Installation.restore(dumped["installation"]),
+            priority=dumped["priority"],
+        )
+
+
+def simple_plan(percents: Sequence[int] = ()) -> Plan:
+    """Phases that end at these cumulative percentages and accept no failure; not checked."""
+    return Plan(tuple(PhasePlan(percent) for percent in tuple(percents) or WHOLE))
+
+
+def phase_ends(total: int, phases: Sequence[PhasePlan]) -> tuple[int, ...]:
     """How many of `total` devices are in or before each phase: percentages rounded up.
 
-    Rounded up, so that the first phase of a small rollout is not empty. The same integer
-    arithmetic stands in SQL: `(total * percent + 99) / 100`.
+    Rounded up, so that the first phase of a small rollout is not empty. A later phase never ends
+    before an earlier one, and the last one ends with the last device.
     """
-    return tuple((total * percent + 99) // 100 for percent in percents)
+    ends: list[int] = []
+    for phase in phases:
+        end = phase.devices or (total * phase.percent + 99) // 100
+        ends.append(max(min(end, total), ends[-1] if ends else 0))
+    return (*ends[:-1], total)
 
 
-def phase_sizes(total: int, percents: Sequence[int]) -> tuple[int, ...]:
+def phase_sizes(total: int, phases: Sequence[PhasePlan]) -> tuple[int, ...]:
     """How many of `total` devices each phase holds; they add up to `total`."""
-    ends = phase_ends(total, percents)
+    ends = phase_ends(total, phases)
     return tuple(end - start for start, end in pairwise((0, *ends)))
 
 
@@ -70,3 +165,76 @@ def plan_hash(plan: Mapping[str, Any]) -> str:
     """
     text = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_phases(phases: Sequence[PhasePlan]) -> None:
+    if not 0 < len(phases) <= MAX_PHASES:
+        raise BadPlan("phases", f"A rollout has 1 to {MAX_PHASES} phases.")
+    for place, phase in enumerate(phases):
+        _check_phase(f"phases.{place}", phase)
+    _check_rising("percentages", [phase.percent for phase in phases if not phase.devices])
+    _check_rising("numbers of devices", [phase.devices for phase in phases if phase.devices])
+    if phases[-1].devices or phases[-1].percent != 100:
+        raise BadPlan("phases", "The last phase must end at 100 percent.")
+
+
+def _check_rising(what: str, numbers: Sequence[int]) -> None:
+    if any(a >= b for a, b in pairwise(numbers)):
+        raise BadPlan("phases", f"The {what} must rise from one phase to the next.")
+
+
+def _check_phase(place: str, phase: PhasePlan) -> None:
+    if len(phase.name) > 100 or not phase.name.isprintable():
+        raise BadPlan(f"{place}.name", "A phase's name has at most 100 printable characters.")
+    if not phase.devices:
+        _check_number(f"{place}.percent", phase.percent, 1, 100)
+    _check_number(f"{place}.devices", phase.devices, 0, 10_000_000)
+    _check_number(f"{place}.maximum_in_flight", phase.maximum_in_flight, 0, 10_000_000)
+    try:
+        phase.gate.checked()
+    except BadPolicy as bad:
+        raise BadPlan(f"{place}.gate.{bad.field}", bad.message) from bad
+    if phase.rate is not None:
+        _check_rate(f"{place}.rate", phase.rate)
+
+
+def _check_rate(place: str, rate: Rate) -> None:
+    _check_number(f"{place}.per_minute", rate.per_minute, 1, MAX_PER_MINUTE)
+    _check_number(f"{place}.growth_percent", rate.growth_percent, 100, MAX_GROWTH_PERCENT)
+    _check_number(f"{place}.maximum_per_minute", rate.maximum_per_minute, 0, MAX_PER_MINUTE)
+    if 0 < rate.maximum_per_minute < rate.per_minute:
+        raise BadPlan(f"{place}.maximum_per_minute", "The maximum is below the first minute's.")
+
+
+def _check_number(place: str, number: int, low: int, high: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
+        raise BadPlan(place, f"This is a whole number from {low} to {high}.")
+
+
+def _dump_phase(phase: PhasePlan) -> dict[str, Any]:
+    rate = phase.rate and [
+        phase.rate.per_minute,
+        phase.rate.growth_percent,
+        phase.rate.maximum_per_minute,
+    ]
+    return {
+        "name": phase.name,
+        "percent": phase.percent,
+        "devices": phase.devices,
+        "gate": phase.gate.dump(),
+        "needs_approval": phase.needs_approval,
+        "rate": rate,
+        "maximum_in_flight": phase.maximum_in_flight,
+    }
+
+
+def _restore_phase(dumped: Mapping[str, Any]) -> PhasePlan:
+    return PhasePlan(
+        name=dumped["name"],
+        percent=dumped["percent"],
+        devices=dumped["devices"],
+        gate=GatePolicy.restore(dumped["gate"]),
+        needs_approval=dumped["needs_approval"],
+        rate=Rate(*dumped["rate"]) if dumped["rate"] else None,
+        maximum_in_flight=dumped["maximum_in_flight"],
+    )

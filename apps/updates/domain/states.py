@@ -74,15 +74,15 @@ R, D = RolloutState, DeploymentState
 
 ROLLOUT_TRANSITIONS: Mapping[RolloutState, frozenset[RolloutState]] = {
     R.DRAFT: frozenset({R.PENDING_APPROVAL, R.SCHEDULED, R.RUNNING, R.CANCELLED}),
-    R.PENDING_APPROVAL: frozenset({R.SCHEDULED, R.CANCELLED}),
-    R.SCHEDULED: frozenset({R.RUNNING, R.CANCELLED}),
+    R.PENDING_APPROVAL: frozenset({R.SCHEDULED, R.DRAFT, R.CANCELLED}),
+    R.SCHEDULED: frozenset({R.RUNNING, R.DRAFT, R.CANCELLED}),
     R.RUNNING: frozenset({R.PAUSED, R.HALTED, R.COMPLETED, R.CANCELLED}),
     R.PAUSED: frozenset({R.RUNNING, R.HALTED, R.CANCELLED}),
     # A failed gate cannot be passed any more.
     R.HALTED: frozenset({R.CANCELLED, R.ROLLING_BACK}),
     R.ROLLING_BACK: frozenset({R.ROLLED_BACK, R.HALTED}),
     R.ROLLED_BACK: frozenset(),
-    R.COMPLETED: frozenset(),
+    R.COMPLETED: frozenset({R.ROLLING_BACK}),
     R.CANCELLED: frozenset(),
 }
 
@@ -154,3 +154,7 @@ def deployment_states_before(target: DeploymentState) -> tuple[DeploymentState, 
 def bucket_of(state: DeploymentState) -> Bucket:
     """What a deployment in this state counts as."""
     return _BUCKETS[state]
+
+
+# A device whose deployment ended so may still have the release, or a part of it.
+FAILED_DEPLOYMENT_STATES = tuple(s for s in DeploymentState if bucket_of(s) is Bucket.FAILED)

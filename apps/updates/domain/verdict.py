@@ -1,16 +1,19 @@
 """What a rollout is doing and what it waits for, in one sentence; and its log, in sentences."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from apps.updates.domain import engine
 from apps.updates.domain.engine import RolloutStatus
-from apps.updates.domain.gate import Counts, judge
-from apps.updates.domain.states import RolloutState
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.states import PhaseState, RolloutState
 
 
 class Judged(Protocol):
     """A rollout: where its log says that it stands, and its phases' counts as they are now."""
+
+    start_at: datetime | None
 
     def status(self) -> RolloutStatus:
         """The engine's state."""
@@ -19,21 +22,33 @@ class Judged(Protocol):
         """The counts of each phase, by index."""
 
 
-def verdict(rollout: Judged) -> str:
+def verdict(rollout: Judged, now: datetime) -> str:
     """What the rollout is doing and what it waits for: one sentence for people."""
     state, counts = rollout.status(), rollout.counts()
     overall = sum(counts, Counts())
-    if state.state is RolloutState.DRAFT:
-        return "Draft: nothing happens until it is started."
-    if state.state is RolloutState.PENDING_APPROVAL:
-        return "Waiting for another person to approve the plan."
+    if sentence := _BEFORE.get(state.state):
+        return sentence
     if state.state is RolloutState.SCHEDULED:
-        return "Ready: nothing happens until it is started."
+        return _scheduled(rollout.start_at)
     if state.state is RolloutState.COMPLETED:
         return f"Completed: {_outcome(overall)}."
     if state.state is RolloutState.CANCELLED:
         return _cancelled(state, overall)
-    return _at_work(state, counts)
+    return _at_work(state, counts, now)
+
+
+_BEFORE = {
+    RolloutState.DRAFT: "Draft: nothing happens until it is started.",
+    RolloutState.PENDING_APPROVAL: "Waiting for another person to approve the plan.",
+    RolloutState.ROLLING_BACK: "Rolling back: its devices return to what they had before.",
+    RolloutState.ROLLED_BACK: "Rolled back: its devices have what they had before.",
+}
+
+
+def _scheduled(start_at: datetime | None) -> str:
+    if start_at is None:
+        return "Ready: nothing happens until it is started."
+    return f"Ready: it starts at {start_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
 
 
 def _cancelled(state: RolloutStatus, overall: Counts) -> str:
@@ -44,17 +59,28 @@ def _cancelled(state: RolloutStatus, overall: Counts) -> str:
     return f"Cancelled: {_outcome(overall)}."
 
 
-def _at_work(state: RolloutStatus, counts: tuple[Counts, ...]) -> str:
+def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime) -> str:
     """A started rollout: in which phase it is, and what the gate says there."""
-    here = counts[state.open_phase]
+    phase, here = state.phases[state.open_phase], counts[state.open_phase]
     place = f"phase {state.open_phase + 1} of {len(state.phases)}"
     if state.state is RolloutState.HALTED:
-        return f"Halted in {place}: {state.phases[state.open_phase].reason}."
+        return f"Halted in {place}: {_halted(state)}."
     word = "Paused" if state.state is RolloutState.PAUSED else "Running"
-    sentence = f"{word} in {place}: {judge(here).reason}"
+    if state.awaits_approval:
+        return f"{word} after {place}: somebody has to open phase {state.open_phase + 2}."
+    if phase.state is PhaseState.PROMOTED:
+        left = sum(counts, Counts()).to_go
+        return f"{word} in {place}: every gate is passed, {left} devices are still to finish."
+    sentence = f"{word} in {place}: {phase.judged(now, here).reason}"
     if here.to_go:
         sentence += f" ({here.active} at work, {here.waiting} waiting for their devices)"
     return f"{sentence}."
+
+
+def _halted(state: RolloutStatus) -> str:
+    """Why: the phase whose gate failed, which need not be the last one that was opened."""
+    failed = [phase.reason for phase in state.phases if phase.state is PhaseState.HALTED]
+    return failed[0] if failed else state.phases[state.open_phase].reason
 
 
 def _outcome(counts: Counts) -> str:
@@ -72,7 +98,10 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
         engine.CREATED: "The rollout was planned.",
         engine.SUBMITTED: "The plan was submitted.",
         engine.APPROVED: "The plan was approved.",
+        engine.REJECTED: f"The plan was sent back: {data.get('reason', '')}.",
+        engine.EDITED: "The plan was changed; nobody has approved it.",
         engine.STARTED: f"The rollout was started for {sum(data.get('sizes', []))} devices.",
+        engine.PHASE_APPROVED: f"Phase {number} may open: {data.get('reason', '')}.",
         engine.PHASE_OPENED: f"Phase {number} was opened.",
         engine.PHASE_PROMOTED: f"Phase {number} passed its gate: {data.get('reason', '')}.",
         engine.PHASE_HALTED: f"Phase {number} failed its gate: {data.get('reason', '')}.",
@@ -81,6 +110,9 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
         engine.RESUMED: "The rollout was resumed.",
         engine.CANCELLED: "The rollout was cancelled.",
         engine.COMPLETED: "The rollout is complete.",
+        engine.ROLLBACK_STARTED: "Its devices are being brought back to what they had before.",
+        engine.ROLLBACK_HALTED: "The roll back was stopped.",
+        engine.ROLLED_BACK: "Its devices have what they had before.",
     }
     if type_ == engine.COUNTED:
         return _counted(data)

@@ -4,63 +4,84 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('organizations', '0003_invite_export_and_delete'),
-        ('updates', '0003_create_signing'),
+        ("organizations", "0003_invite_export_and_delete"),
+        ("updates", "0003_create_signing"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='component',
-            name='component_kind',
+            model_name="component",
+            name="component_kind",
         ),
         migrations.AddField(
-            model_name='component',
-            name='checks',
+            model_name="component",
+            name="checks",
             field=models.JSONField(blank=True, default=list),
         ),
         migrations.AddField(
-            model_name='component',
-            name='install_options',
+            model_name="component",
+            name="install_options",
             field=models.JSONField(blank=True, default=dict),
         ),
         migrations.AddField(
-            model_name='release',
-            name='bundle_mode',
-            field=models.CharField(choices=[('atomic', 'Atomic'), ('sequential', 'Sequential')], default='atomic', max_length=12),
+            model_name="release",
+            name="bundle_mode",
+            field=models.CharField(
+                choices=[("atomic", "Atomic"), ("sequential", "Sequential")],
+                default="atomic",
+                max_length=12,
+            ),
         ),
         migrations.AddField(
-            model_name='release',
-            name='compatible',
+            model_name="release",
+            name="compatible",
             field=models.CharField(blank=True, max_length=2000),
         ),
         migrations.AddField(
-            model_name='release',
-            name='conflicts',
+            model_name="release",
+            name="conflicts",
             field=models.JSONField(blank=True, default=list),
         ),
         migrations.AddField(
-            model_name='release',
-            name='is_stepping_stone',
+            model_name="release",
+            name="is_stepping_stone",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='release',
-            name='requires',
+            model_name="release",
+            name="requires",
             field=models.JSONField(blank=True, default=list),
         ),
         migrations.AlterField(
-            model_name='component',
-            name='kind',
-            field=models.CharField(choices=[('firmware', 'Firmware'), ('package', 'Package'), ('container', 'Container'), ('binary', 'Binary'), ('script', 'Script'), ('config', 'Config')], max_length=20),
+            model_name="component",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("firmware", "Firmware"),
+                    ("package", "Package"),
+                    ("container", "Container"),
+                    ("binary", "Binary"),
+                    ("script", "Script"),
+                    ("config", "Config"),
+                ],
+                max_length=20,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='component',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['firmware', 'package', 'container', 'binary', 'script', 'config'])), name='component_kind'),
+            model_name="component",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kind__in", ["firmware", "package", "container", "binary", "script", "config"])
+                ),
+                name="component_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(('bundle_mode__in', ['atomic', 'sequential'])), name='release_bundle_mode'),
+            model_name="release",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("bundle_mode__in", ["atomic", "sequential"])),
+                name="release_bundle_mode",
+            ),
         ),
     ]

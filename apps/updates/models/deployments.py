@@ -8,6 +8,7 @@ from django.db.models import Q
 from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
 from apps.devices.models import Device
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
+from apps.updates.models.releases import Release
 from apps.updates.models.rollouts import Rollout, state_choices
 
 
@@ -16,6 +17,12 @@ class Deployment(OrgOwnedModel):
 
     rollout = TenantForeignKey(Rollout, related_name="deployments")
     device = TenantForeignKey(Device, related_name="+")
+    # What is installed: the rollout's release, or the device's own earlier one in a roll back.
+    release = TenantForeignKey(Release, related_name="+")
+    # Counted from 1. An earlier attempt keeps its end and counts no more once there is a next one.
+    attempt = models.PositiveSmallIntegerField(default=1, db_default=1)
+    is_retried = models.BooleanField(default=False, db_default=False)
+    not_before = models.DateTimeField(null=True)
     phase_index = models.PositiveSmallIntegerField()
     # The device's place in the rollout's order: a hash of both ids.
     position = models.PositiveIntegerField()
@@ -42,7 +49,7 @@ class Deployment(OrgOwnedModel):
                 condition=Q(state__in=[s.value for s in DeploymentState]), name="deployment_state"
             ),
             models.UniqueConstraint(
-                fields=["organization", "rollout", "device"], name="deployment_once"
+                fields=["organization", "rollout", "device", "attempt"], name="deployment_once"
             ),
             # One device works on one deployment at a time.
             models.UniqueConstraint(

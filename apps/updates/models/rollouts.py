@@ -9,6 +9,7 @@ from django.db.models import Q
 from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
 from apps.updates.domain import engine
 from apps.updates.domain.gate import Counts
+from apps.updates.domain.plan import Plan, simple_plan
 from apps.updates.domain.states import Bucket, GateDecision, PhaseState, RolloutState
 from apps.updates.models.releases import Release
 
@@ -28,6 +29,17 @@ class Rollout(OrgOwnedModel):
     )
     # {"device_ids": [...], "tags": [...], "group_ids": [...]}; all empty: every active device.
     target = models.JSONField(default=dict)
+    # The same, of devices that are left out; all empty: none.
+    excluded = models.JSONField(default=dict)
+    # `domain.plan.Plan`, whole. The columns after it repeat what lists and claims look for.
+    plan = models.JSONField(default=dict)
+    priority = models.SmallIntegerField(default=0)
+    start_at = models.DateTimeField(null=True)
+    # Whether claims have to look at times and numbers before they hand anything out.
+    is_limited = models.BooleanField(default=False)
+    maximum_attempts = models.PositiveSmallIntegerField(default=1)
+    # The rollout whose devices this one brings back to what they had before.
+    rolls_back = TenantForeignKey("updates.Rollout", null=True, related_name="rollbacks")
     requires_approval = models.BooleanField(default=False)
     plan_hash = models.CharField(max_length=64)
     approved_by = models.CharField(max_length=254, blank=True)
@@ -64,6 +76,12 @@ class Rollout(OrgOwnedModel):
     def status(self) -> engine.RolloutStatus:
         """The engine's state as of the last event."""
         return engine.restore(self.snapshot)
+
+    def planned(self) -> Plan:
+        """The plan; of a rollout from before plans were stored, what its phases say."""
+        if self.plan:
+            return Plan.restore(self.plan)
+        return simple_plan(sorted(phase.percent for phase in self.phases.all()))
 
     def counts(self) -> tuple[Counts, ...]:
         """The counters of the phases as they are now, by index; phases should be prefetched."""

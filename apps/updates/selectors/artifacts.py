@@ -103,7 +103,7 @@ def find_offered_artifact(
     deployments = Deployment.objects.for_org(organization_id)
     deployment = deployments.filter(
         id=deployment_id, state__in=ACTIVE_DEPLOYMENT_STATES
-    ).values_list("rollout__release_id")
+    ).values_list("release_id")
     component: Component | None = (
         Component.objects.for_org(organization_id)
         .filter(release_id__in=deployment, artifact__sha256=sha256)

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from django.db.models import Count, Model, Prefetch, QuerySet
 
+from apps.core import clock
 from apps.core.actors import Actor, ActorHere
 from apps.core.authz import Permission, require, require_somewhere
 from apps.core.errors import NotFound, invalid
 from apps.core.pagination import Page, PageRequest, paginate
-from apps.devices.models import DeviceGroup
+from apps.devices.models import Device, DeviceGroup
 from apps.devices.selectors import resolve_target
 from apps.devices.selectors.places import (
     group_ids_in_reach,
@@ -21,11 +22,9 @@ from apps.devices.selectors.places import (
 )
 from apps.updates.domain import engine
 from apps.updates.domain.states import (
-    FINAL_DEPLOYMENT_STATES,
-    Bucket,
+    FAILED_DEPLOYMENT_STATES,
     DeploymentState,
     RolloutState,
-    bucket_of,
 )
 from apps.updates.models import (
     Deployment,
@@ -125,14 +124,39 @@ def reread_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     return found
 
 
-def count_target_devices(actor: Actor, target: Target) -> int:
+def count_target_devices(actor: Actor, target: Target, excluded: Target | None = None) -> int:
     """How many active devices a target means now, for those who could see a rollout to it."""
     if not reaches_rollout(actor, VIEW_ROLLOUTS, target):
         require(actor, VIEW_ROLLOUTS)
+    return target_devices(actor, target, excluded).count()
+
+
+def target_devices(
+    actor: Actor, target: Target, excluded: Target | None = None
+) -> QuerySet[Device]:
+    """The active devices that a target means now, without those that are left out."""
     devices = resolve_target(
         actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
     )
-    return devices.count()
+    if target.failed_in:
+        devices = devices.filter(id__in=_failed_in(actor, target.failed_in))
+    if excluded is not None:
+        without = resolve_target(
+            actor,
+            device_ids=excluded.device_ids,
+            tags=excluded.tags,
+            group_ids=excluded.group_ids,
+        )
+        devices = devices.exclude(id__in=without.order_by().values("id"))
+    return devices
+
+
+def _failed_in(actor: Actor, rollout_id: UUID) -> QuerySet[Deployment]:
+    """The devices whose last attempt in a rollout failed."""
+    rows = Deployment.objects.for_org(actor.organization_id).filter(
+        rollout_id=rollout_id, is_retried=False, state__in=FAILED_DEPLOYMENT_STATES
+    )
+    return rows.values("device_id")
 
 
 def list_rollout_events(
@@ -175,12 +199,19 @@ def list_live_rollout_ids(actor: Actor) -> list[UUID]:
     return sorted({*live.values_list("id", flat=True), *finishing.values_list("id", flat=True)})
 
 
+def list_due_rollout_ids(actor: Actor) -> list[UUID]:
+    """Rollouts that are ready and whose time to start has come."""
+    require(actor, VIEW_ROLLOUTS)
+    rows = Rollout.objects.for_org(actor.organization_id)
+    due = rows.filter(state=RolloutState.SCHEDULED, start_at__lte=clock.now())
+    return list(due.order_by("start_at", "id").values_list("id", flat=True))
+
+
 def count_failure_reasons(actor: Actor, rollout_id: UUID) -> list[tuple[str, str, int]]:
     """Why devices failed: (state, reason code, how many), the most frequent first."""
     get_rollout_id(actor, rollout_id)
-    failed = [s.value for s in FINAL_DEPLOYMENT_STATES if bucket_of(s) is Bucket.FAILED]
     rows = Deployment.objects.for_org(actor.organization_id).filter(
-        rollout_id=rollout_id, state__in=failed
+        rollout_id=rollout_id, is_retried=False, state__in=FAILED_DEPLOYMENT_STATES
     )
     counted = rows.values_list("state", "reason_code").annotate(n=Count("id"))
     return list(counted.order_by("-n", "state", "reason_code"))

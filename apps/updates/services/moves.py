@@ -1,17 +1,20 @@
 """Changing the state of many deployments at once, with the counters of their phases."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection
 
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.tasks import wake
 from apps.events.services.outbox import publish
+from apps.updates.domain.installation import Installation
 from apps.updates.domain.states import (
     FINAL_DEPLOYMENT_STATES,
     Bucket,
@@ -45,6 +48,38 @@ _COUNT = """
     FROM locked WHERE phase.id = locked.id
 """
 
+# Before version 18 PostgreSQL has no function for a UUIDv7: this is 48 bits of milliseconds over a
+# random UUIDv4, whose version is changed from 4 to 7.
+_HAS_UUID7 = 180_000
+_UUID7 = """encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(
+    int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+    FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid"""
+
+# Failed attempts that may be followed by another one.
+_RETRYABLE = """
+    SELECT deployment.id, deployment.attempt, rollout.plan -> 'installation'
+    FROM updates_deployment AS deployment
+    JOIN updates_rollout AS rollout ON rollout.id = deployment.rollout_id
+    WHERE deployment.organization_id = %(organization_id)s AND deployment.id = ANY(%(ids)s)
+        AND deployment.attempt < rollout.maximum_attempts
+        AND rollout.state IN ('running', 'paused')
+"""
+_RETRY = """
+    WITH failed AS (
+        UPDATE updates_deployment AS deployment SET is_retried = true
+        FROM unnest(%(ids)s::uuid[], %(not_before)s::timestamptz[]) AS next (id, not_before)
+        WHERE deployment.organization_id = %(organization_id)s AND deployment.id = next.id
+        RETURNING deployment.*, next.not_before AS begins
+    )
+    INSERT INTO updates_deployment (
+        id, organization_id, rollout_id, device_id, release_id, attempt, not_before, phase_index,
+        position, state, progress_percent, report_sequence, reason_code, message, log_tail, offers,
+        created_at, state_changed_at)
+    SELECT {new_id}, organization_id, rollout_id, device_id, release_id, attempt + 1, begins,
+        phase_index, position, 'waiting', 0, 0, '', '', '', 0, %(at)s, %(at)s
+    FROM failed
+"""
+
 # What is locked by others is waited for, or passed over where `skip` says so.
 _CHOOSE = """
     SELECT id, rollout_id, device_id, phase_index, state FROM updates_deployment
@@ -73,6 +108,13 @@ class Move:
     before: DeploymentState
     after: DeploymentState
     reason_code: str = ""
+    # Another attempt follows: for the counters the device waits again.
+    is_retried: bool = False
+
+    @property
+    def bucket(self) -> Bucket:
+        """What the device counts as from now on."""
+        return Bucket.WAITING if self.is_retried else bucket_of(self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +162,16 @@ def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> lis
         Move(id_, rollout, device, phase, DeploymentState(before), end.state, end.reason_code)
         for id_, rollout, device, phase, before in rows
     ]
-    note_moves(actor, moves)
-    return moves
+    return note_moves(actor, moves)
 
 
-def note_moves(actor: Actor, moves: Sequence[Move]) -> None:
+def note_moves(actor: Actor, moves: Sequence[Move]) -> list[Move]:
     """Counts moves in their phases, publishes the ends, and wakes the scheduler.
 
-    What ends before it began is told by the event of the rollout or the device that ended it.
+    Failed attempts that may be repeated are; the answer says which. What ends before it began is
+    told by the event of the rollout or the device that ended it.
     """
+    moves = _retry(actor, moves)
     count_moves(actor, moves)
     ended = [
         m
@@ -137,15 +180,46 @@ def note_moves(actor: Actor, moves: Sequence[Move]) -> None:
     ]
     if ended:
         publish(actor, *(_finished(move) for move in ended))
-    for rollout_id in {m.rollout_id for m in moves if bucket_of(m.before) != bucket_of(m.after)}:
+    for rollout_id in {m.rollout_id for m in moves if bucket_of(m.before) != m.bucket}:
         wake(ADVANCE_TASK, actor, rollout_id=str(rollout_id))
+    return moves
+
+
+def new_id() -> str:
+    """SQL for a new UUIDv7."""
+    return "uuidv7()" if cast(Any, connection).pg_version >= _HAS_UUID7 else _UUID7
+
+
+def _retry(actor: Actor, moves: Sequence[Move]) -> list[Move]:
+    """Queues the next attempt of devices that failed and have one left; what has ended stays so."""
+    failed = [m.deployment_id for m in moves if bucket_of(m.after) is Bucket.FAILED]
+    if not failed:
+        return list(moves)
+    parameters: dict[str, Any] = {"organization_id": actor.organization_id, "ids": failed}
+    with connection.cursor() as cursor:
+        cursor.execute(_RETRYABLE, parameters)
+        rows = cursor.fetchall()
+        if not rows:
+            return list(moves)
+        at = clock.now()
+        ids = [id_ for id_, _attempt, _installation in rows]
+        begins = [at + _backoff(installation, attempt) for _id, attempt, installation in rows]
+        again = {**parameters, "ids": ids, "not_before": begins, "at": at}
+        cursor.execute(_RETRY.format(new_id=new_id()), again)
+    retried = set(ids)
+    return [replace(m, is_retried=m.deployment_id in retried) for m in moves]
+
+
+def _backoff(installation: str, attempt: int) -> timedelta:
+    rules = Installation.restore(json.loads(installation))
+    return timedelta(seconds=rules.backoff(attempt))
 
 
 def count_moves(actor: Actor, moves: Iterable[Move]) -> None:
     """Adds moves to the counters of their phases, in the caller's transaction."""
     changes: dict[tuple[UUID, int], Counter[Bucket]] = defaultdict(Counter)
     for move in moves:
-        before, after = bucket_of(move.before), bucket_of(move.after)
+        before, after = bucket_of(move.before), move.bucket
         if before != after:
             changes[move.rollout_id, move.phase_index][before] -= 1
             changes[move.rollout_id, move.phase_index][after] += 1

@@ -14,9 +14,10 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.events.services.outbox import publish
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
-from apps.updates.models import Component, Deployment, Rollout
+from apps.updates.models import Component, Deployment, Release, Rollout
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
 from apps.updates.selectors.signing import offered_component
+from apps.updates.services.capacity import LIMITS, Capacity, find_capacity
 from apps.updates.services.instructions import instruct
 from apps.updates.services.links import make_link
 from apps.updates.services.moves import Move, note_moves
@@ -31,19 +32,22 @@ _ACTIVE = "('" + "', '".join(s.value for s in ACTIVE_DEPLOYMENT_STATES) + "')"
 # the planner believes about a table that has just been filled and that nobody has analyzed yet.
 
 _RUNNING = """
-    SELECT id FROM updates_rollout
-    WHERE organization_id = %(organization_id)s AND state = 'running' LIMIT 1
+    SELECT id, is_limited FROM updates_rollout
+    WHERE organization_id = %(organization_id)s AND state = 'running'
 """
 
+# What a device does next: the highest priority first, then the oldest rollout.
+_ORDER = "ORDER BY rollout.priority DESC, rollout.started_at, rollout.id LIMIT 1"
 _NEXT = """
     SELECT waiting.id, waiting.rollout_id, waiting.device_id, waiting.phase_index,
-        rollout.deployment_timeout_seconds AS seconds
+        waiting.position, waiting.release_id, rollout.deployment_timeout_seconds AS seconds
     FROM updates_deployment AS waiting
     JOIN updates_rollout AS rollout ON rollout.id = waiting.rollout_id
         AND rollout.organization_id = waiting.organization_id
     WHERE waiting.organization_id = %(organization_id)s
         AND waiting.device_id = free.device_id AND waiting.state = 'waiting'
         AND rollout.state = 'running' AND waiting.phase_index <= rollout.open_phase
+        AND (waiting.not_before IS NULL OR waiting.not_before <= %(at)s)
 """
 
 _IDLE = f"""
@@ -60,17 +64,18 @@ _IDLE = f"""
 # the time there is nothing.
 _WANTED = f"""
     SELECT free.device_id, next.rollout_id {_IDLE}
-    CROSS JOIN LATERAL ({_NEXT} ORDER BY rollout.started_at, rollout.id LIMIT 1) AS next
+    CROSS JOIN LATERAL ({_NEXT} {{limits}} {_ORDER}) AS next
     WHERE busy.found IS NULL
     LIMIT %(limit)s
 """
 
-# Shared with other claims; whoever pauses or cancels waits until the claim is stored, and no
-# claim begins after that.
+# Shared with other claims, but of limited rollouts one claim counts at a time. Whoever pauses or
+# cancels waits until the claim is stored, and no claim begins after that.
 _HOLD = """
     SELECT id FROM updates_rollout
     WHERE organization_id = %(organization_id)s AND id = ANY(%(rollouts)s) AND state = 'running'
-    ORDER BY id FOR SHARE
+        AND is_limited = %(limited)s
+    ORDER BY id FOR {lock}
 """
 
 # One claim per device at a time: the device's row is held, and passed over while another claim
@@ -88,8 +93,8 @@ _FREE = """
 _CHOOSE = f"""
     SELECT next.* {_IDLE}
     CROSS JOIN LATERAL (
-        {_NEXT} AND rollout.id = ANY(%(rollouts)s)
-        ORDER BY rollout.started_at, rollout.id LIMIT 1
+        {_NEXT} AND rollout.id = ANY(%(rollouts)s) {{limits}}
+        {_ORDER}
         FOR UPDATE OF waiting SKIP LOCKED
     ) AS next
     WHERE busy.found IS NULL
@@ -113,14 +118,16 @@ class _Claim:
     device_id: UUID
     phase_index: int
     deadline: datetime
+    release_id: UUID
 
 
 def claim_deployments(actor: Actor, device_ids: Sequence[UUID], limit: int = 1000) -> list[Offer]:
     """Hands out the next deployment of each of these devices that is free to start.
 
-    A device works on one deployment at a time, that of the oldest rollout first. Only active
-    devices, running rollouts and open phases count. From here on the deadline runs. Safe to call
-    from several gateways at once: a deployment is handed out once.
+    A device works on one deployment at a time, that of the rollout with the highest priority first,
+    then that of the oldest. Only active devices, running rollouts, open phases and open windows
+    count, and no more start than rates and numbers in flight allow. From here on the deadline
+    runs. Safe to call from several gateways at once: a deployment is handed out once.
     """
     require(actor, CLAIM_DEPLOYMENTS)
     claims = _claim(actor, device_ids, limit, clock.now()) if device_ids else []
@@ -146,32 +153,65 @@ def offers_for_devices(actor: Actor, device_ids: Collection[UUID]) -> list[Offer
     rows = Deployment.objects.for_org(actor.organization_id).filter(
         device_id__in=device_ids, state__in=ACTIVE_DEPLOYMENT_STATES
     )
-    values = rows.values_list("id", "rollout_id", "device_id", "phase_index", "deadline_at")
+    values = rows.values_list(
+        "id", "rollout_id", "device_id", "phase_index", "deadline_at", "release_id"
+    )
     return _offers(actor, [_Claim(*row) for row in values])
 
 
 def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -> list[_Claim]:
-    scope: dict[str, Any] = {"organization_id": actor.organization_id}
+    scope: dict[str, Any] = {"organization_id": actor.organization_id, "at": at}
     with connection.cursor() as cursor:
-        if not _fetch(cursor, _RUNNING, scope):
+        running = _fetch(cursor, _RUNNING, scope)
+        limited = [rollout_id for rollout_id, is_limited in running if is_limited]
+        if not running:
             return []
-        wanted = _fetch(cursor, _WANTED, {**scope, "devices": list(device_ids), "limit": limit})
-        rollouts = [*{rollout_id for _, rollout_id in wanted}]
-        held = _fetch(cursor, _HOLD, {**scope, "rollouts": rollouts}) if wanted else []
+        limits = LIMITS if limited else ""
+        if limited:
+            scope |= find_capacity(actor, limited, device_ids, at).parameters
+        wanted = _fetch(
+            cursor,
+            _WANTED.format(limits=limits),
+            {**scope, "devices": list(device_ids), "limit": limit},
+        )
+        held = _hold(cursor, scope, {rollout_id for _, rollout_id in wanted}, limited)
         if not held:
             return []
         devices = sorted(device_id for device_id, _ in wanted)
-        scope["rollouts"] = [row[0] for row in held]
+        capacity = find_capacity(actor, held & {*limited}, devices, at)
+        scope |= {"rollouts": [*held], **(capacity.parameters if limited else {})}
         scope["devices"] = [row[0] for row in _fetch(cursor, _FREE, {**scope, "devices": devices})]
-        chosen = _fetch(cursor, _CHOOSE, scope)
-        claims = [
-            _Claim(id_, rollout_id, device_id, phase, at + timedelta(seconds=seconds))
-            for id_, rollout_id, device_id, phase, seconds in chosen
-        ]
+        chosen = _fetch(cursor, _CHOOSE.format(limits=limits), scope)
+        claims = _within(capacity, chosen, at)
         for deadline in {claim.deadline for claim in claims}:
             ids = [claim.id for claim in claims if claim.deadline == deadline]
-            cursor.execute(_OFFER, {**scope, "ids": ids, "at": at, "deadline": deadline})
+            cursor.execute(_OFFER, {**scope, "ids": ids, "deadline": deadline})
     return claims
+
+
+def _hold(
+    cursor: Any, scope: dict[str, Any], rollout_ids: set[UUID], limited: Sequence[UUID]
+) -> set[UUID]:
+    """Locks those of these rollouts that are running still; shared ones first, always."""
+    held: set[UUID] = set()
+    parts = ((False, rollout_ids - {*limited}), (True, rollout_ids & {*limited}))
+    for is_limited, ids in parts:
+        if ids:
+            lock = "NO KEY UPDATE" if is_limited else "SHARE"
+            parameters = {**scope, "rollouts": [*ids], "limited": is_limited}
+            held |= {row[0] for row in _fetch(cursor, _HOLD.format(lock=lock), parameters)}
+    return held
+
+
+def _within(capacity: Capacity, chosen: Sequence[Any], at: datetime) -> list[_Claim]:
+    """As many as there is room for, those that come first in their rollout first."""
+    return [
+        _Claim(id_, rollout_id, device_id, phase, at + timedelta(seconds=seconds), release_id)
+        for id_, rollout_id, device_id, phase, _position, release_id, seconds in sorted(
+            chosen, key=lambda row: row[4]
+        )
+        if capacity.take(rollout_id, phase)
+    ]
 
 
 def _fetch(cursor: Any, statement: str, parameters: dict[str, Any]) -> list[Any]:
@@ -193,10 +233,20 @@ def _move(claim: _Claim) -> Move:
 
 def _offers(actor: Actor, claims: Iterable[_Claim]) -> list[Offer]:
     claims = list(claims)
-    rollouts = Rollout.objects.for_org(actor.organization_id).select_related("release")
-    plans = {r.id: r for r in rollouts.filter(id__in={c.rollout_id for c in claims})}
-    parts = _components(actor, {plan.release_id for plan in plans.values()})
-    return instruct(actor, [_offer(actor, c, plans[c.rollout_id], parts) for c in claims])
+    rollouts = Rollout.objects.for_org(actor.organization_id)
+    timeouts = dict(
+        rollouts.filter(id__in={c.rollout_id for c in claims}).values_list(
+            "id", "deployment_timeout_seconds"
+        )
+    )
+    rows = Release.objects.for_org(actor.organization_id)
+    releases = {r.id: r for r in rows.filter(id__in={c.release_id for c in claims})}
+    parts = _components(actor, releases)
+    offers = [
+        _offer(actor, c, releases[c.release_id], parts[c.release_id], timeouts[c.rollout_id])
+        for c in claims
+    ]
+    return instruct(actor, offers)
 
 
 def _components(actor: Actor, release_ids: Collection[UUID]) -> dict[UUID, list[Component]]:
@@ -207,20 +257,20 @@ def _components(actor: Actor, release_ids: Collection[UUID]) -> dict[UUID, list[
     return parts
 
 
-def _offer(actor: Actor, claim: _Claim, plan: Rollout, parts: dict[UUID, list[Component]]) -> Offer:
+def _offer(
+    actor: Actor, claim: _Claim, release: Release, parts: list[Component], seconds: int
+) -> Offer:
     return Offer(
         deployment_id=claim.id,
         device_id=claim.device_id,
-        rollout_id=plan.id,
-        release_name=plan.release.name,
-        release_version=plan.release.version,
+        rollout_id=claim.rollout_id,
+        release_name=release.name,
+        release_version=release.version,
         components=tuple(
-            offered_component(
-                plan.release, component, make_link(actor, claim.id, component.artifact.sha256)
-            )
-            for component in parts[plan.release_id]
+            offered_component(release, part, make_link(actor, claim.id, part.artifact.sha256))
+            for part in parts
         ),
-        lease_seconds=plan.deployment_timeout_seconds,
+        lease_seconds=seconds,
         deadline=claim.deadline,
-        bundle_mode=plan.release.bundle_mode,
+        bundle_mode=release.bundle_mode,
     )

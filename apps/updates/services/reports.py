@@ -200,7 +200,7 @@ def _note_installed(actor: Actor, rows: Sequence[_Row]) -> None:
     releases = dict(
         Deployment.objects.for_org(actor.organization_id)
         .filter(id__in=done)
-        .values_list("id", "rollout__release_id")
+        .values_list("id", "release_id")
     )
     versions: dict[UUID, dict[str, str]] = defaultdict(dict)
     components = Component.objects.for_org(actor.organization_id).filter(

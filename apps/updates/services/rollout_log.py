@@ -1,18 +1,22 @@
 """The append-only log of a rollout, and the columns that repeat what it says."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+from apps.audit.services.entries import record
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import Permission
 from apps.core.errors import NotFound
 from apps.devices.selectors.places import require_either, require_where
+from apps.events.services.outbox import publish
 from apps.updates.domain import engine
 from apps.updates.domain.engine import LogEvent, RolloutStatus
 from apps.updates.models import Phase, Rollout, RolloutEvent
 from apps.updates.permissions import VIEW_ROLLOUTS
-from apps.updates.selectors.rollouts import reaches_rollout
-from apps.updates.types import Target
+from apps.updates.selectors.rollouts import reaches_rollout, reread_rollout
+from apps.updates.types import RolloutChange, Target
 
 ROLLOUT_FIELDS = [
     "state",
@@ -77,6 +81,28 @@ def append_events(actor: Actor, rollout: Rollout, events: Sequence[LogEvent]) ->
         if index >= len(before.phases) or phase != before.phases[index]:
             _write_phase(actor, rollout, index, phase)
     return after
+
+
+def change_rollout(
+    actor: Actor,
+    rollout: Rollout,
+    permission: Permission,
+    event: LogEvent,
+    announced: RolloutChange,
+) -> Rollout:
+    """Logs one event of a locked rollout, audits the change of state, and announces it."""
+    before = rollout.state
+    append_events(actor, rollout, [event])
+    changes: dict[str, Any] = {"state": [before, rollout.state]}
+    changes |= {k: event.data[k] for k in ("plan_hash", "index", "reason") if k in event.data}
+    record(actor, permission.name, rollout, changes=changes)
+    publish(actor, announced)
+    return reread_rollout(actor, rollout.id)
+
+
+def new_event(type_: str, **data: Any) -> LogEvent:
+    """An event that happens now."""
+    return LogEvent(type_, clock.now(), data)
 
 
 def _write_rollout(rollout: Rollout, status: RolloutStatus) -> None:

@@ -1,177 +1,92 @@
-"""What people do with rollouts. Every change is an event in the rollout's log."""
+"""What people do with rollouts that are planned. Every change is an event in the rollout's log."""
 
-from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
-
-from django.db import transaction
 
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
-from apps.core.authz import Permission, require_somewhere
-from apps.core.errors import NotFound, PermissionDenied, invalid
 from apps.core.realtime import notify_gateways
 from apps.core.tasks import wake
 from apps.events.services.outbox import publish
 from apps.updates.domain import engine
-from apps.updates.domain.engine import LogEvent
-from apps.updates.domain.plan import (
-    MAX_TIMEOUT_SECONDS,
-    MIN_TIMEOUT_SECONDS,
-    BadPlan,
-    checked_percents,
-    plan_hash,
+from apps.updates.domain.states import (
+    DeploymentState,
+    PhaseState,
+    RolloutState,
+    can_rollout_become,
 )
-from apps.updates.domain.states import DeploymentState, RolloutState, can_rollout_become
 from apps.updates.errors import (
-    ApprovalNeedsAnotherPerson,
+    PhaseNotAdvanceable,
     PlanChanged,
     RolloutFinished,
     RolloutNeedsApproval,
-    RolloutNotDraft,
     RolloutNotPaused,
-    RolloutNotPendingApproval,
     RolloutNotRunning,
     RolloutNotStartable,
     RolloutTargetEmpty,
+    checked_reason,
 )
-from apps.updates.models import Component, Phase, Release, Rollout
+from apps.updates.models import Release, Rollout
 from apps.updates.permissions import (
-    APPROVE_ROLLOUT,
+    ADVANCE_PHASE,
     CANCEL_ROLLOUT,
-    CREATE_ROLLOUT,
+    HALT_ROLLOUT,
     PAUSE_ROLLOUT,
     RESUME_ROLLOUT,
     START_ROLLOUT,
-    SUBMIT_ROLLOUT,
 )
-from apps.updates.selectors.rollouts import count_target_devices, reread_rollout
+from apps.updates.selectors.rollouts import reread_rollout
 from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deployments
+from apps.updates.services.planning import hash_plan
 from apps.updates.services.recalls import refuse_recalled
-from apps.updates.services.rollout_log import append_events, lock_rollout
-from apps.updates.services.targets import checked_target, create_deployments
+from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
+from apps.updates.services.targets import create_deployments
 from apps.updates.types import (
+    PhaseApproved,
     PhaseOpened,
-    RolloutApproved,
+    PhasePromoted,
     RolloutCancelled,
     RolloutChange,
-    RolloutCreated,
+    RolloutHalted,
     RolloutPaused,
     RolloutResumed,
     RolloutStarted,
-    RolloutSubmitted,
-    Target,
 )
-
-DEFAULT_TIMEOUT_SECONDS = 3600
-
-
-def create_rollout(  # noqa: PLR0913 - what a plan consists of
-    actor: Actor,
-    *,
-    name: str,
-    release_id: UUID,
-    target: Target,
-    phase_percents: Sequence[int] = (),
-    requires_approval: bool = False,
-    deployment_timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
-    validate_only: bool = False,
-) -> Rollout:
-    """Plans a rollout as a draft; no device is touched before it is started.
-
-    `phase_percents` are cumulative, rising, the last one 100. With `validate_only` everything runs
-    and nothing stays: the answer is the rollout as it would be. Whoever may plan for some groups
-    only has to name these and nothing else. Not idempotent. Raises `InvalidRequest` for a bad plan,
-    `NotFound` for a release, device or group that is missing or out of sight,
-    `RolloutTargetEmpty` where no active device is meant.
-    """
-    require_somewhere(actor, CREATE_ROLLOUT)
-    with transaction.atomic():
-        rollout = Rollout(
-            organization_id=actor.organization_id,
-            name=_checked_name(name),
-            release=_release(actor, release_id),
-            target=checked_target(actor, target),
-            requires_approval=requires_approval,
-            deployment_timeout_seconds=_checked_timeout(deployment_timeout_seconds),
-            created_at=clock.now(),
-            created_by_id=actor.user_id,
-        )
-        _create(actor, rollout, _percents(phase_percents))
-        created = reread_rollout(actor, rollout.id)
-        if validate_only:
-            transaction.set_rollback(True)
-    return created
-
-
-def submit_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
-    """Asks for approval of the plan as it stands; one that needs none is ready at once.
-
-    Submitting again changes nothing. Raises `RolloutNotDraft`.
-    """
-    rollout = lock_rollout(actor, rollout_id, SUBMIT_ROLLOUT)
-    if rollout.state in (RolloutState.PENDING_APPROVAL, RolloutState.SCHEDULED):
-        return reread_rollout(actor, rollout.id)
-    if rollout.state != RolloutState.DRAFT:
-        raise RolloutNotDraft(data={"state": rollout.state})
-    event = _event(engine.SUBMITTED, requires_approval=rollout.requires_approval)
-    return _change(actor, rollout, SUBMIT_ROLLOUT, event, RolloutSubmitted(rollout_id=rollout.id))
-
-
-def approve_rollout(actor: Actor, rollout_id: UUID, *, plan_hash: str) -> Rollout:
-    """Approves exactly the plan with this hash; the rollout can be started then.
-
-    Approving the same plan again changes nothing. Raises `RolloutNotPendingApproval`,
-    `ApprovalNeedsAnotherPerson` for its maker, `PlanChanged` for any other hash.
-    """
-    rollout = lock_rollout(actor, rollout_id, APPROVE_ROLLOUT)
-    if rollout.state == RolloutState.SCHEDULED and rollout.approved_hash == plan_hash != "":
-        return reread_rollout(actor, rollout.id)
-    if rollout.state != RolloutState.PENDING_APPROVAL:
-        raise RolloutNotPendingApproval(data={"state": rollout.state})
-    if actor.user_id is None:
-        raise PermissionDenied("Only a person can approve a rollout.")
-    if actor.user_id == rollout.created_by_id:
-        raise ApprovalNeedsAnotherPerson
-    if plan_hash != _plan_hash(actor, rollout):
-        raise PlanChanged(data={"plan_hash": rollout.plan_hash})
-    rollout.approved_by = actor.label
-    rollout.save(update_fields=["approved_by"])
-    event = _event(engine.APPROVED, plan_hash=plan_hash, by=actor.label)
-    return _change(actor, rollout, APPROVE_ROLLOUT, event, RolloutApproved(rollout_id=rollout.id))
 
 
 def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """Turns the target into deployments and opens the first phase: devices begin to update.
 
     The target is resolved now, for good, and the release is locked. Starting a running rollout
-    changes nothing. Raises `RolloutNeedsApproval`, `PlanChanged`, `RolloutNotStartable`,
-    `RecalledRelease`, `RolloutTargetEmpty`.
+    changes nothing; one that is scheduled for later starts now. Raises `RolloutNeedsApproval`,
+    `PlanChanged`, `RolloutNotStartable`, `RecalledRelease`, `RolloutTargetEmpty`.
     """
     rollout = lock_rollout(actor, rollout_id, START_ROLLOUT)
     if rollout.state == RolloutState.RUNNING:
         return reread_rollout(actor, rollout.id)
     _guard_start(actor, rollout)
     refuse_recalled(actor, rollout.release_id)
-    total = create_deployments(actor, rollout)
-    if not total:
+    sizes = create_deployments(actor, rollout)
+    if not sum(sizes):
         raise RolloutTargetEmpty
+    open_rollout(actor, rollout, sizes)
+    return reread_rollout(actor, rollout.id)
+
+
+def open_rollout(actor: Actor, rollout: Rollout, sizes: list[int]) -> None:
+    """Starts a locked rollout whose deployments are there: the first phase opens."""
     Release.objects.for_org(actor.organization_id).filter(
         id=rollout.release_id, locked_at=None
     ).update(locked_at=clock.now())
-    sizes = [phase.total for phase in _phases(actor, rollout)]
-    append_events(
-        actor, rollout, [_event(engine.STARTED, sizes=sizes), _event(engine.PHASE_OPENED, index=0)]
-    )
-    record(actor, START_ROLLOUT.name, rollout, changes={"devices": total, "phases": sizes})
+    started = new_event(engine.STARTED, sizes=sizes)
+    append_events(actor, rollout, [started, new_event(engine.PHASE_OPENED, index=0)])
+    record(actor, START_ROLLOUT.name, rollout, changes={"devices": sum(sizes), "phases": sizes})
     publish(
         actor,
         RolloutStarted(rollout_id=rollout.id),
         PhaseOpened(rollout_id=rollout.id, index=0),
     )
     notify_gateways("deployments", organization_id=actor.organization_id)
-    return reread_rollout(actor, rollout.id)
 
 
 def pause_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
@@ -184,8 +99,9 @@ def pause_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         return reread_rollout(actor, rollout.id)
     if rollout.state != RolloutState.RUNNING:
         raise RolloutNotRunning(data={"state": rollout.state})
-    event = _event(engine.PAUSED)
-    return _change(actor, rollout, PAUSE_ROLLOUT, event, RolloutPaused(rollout_id=rollout.id))
+    event = new_event(engine.PAUSED)
+    announced = RolloutPaused(rollout_id=rollout.id)
+    return change_rollout(actor, rollout, PAUSE_ROLLOUT, event, announced)
 
 
 def resume_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
@@ -200,11 +116,66 @@ def resume_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         raise RolloutNotPaused(data={"state": rollout.state})
     wake(ADVANCE_TASK, actor, rollout_id=str(rollout.id))
     notify_gateways("deployments", organization_id=actor.organization_id)
-    event = _event(engine.RESUMED)
-    return _change(actor, rollout, RESUME_ROLLOUT, event, RolloutResumed(rollout_id=rollout.id))
+    event = new_event(engine.RESUMED)
+    announced = RolloutResumed(rollout_id=rollout.id)
+    return change_rollout(actor, rollout, RESUME_ROLLOUT, event, announced)
 
 
-def cancel_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
+def advance_phase(actor: Actor, rollout_id: UUID, *, index: int, reason: str) -> Rollout:
+    """Lets a person decide: passes the gate of the open phase, or lets the next one open.
+
+    `index` counts from 0: the open phase where its gate holds, or the next one where it needs
+    approval. Doing so again changes nothing. A gate that has failed cannot be passed. Raises
+    `PhaseNotAdvanceable`, `RolloutNotRunning`, `InvalidRequest` without a reason.
+    """
+    rollout = lock_rollout(actor, rollout_id, ADVANCE_PHASE)
+    status, reason = rollout.status(), checked_reason(reason)
+    if not 0 <= index < len(status.phases):
+        raise PhaseNotAdvanceable(data={"open_phase": status.open_phase})
+    phase = status.phases[index]
+    if phase.is_approved or phase.state is PhaseState.PROMOTED:
+        return reread_rollout(actor, rollout.id)
+    if rollout.state != RolloutState.RUNNING:
+        raise RolloutNotRunning("Only a running rollout goes on.", data={"state": rollout.state})
+    if index == status.open_phase and phase.state is PhaseState.OPEN:
+        words = f"{actor.label} passed it: {reason}"
+        event = new_event(engine.PHASE_PROMOTED, index=index, by=actor.label, reason=words)
+        announced: RolloutChange = PhasePromoted(rollout_id=rollout.id, index=index, reason=words)
+    elif status.awaits_approval and index == status.open_phase + 1:
+        event = new_event(engine.PHASE_APPROVED, index=index, by=actor.label, reason=reason)
+        announced = PhaseApproved(rollout_id=rollout.id, index=index)
+    else:
+        raise PhaseNotAdvanceable(data={"open_phase": status.open_phase})
+    wake(ADVANCE_TASK, actor, rollout_id=str(rollout.id))
+    return change_rollout(actor, rollout, ADVANCE_PHASE, event, announced)
+
+
+def halt_rollout(actor: Actor, rollout_id: UUID, *, reason: str) -> Rollout:
+    """Stops a rollout for good: no further device starts, devices at work finish.
+
+    What can follow is a roll back or the end. Halting again changes nothing. Raises
+    `RolloutNotRunning`, `InvalidRequest` without a reason.
+    """
+    rollout = lock_rollout(actor, rollout_id, HALT_ROLLOUT)
+    if rollout.state == RolloutState.HALTED:
+        return reread_rollout(actor, rollout.id)
+    if rollout.state not in (RolloutState.RUNNING, RolloutState.PAUSED):
+        raise RolloutNotRunning("Only a running rollout can be halted.")
+    words = f"{actor.label} halted it: {checked_reason(reason)}"
+    halt(actor, rollout, words)
+    return reread_rollout(actor, rollout.id)
+
+
+def halt(actor: Actor, rollout: Rollout, words: str) -> None:
+    """Halts a locked rollout that is running or paused, whoever wants it."""
+    data = {"index": rollout.open_phase, "reason": words}
+    steps = [engine.PHASE_HALTED, engine.HALTED]
+    append_events(actor, rollout, [new_event(step, **data) for step in steps])
+    record(actor, HALT_ROLLOUT.name, rollout, changes=data)
+    publish(actor, RolloutHalted(rollout_id=rollout.id, reason=words))
+
+
+def cancel_rollout(actor: Actor, rollout_id: UUID, *, reason: str = "") -> Rollout:
     """Ends a rollout: no device starts, and devices that have not begun to install stop.
 
     Devices that are installing finish on their own and still report. Cancelling again changes
@@ -215,7 +186,7 @@ def cancel_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         return reread_rollout(actor, rollout.id)
     if not can_rollout_become(RolloutState(rollout.state), RolloutState.CANCELLED):
         raise RolloutFinished(data={"state": rollout.state})
-    event = _event(engine.CANCELLED)
+    event = new_event(engine.CANCELLED, **({"reason": reason[:300]} if reason else {}))
     append_events(actor, rollout, [event])
     message = f"{actor.label} cancelled the rollout."[:1024]
     end = End(DeploymentState.CANCELLED, "rollout_cancelled", message)
@@ -224,52 +195,6 @@ def cancel_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     publish(actor, RolloutCancelled(rollout_id=rollout.id))
     notify_gateways("withdrawals", organization_id=actor.organization_id)
     return reread_rollout(actor, rollout.id)
-
-
-def _change(
-    actor: Actor,
-    rollout: Rollout,
-    permission: Permission,
-    event: LogEvent,
-    announced: RolloutChange,
-) -> Rollout:
-    """Logs one event, audits the change of state, and announces it."""
-    before = rollout.state
-    append_events(actor, rollout, [event])
-    changes: dict[str, Any] = {"state": [before, rollout.state]}
-    if "plan_hash" in event.data:
-        changes["plan_hash"] = event.data["plan_hash"]
-    record(actor, permission.name, rollout, changes=changes)
-    publish(actor, announced)
-    return reread_rollout(actor, rollout.id)
-
-
-def _event(type_: str, **data: Any) -> LogEvent:
-    return LogEvent(type_, clock.now(), data)
-
-
-def _create(actor: Actor, rollout: Rollout, percents: tuple[int, ...]) -> None:
-    if not count_target_devices(actor, Target.restore(rollout.target)):
-        raise RolloutTargetEmpty
-    rollout.plan_hash = _hash_plan(actor, rollout, percents)
-    rollout.save(force_insert=True)
-    Phase.objects.for_org(actor.organization_id).bulk_create(
-        [
-            Phase(
-                organization_id=actor.organization_id,
-                rollout_id=rollout.id,
-                index=index,
-                name=f"Phase {index + 1}",
-                percent=percent,
-            )
-            for index, percent in enumerate(percents)
-        ]
-    )
-    data = {"plan_hash": rollout.plan_hash, "percents": list(percents)}
-    append_events(actor, rollout, [_event(engine.CREATED, **data)])
-    changes = {"name": rollout.name, "release": str(rollout.release), "phases": list(percents)}
-    record(actor, CREATE_ROLLOUT.name, rollout, changes={**changes, "target": rollout.target})
-    publish(actor, RolloutCreated(rollout_id=rollout.id))
 
 
 def _guard_start(actor: Actor, rollout: Rollout) -> None:
@@ -281,64 +206,5 @@ def _guard_start(actor: Actor, rollout: Rollout) -> None:
         return
     if not rollout.approved_hash:
         raise RolloutNeedsApproval
-    if rollout.approved_hash != _plan_hash(actor, rollout):
+    if rollout.approved_hash != hash_plan(actor, rollout):
         raise PlanChanged(data={"plan_hash": rollout.plan_hash})
-
-
-def _plan_hash(actor: Actor, rollout: Rollout) -> str:
-    """The hash of the plan as its rows are now."""
-    return _hash_plan(actor, rollout, tuple(p.percent for p in _phases(actor, rollout)))
-
-
-def _hash_plan(actor: Actor, rollout: Rollout, percents: tuple[int, ...]) -> str:
-    """SHA-256 over everything that decides what happens to which devices."""
-    components = (
-        Component.objects.for_org(actor.organization_id)
-        .filter(release_id=rollout.release_id)
-        .order_by("position")
-        .values_list("name", "kind", "artifact__sha256", "target", "file_mode", "hooks")
-    )
-    plan = {
-        "release": [str(rollout.release_id), rollout.release.name, rollout.release.version],
-        "components": [list(component) for component in components],
-        "target": rollout.target,
-        "phase_percents": list(percents),
-        "deployment_timeout_seconds": rollout.deployment_timeout_seconds,
-        "requires_approval": rollout.requires_approval,
-    }
-    return plan_hash(plan)
-
-
-def _phases(actor: Actor, rollout: Rollout) -> list[Phase]:
-    rows = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
-    return list(rows.order_by("index"))
-
-
-def _release(actor: Actor, release_id: UUID) -> Release:
-    rows = Release.objects.for_org(actor.organization_id)
-    release: Release | None = rows.filter(id=release_id).first()
-    if release is None:
-        raise NotFound("There is no such release.")
-    refuse_recalled(actor, release.id)
-    return release
-
-
-def _percents(percents: Sequence[int]) -> tuple[int, ...]:
-    try:
-        return checked_percents(percents)
-    except BadPlan as error:
-        raise invalid("phase_percents", "invalid_phases", str(error)) from error
-
-
-def _checked_name(name: str) -> str:
-    name = name.strip()
-    if not 0 < len(name) <= 200 or not name.isprintable():
-        raise invalid("name", "invalid_name", "A rollout needs a name of 1 to 200 characters.")
-    return name
-
-
-def _checked_timeout(seconds: int) -> int:
-    if not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
-        message = f"A device gets {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS} seconds."
-        raise invalid("deployment_timeout_seconds", "invalid_timeout", message)
-    return seconds

@@ -3,19 +3,23 @@
 from collections.abc import Iterable
 from uuid import UUID
 
+from django.db import transaction
+
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
+from apps.core.errors import FleetdError
 from apps.core.realtime import notify_gateways
 from apps.events.services.outbox import publish
 from apps.updates.domain import engine
 from apps.updates.domain.engine import LogEvent, Observations, decide
-from apps.updates.domain.states import DeploymentState
+from apps.updates.domain.states import DeploymentState, RolloutState
 from apps.updates.models import Phase, Rollout
-from apps.updates.permissions import ADVANCE_ROLLOUT
+from apps.updates.permissions import ADVANCE_ROLLOUT, HALT_ROLLOUT
 from apps.updates.services.moves import Choice, End, Move, end_deployments
 from apps.updates.services.rollout_log import append_events, lock_rollout
+from apps.updates.services.rollouts import cancel_rollout, halt, start_rollout
 from apps.updates.types import (
     PhaseOpened,
     PhasePromoted,
@@ -60,6 +64,31 @@ def advance_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         append_events(actor, rollout, events)
         _announce(actor, rollout, events)
     return rollout
+
+
+def start_due_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
+    """Starts a rollout whose time has come; one that cannot start any more is cancelled, and says
+    why."""
+    require(actor, ADVANCE_ROLLOUT)
+    try:
+        with transaction.atomic():
+            return start_rollout(actor, rollout_id)
+    except FleetdError as error:
+        return cancel_rollout(actor, rollout_id, reason=f"It could not start: {error.message}")
+
+
+def halt_rollouts_of(actor: Actor, release_id: UUID, words: str) -> list[UUID]:
+    """Halts every rollout of a release that is under way; those that were not started cannot be."""
+    require(actor, ADVANCE_ROLLOUT)
+    rows = Rollout.objects.for_org(actor.organization_id).filter(release_id=release_id)
+    under_way = rows.filter(state__in=[RolloutState.RUNNING, RolloutState.PAUSED])
+    halted = []
+    for rollout_id in under_way.order_by("id").values_list("id", flat=True):
+        rollout = lock_rollout(actor, rollout_id, HALT_ROLLOUT)
+        if rollout.state in (RolloutState.RUNNING, RolloutState.PAUSED):
+            halt(actor, rollout, words)
+            halted.append(rollout_id)
+    return halted
 
 
 def expire_deployments(actor: Actor) -> list[Move]:

@@ -1,103 +1,168 @@
 """From a target to deployments."""
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
+from django.db.models import UUIDField, Value
 
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import invalid
-from apps.devices.selectors import resolve_target
 from apps.updates.domain.plan import phase_sizes
+from apps.updates.domain.states import DeploymentState
 from apps.updates.models import Phase, Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
-from apps.updates.selectors.rollouts import reaches_rollout
+from apps.updates.selectors.rollouts import get_rollout_id, reaches_rollout, target_devices
+from apps.updates.services.moves import new_id
 from apps.updates.types import Target
 
 MAX_DEVICES, MAX_TAGS, MAX_GROUPS = 1000, 64, 64
 
-# Before version 18 PostgreSQL has no function for a UUIDv7: this is 48 bits of milliseconds over a
-# random UUIDv4, whose version is changed from 4 to 7.
-_HAS_UUID7 = 180_000
-_UUID7 = """encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(
-    int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
-    FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid"""
-
 # Places are counted from 0 in the order of `domain.plan.order_key`; a phase holds the places
 # before its end, `domain.plan.phase_ends`, in the same integer arithmetic.
 _INSERT = """
-    WITH target (device_id) AS ({devices}),
+    WITH target (device_id, release_id) AS ({devices}),
     placed AS (
-        SELECT device_id, row_number() OVER (
+        SELECT device_id, release_id, row_number() OVER (
             ORDER BY sha256((device_id::text || %s)::bytea)) - 1 AS place
         FROM target
     ),
+    planned AS (
+        SELECT n, CASE WHEN devices > 0 THEN least(devices, counted.total)
+            ELSE (counted.total * percent + 99) / 100 END AS until
+        FROM (SELECT count(*) AS total FROM target) AS counted,
+            unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS phase (percent, devices, n)
+    ),
     ends AS (
-        SELECT array_agg((counted.total * percent + 99) / 100 ORDER BY percent) AS list
-        FROM (SELECT count(*) AS total FROM target) AS counted, unnest(%s::bigint[]) AS percent
+        SELECT array_agg(until ORDER BY n) AS list
+        FROM (SELECT n, max(until) OVER (ORDER BY n) AS until FROM planned) AS rising
     )
     INSERT INTO updates_deployment (
-        id, organization_id, rollout_id, device_id, phase_index, position, state,
+        id, organization_id, rollout_id, device_id, release_id, phase_index, position, state,
         progress_percent, report_sequence, reason_code, message, log_tail, offers,
         created_at, state_changed_at)
-    SELECT {new_id}, %s, %s, device_id, width_bucket(place, ends.list), place, 'waiting',
-        0, 0, '', '', '', 0, %s, %s
+    SELECT {new_id}, %s, %s, device_id, release_id, width_bucket(place, ends.list), place,
+        'waiting', 0, 0, '', '', '', 0, %s, %s
     FROM placed, ends
     ORDER BY place
 """
 
+# What each device of a rollout had before: the release of the same name that its latest earlier
+# deployment put there. Devices that came back on their own, or never began, have it still.
+_EARLIER = """
+    SELECT deployment.device_id, earlier.release_id
+    FROM updates_deployment AS deployment
+    JOIN updates_release AS release ON release.id = deployment.release_id
+    JOIN devices_device AS device ON device.id = deployment.device_id
+        AND device.lifecycle = 'active'
+    CROSS JOIN LATERAL (
+        SELECT before.release_id FROM updates_deployment AS before
+        JOIN updates_release AS had ON had.id = before.release_id AND had.name = release.name
+            AND had.recalled_at IS NULL
+        WHERE before.organization_id = deployment.organization_id
+            AND before.device_id = deployment.device_id AND before.state = 'succeeded'
+            AND before.release_id <> deployment.release_id
+            AND before.finished_at <= deployment.created_at
+        ORDER BY before.finished_at DESC LIMIT 1
+    ) AS earlier
+    WHERE deployment.organization_id = %s AND deployment.rollout_id = %s
+        AND NOT deployment.is_retried AND deployment.state = ANY(%s)
+"""
+# Devices that may have a release of the rollout now, or will soon.
+_TOUCHED = [
+    s.value
+    for s in (
+        DeploymentState.INSTALLING,
+        DeploymentState.REBOOTING,
+        DeploymentState.VERIFYING,
+        DeploymentState.SUCCEEDED,
+        DeploymentState.FAILED,
+        DeploymentState.TIMED_OUT,
+    )
+]
 
-def checked_target(actor: Actor, target: Target) -> dict[str, list[str]]:
+
+def checked_target(actor: Actor, target: Target) -> dict[str, Any]:
     """The target as it is stored: every name once, in order.
 
-    Raises `InvalidRequest` for too many names, `NotFound` for devices and groups that are missing
-    or out of sight, `PermissionDenied` for others than those that the actor may roll out to.
+    Raises what `checked_names` does, and `PermissionDenied` for others than those that the actor
+    may roll out to.
+    """
+    stored = checked_names(actor, target)
+    if not reaches_rollout(actor, CREATE_ROLLOUT, target):
+        require(actor, CREATE_ROLLOUT)
+    return stored
+
+
+def checked_names(actor: Actor, target: Target) -> dict[str, Any]:
+    """The same without the question who may roll out there.
+
+    Raises `InvalidRequest` for too many names, `NotFound` for devices, groups and rollouts that are
+    missing or out of sight.
     """
     _limit("device_ids", target.device_ids, MAX_DEVICES)
     _limit("tags", target.tags, MAX_TAGS)
     _limit("group_ids", target.group_ids, MAX_GROUPS)
-    resolve_target(
-        actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
-    )
-    if not reaches_rollout(actor, CREATE_ROLLOUT, target):
-        require(actor, CREATE_ROLLOUT)
+    if target.failed_in:
+        get_rollout_id(actor, target.failed_in)
+    target_devices(actor, target)
     return target.stored()
 
 
-def create_deployments(actor: Actor, rollout: Rollout) -> int:
-    """One deployment per device of the target, in one statement; returns how many.
+def create_deployments(actor: Actor, rollout: Rollout) -> list[int]:
+    """One deployment per device of the target, in one statement; returns the phases' sizes.
 
-    Each gets its place in the rollout's own order and with it its phase. Phases get their sizes.
+    Each gets its place in the rollout's own order and with it its phase.
     """
-    target = Target.restore(rollout.target)
-    devices = resolve_target(
-        actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
-    )
-    phases = list(
-        Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id).order_by("index")
-    )
-    percents = [phase.percent for phase in phases]
-    total = _insert(actor, rollout, devices.order_by().values("id"), percents)
-    for phase, size in zip(phases, phase_sizes(total, percents), strict=True):
+    excluded = Target.restore(rollout.excluded) if rollout.excluded else None
+    devices = target_devices(actor, Target.restore(rollout.target), excluded)
+    rows = devices.order_by().annotate(release_id=Value(rollout.release_id, UUIDField()))
+    try:
+        sql, parameters = rows.values_list("id", "release_id").query.sql_with_params()
+    except EmptyResultSet:
+        return _sized(actor, rollout, 0)
+    return _sized(actor, rollout, _insert(actor, rollout, sql, parameters))
+
+
+def create_rollback_deployments(actor: Actor, rollout: Rollout, source: Rollout) -> list[int]:
+    """One deployment for each device that the source reached and that had a release before."""
+    parameters = (actor.organization_id, source.id, _TOUCHED)
+    return _sized(actor, rollout, _insert(actor, rollout, _EARLIER, parameters))
+
+
+def count_reversible(actor: Actor, source: Rollout) -> list[tuple[UUID, int]]:
+    """How many devices of a rollout would go back to which release, the most frequent first."""
+    statement = f"SELECT release_id, count(*) FROM ({_EARLIER}) AS back GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [actor.organization_id, source.id, _TOUCHED])
+        return [(release_id, int(number)) for release_id, number in cursor.fetchall()]
+
+
+def _sized(actor: Actor, rollout: Rollout, total: int) -> list[int]:
+    """Tells the phases how many devices they have."""
+    rows = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
+    sizes = phase_sizes(total, rollout.planned().phases)
+    for phase, size in zip(rows.order_by("index"), sizes, strict=True):
         phase.total = phase.waiting = size
         phase.save(update_fields=["total", "waiting"])
-    return total
+    return list(sizes)
 
 
-def _insert(actor: Actor, rollout: Rollout, devices: Any, percents: list[int]) -> int:
-    try:
-        sql, parameters = devices.query.sql_with_params()
-    except EmptyResultSet:
-        return 0
-    at = clock.now()
-    own: list[Any] = [str(rollout.id), percents, actor.organization_id, rollout.id, at, at]
+def _insert(actor: Actor, rollout: Rollout, devices: str, parameters: Sequence[Any]) -> int:
+    at, phases = clock.now(), rollout.planned().phases
+    # The last phase ends with the last device.
+    percents = [phase.percent for phase in phases[:-1]] + [100]
+    numbers = [phase.devices for phase in phases[:-1]] + [0]
+    order: list[Any] = [str(rollout.id), percents, numbers]
+    own: list[Any] = [actor.organization_id, rollout.id, at, at]
     with connection.cursor() as cursor:
-        version = cast(Any, connection).pg_version
-        new_id = "uuidv7()" if version >= _HAS_UUID7 else _UUID7
         # What is put in is our own SQL and the ORM's; values are parameters.
-        cursor.execute(_INSERT.format(devices=sql, new_id=new_id), [*parameters, *own])
+        statement = _INSERT.format(devices=devices, new_id=new_id())
+        cursor.execute(statement, [*parameters, *order, *own])
         return int(cursor.rowcount)
 
 

@@ -17,11 +17,12 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, failure_lines, go
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import list_device_groups
-from apps.updates.domain.plan import BadPlan, checked_percents, phase_sizes
+from apps.updates.domain.plan import phase_sizes, simple_plan
+from apps.updates.domain.problems import BadPlan
 from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors.releases import list_releases
 from apps.updates.selectors.rollouts import count_target_devices
-from apps.updates.services.rollouts import create_rollout
+from apps.updates.services.planning import create_rollout
 from apps.updates.types import Target
 
 CHOOSABLE = 500
@@ -84,7 +85,7 @@ class RolloutNew(OrgView):
                 name=data.get("name", "").strip(),
                 release_id=_release_id(data.get("release", "")),
                 target=_target(data),
-                phase_percents=_percents(data),
+                plan=simple_plan(_percents(data)),
                 requires_approval="requires_approval" in data,
                 deployment_timeout_seconds=_seconds(data.get("timeout", "")),
             )
@@ -105,11 +106,11 @@ class RolloutPreview(OrgView):
             return render(request, "updates/rollout_preview.html", {"is_open": True})
         try:
             count = count_target_devices(request.actor, _target(request.GET))
-            percents = checked_percents(_percents(request.GET))
+            phases = simple_plan(_percents(request.GET)).checked().phases
         except (FleetdError, BadPlan) as error:
             return render(request, "updates/rollout_preview.html", {"error": str(error)})
-        sizes = zip(phase_sizes(count, percents), percents, strict=True)
-        steps = [{"count": size, "percent": percent} for size, percent in sizes]
+        sizes = zip(phase_sizes(count, phases), phases, strict=True)
+        steps = [{"count": size, "percent": phase.percent} for size, phase in sizes]
         context = {"count": count, "steps": steps if count else []}
         return render(request, "updates/rollout_preview.html", context)
 

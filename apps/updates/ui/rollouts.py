@@ -33,13 +33,12 @@ from apps.updates.selectors.rollouts import (
     list_newest_rollout_events,
     list_rollouts,
 )
+from apps.updates.services.planning import approve_rollout, submit_rollout
 from apps.updates.services.rollouts import (
-    approve_rollout,
     cancel_rollout,
     pause_rollout,
     resume_rollout,
     start_rollout,
-    submit_rollout,
 )
 
 EVENTS = 30

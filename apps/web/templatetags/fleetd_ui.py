@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
+from apps.core import clock
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.verdict import verdict as verdict_of
 from apps.web import vocabulary
@@ -201,7 +202,7 @@ def overall(rollout: Any) -> Counts:
 @register.filter
 def verdict(rollout: Any) -> str:
     """What a rollout is doing and what it waits for, in one sentence."""
-    return verdict_of(rollout)
+    return verdict_of(rollout, clock.now())
 
 
 @register.simple_tag

@@ -21,7 +21,7 @@ from apps.updates.domain.engine import (
     state_hash,
 )
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.plan import phase_sizes
+from apps.updates.domain.plan import phase_sizes, simple_plan
 from apps.updates.domain.states import Bucket, PhaseState, RolloutState
 
 START = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -140,7 +140,9 @@ class RolloutMachine(RuleBasedStateMachine):
     @initialize(total=st.integers(1, 12), percents=st.sampled_from([(100,), (5, 50, 100)]))
     def start(self, total: int, percents: tuple[int, ...]) -> None:
         self.now = START
-        self.rows = [Counts(waiting=size) for size in phase_sizes(total, percents)]
+        self.rows = [
+            Counts(waiting=size) for size in phase_sizes(total, simple_plan(percents).phases)
+        ]
         sizes = [counts.total for counts in self.rows]
         self.log = [
             created(percents),

@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.updates.domain.plan import (
-    BadPlan,
-    checked_percents,
     order_key,
     phase_ends,
     phase_of,
     phase_sizes,
     plan_hash,
+    simple_plan,
 )
+from apps.updates.domain.problems import BadPlan
 
 PERCENTS = st.sets(st.integers(1, 99), max_size=19).map(lambda s: (*sorted(s), 100))
 
 
 def test_no_phases_means_one_phase_of_all() -> None:
-    assert checked_percents(()) == (100,)
+    assert [phase.percent for phase in simple_plan(()).phases] == [100]
 
 
 @pytest.mark.parametrize(
@@ -29,21 +29,22 @@ def test_no_phases_means_one_phase_of_all() -> None:
 )
 def test_percentages_that_do_not_rise_to_100_are_refused(percents: tuple[int, ...]) -> None:
     with pytest.raises(BadPlan):
-        checked_percents(percents)
+        simple_plan(percents).checked()
 
 
 def test_more_than_twenty_phases_are_refused() -> None:
     with pytest.raises(BadPlan):
-        checked_percents((*range(1, 21), 100))
+        simple_plan((*range(1, 21), 100)).checked()
 
 
 def test_a_demo_plan_has_the_expected_sizes() -> None:
-    assert phase_sizes(200, (5, 25, 50, 100)) == (10, 40, 50, 100)
+    assert phase_sizes(200, simple_plan((5, 25, 50, 100)).phases) == (10, 40, 50, 100)
 
 
 @given(st.integers(0, 100_000), PERCENTS)
 def test_sizes_add_up_and_follow_the_places(total: int, percents: tuple[int, ...]) -> None:
-    sizes, ends = phase_sizes(total, percents), phase_ends(total, percents)
+    phases = simple_plan(percents).phases
+    sizes, ends = phase_sizes(total, phases), phase_ends(total, phases)
     assert sum(sizes) == total
     assert min(sizes) >= 0
     assert total == 0 or sizes[0] > 0

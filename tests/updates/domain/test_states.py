@@ -18,14 +18,14 @@ from apps.updates.domain.states import (
 
 ROLLOUT = {
     "draft": "pending_approval scheduled running cancelled",
-    "pending_approval": "scheduled cancelled",
-    "scheduled": "running cancelled",
+    "pending_approval": "scheduled draft cancelled",
+    "scheduled": "running draft cancelled",
     "running": "paused halted completed cancelled",
     "paused": "running halted cancelled",
     "halted": "cancelled rolling_back",
     "rolling_back": "rolled_back halted",
     "rolled_back": "",
-    "completed": "",
+    "completed": "rolling_back",
     "cancelled": "",
 }
 REPORTED = "succeeded failed rolled_back"

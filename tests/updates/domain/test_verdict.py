@@ -1,6 +1,7 @@
 """One sentence that says what a rollout is doing."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
@@ -17,6 +18,7 @@ class Seen:
 
     state: RolloutStatus
     numbers: tuple[Counts, ...]
+    start_at: datetime | None = None
 
     def status(self) -> RolloutStatus:
         return self.state
@@ -51,7 +53,7 @@ RUNNING = started((4, 12))
     ],
 )
 def test_the_verdict_says_what_it_waits_for(events: list[LogEvent], sentence: str) -> None:
-    assert verdict(Seen(replay(events), NOW)) == sentence
+    assert verdict(Seen(replay(events), NOW), START) == sentence
 
 
 def test_every_kind_of_log_entry_reads_as_a_sentence() -> None:

@@ -23,11 +23,13 @@ from apps.core.tenancy import tenant
 from apps.enrollment.services.tokens import create_enrollment_token
 from apps.organizations.selectors import actor_for_user
 from apps.organizations.services.setup import create_organization
+from apps.updates.domain.plan import simple_plan
 from apps.updates.selectors.releases import list_releases
 from apps.updates.selectors.rollouts import count_target_devices, list_rollouts
 from apps.updates.services.artifacts import store_artifact
+from apps.updates.services.planning import create_rollout
 from apps.updates.services.releases import create_release
-from apps.updates.services.rollouts import create_rollout, start_rollout
+from apps.updates.services.rollouts import start_rollout
 from apps.updates.types import NewComponent, Target
 
 ORGANIZATION = "Demo"
@@ -123,7 +125,7 @@ def _roll_out(devices: int) -> dict[str, Any]:
         releases = list_releases(actor, PageRequest(1000)).items
         release = next(r for r in releases if (r.name, r.version) == (RELEASE, "1.0.0"))
         rollout = create_rollout(
-            actor, name=ROLLOUT, release_id=release.id, target=TARGET, phase_percents=PHASES
+            actor, name=ROLLOUT, release_id=release.id, target=TARGET, plan=simple_plan(PHASES)
         )
         rollout = start_rollout(actor, rollout.id)
     return {**_described(rollout), "devices": joined, "is_new": True}

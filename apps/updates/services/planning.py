@@ -1,0 +1,370 @@
+"""Planning rollouts: everything up to the moment when somebody may start one."""
+
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+
+from apps.audit.services.entries import record
+from apps.core import clock
+from apps.core.actors import Actor
+from apps.core.authz import require, require_somewhere
+from apps.core.errors import NotFound, PermissionDenied, invalid
+from apps.events.services.outbox import publish
+from apps.updates.domain import engine
+from apps.updates.domain.plan import (
+    MAX_TIMEOUT_SECONDS,
+    MIN_TIMEOUT_SECONDS,
+    Plan,
+    plan_hash,
+)
+from apps.updates.domain.problems import BadPlan
+from apps.updates.domain.states import RolloutState, can_rollout_become
+from apps.updates.errors import (
+    ApprovalNeedsAnotherPerson,
+    NothingToRetry,
+    PlanChanged,
+    RolloutNotDraft,
+    RolloutNotPendingApproval,
+    RolloutTargetEmpty,
+    checked_reason,
+)
+from apps.updates.models import Component, Phase, Release, Rollout
+from apps.updates.permissions import (
+    ALLOW_DOWNGRADE,
+    APPROVE_ROLLOUT,
+    CREATE_ROLLOUT,
+    SUBMIT_ROLLOUT,
+)
+from apps.updates.selectors.rollouts import (
+    count_target_devices,
+    get_rollout,
+    reread_rollout,
+)
+from apps.updates.services.recalls import refuse_recalled
+from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
+from apps.updates.services.targets import checked_names, checked_target
+from apps.updates.types import (
+    RolloutApproved,
+    RolloutCreated,
+    RolloutEdited,
+    RolloutRejected,
+    RolloutSubmitted,
+    Target,
+)
+
+DEFAULT_TIMEOUT_SECONDS = 3600
+
+
+def create_rollout(  # noqa: PLR0913 - what a plan consists of
+    actor: Actor,
+    *,
+    name: str,
+    release_id: UUID,
+    target: Target,
+    excluded: Target | None = None,
+    plan: Plan | None = None,
+    requires_approval: bool = False,
+    deployment_timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
+    validate_only: bool = False,
+) -> Rollout:
+    """Plans a rollout as a draft; no device is touched before it is started.
+
+    Without a `plan` there is one phase that accepts no failure. `excluded` names devices that are
+    left out. With `validate_only` everything runs and nothing stays: the answer is the rollout as
+    it would be. Whoever may plan for some groups only has to name these and nothing else. Not
+    idempotent. Raises `InvalidRequest` for a bad plan, `NotFound` for a release, device or group
+    that is missing or out of sight, `RolloutTargetEmpty` where no active device is meant.
+    """
+    require_somewhere(actor, CREATE_ROLLOUT)
+    with transaction.atomic():
+        rollout = Rollout(
+            organization_id=actor.organization_id,
+            created_at=clock.now(),
+            created_by_id=actor.user_id,
+        )
+        _fill(actor, rollout, name, release_id, target, excluded)
+        rollout.requires_approval = requires_approval
+        rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
+        _plan(actor, rollout, plan or Plan())
+        store_rollout(actor, rollout)
+        created = reread_rollout(actor, rollout.id)
+        if validate_only:
+            transaction.set_rollback(True)
+    return created
+
+
+def update_rollout(  # noqa: PLR0913 - what a plan consists of
+    actor: Actor,
+    rollout_id: UUID,
+    *,
+    name: str,
+    release_id: UUID,
+    target: Target,
+    excluded: Target | None = None,
+    plan: Plan | None = None,
+    requires_approval: bool = False,
+    deployment_timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
+) -> Rollout:
+    """Replaces the plan of a rollout that was not started; it is a draft again, approved by nobody.
+
+    Raises what `create_rollout` does, and `RolloutNotDraft` once it was started.
+    """
+    rollout = lock_rollout(actor, rollout_id, CREATE_ROLLOUT)
+    state = RolloutState(rollout.state)
+    if state is not RolloutState.DRAFT and not can_rollout_become(state, RolloutState.DRAFT):
+        raise RolloutNotDraft("Only a rollout that was not started can be changed.")
+    before = rollout.plan_hash
+    _fill(actor, rollout, name, release_id, target, excluded)
+    rollout.requires_approval = requires_approval
+    rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
+    _plan(actor, rollout, plan or Plan())
+    rollout.approved_by = ""
+    rollout.save()
+    Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id).delete()
+    _store_phases(actor, rollout)
+    append_events(actor, rollout, [new_event(engine.EDITED, **_planned(rollout))])
+    record(
+        actor,
+        CREATE_ROLLOUT.name,
+        rollout,
+        changes={**_described(rollout), "plan_hash": [before, rollout.plan_hash]},
+    )
+    publish(actor, RolloutEdited(rollout_id=rollout.id))
+    return reread_rollout(actor, rollout.id)
+
+
+def clone_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
+    """A new draft with the plan of another rollout, whatever became of that one."""
+    source = get_rollout(actor, rollout_id)
+    return _recreate(actor, source, name or f"{source.name} (copy)", Target.restore(source.target))
+
+
+def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
+    """A new draft for those devices of a rollout that failed. What has ended stays as it was.
+
+    Raises `NothingToRetry` where no device failed.
+    """
+    source = get_rollout(actor, rollout_id)
+    if not sum(phase.failed for phase in source.phases.all()):
+        raise NothingToRetry
+    target = Target(failed_in=source.id, **_groups_of(source))
+    return _recreate(actor, source, name or f"{source.name} (failed devices)", target)
+
+
+def _groups_of(source: Rollout) -> dict[str, Any]:
+    """Where the source stood: whoever may plan for these groups may retry there."""
+    stored = Target.restore(source.target)
+    return {"group_ids": stored.group_ids} if not stored.device_ids and not stored.tags else {}
+
+
+def _recreate(actor: Actor, source: Rollout, name: str, target: Target) -> Rollout:
+    plan = source.planned()
+    schedule = replace(plan.schedule, start_at=None, end_at=None)
+    return create_rollout(
+        actor,
+        name=name[:200],
+        release_id=source.release_id,
+        target=target,
+        excluded=Target.restore(source.excluded) if source.excluded else None,
+        plan=replace(plan, schedule=schedule),
+        requires_approval=source.requires_approval,
+        deployment_timeout_seconds=source.deployment_timeout_seconds,
+    )
+
+
+def submit_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
+    """Asks for approval of the plan as it stands; one that needs none is ready at once.
+
+    Submitting again changes nothing. Raises `RolloutNotDraft`.
+    """
+    rollout = lock_rollout(actor, rollout_id, SUBMIT_ROLLOUT)
+    if rollout.state in (RolloutState.PENDING_APPROVAL, RolloutState.SCHEDULED):
+        return reread_rollout(actor, rollout.id)
+    if rollout.state != RolloutState.DRAFT:
+        raise RolloutNotDraft(data={"state": rollout.state})
+    event = new_event(engine.SUBMITTED, requires_approval=rollout.requires_approval)
+    announced = RolloutSubmitted(rollout_id=rollout.id)
+    return change_rollout(actor, rollout, SUBMIT_ROLLOUT, event, announced)
+
+
+def approve_rollout(actor: Actor, rollout_id: UUID, *, plan_hash: str) -> Rollout:
+    """Approves exactly the plan with this hash; the rollout can be started then.
+
+    Approving the same plan again changes nothing. Raises `RolloutNotPendingApproval`,
+    `ApprovalNeedsAnotherPerson` for its maker, `PlanChanged` for any other hash.
+    """
+    rollout = lock_rollout(actor, rollout_id, APPROVE_ROLLOUT)
+    if rollout.state == RolloutState.SCHEDULED and rollout.approved_hash == plan_hash != "":
+        return reread_rollout(actor, rollout.id)
+    if rollout.state != RolloutState.PENDING_APPROVAL:
+        raise RolloutNotPendingApproval(data={"state": rollout.state})
+    if actor.user_id is None:
+        raise PermissionDenied("Only a person can approve a rollout.")
+    if actor.user_id == rollout.created_by_id:
+        raise ApprovalNeedsAnotherPerson
+    if plan_hash != hash_plan(actor, rollout):
+        raise PlanChanged(data={"plan_hash": rollout.plan_hash})
+    rollout.approved_by = actor.label
+    rollout.save(update_fields=["approved_by"])
+    event = new_event(engine.APPROVED, plan_hash=plan_hash, by=actor.label)
+    announced = RolloutApproved(rollout_id=rollout.id)
+    return change_rollout(actor, rollout, APPROVE_ROLLOUT, event, announced)
+
+
+def reject_rollout(actor: Actor, rollout_id: UUID, *, reason: str) -> Rollout:
+    """Sends a plan back to its maker as a draft, with the reason. Repeating it changes nothing.
+
+    Raises `RolloutNotPendingApproval`, `InvalidRequest` without a reason.
+    """
+    rollout = lock_rollout(actor, rollout_id, APPROVE_ROLLOUT)
+    if rollout.state == RolloutState.DRAFT:
+        return reread_rollout(actor, rollout.id)
+    if rollout.state != RolloutState.PENDING_APPROVAL:
+        raise RolloutNotPendingApproval(data={"state": rollout.state})
+    event = new_event(engine.REJECTED, by=actor.label, reason=checked_reason(reason))
+    announced = RolloutRejected(rollout_id=rollout.id)
+    return change_rollout(actor, rollout, APPROVE_ROLLOUT, event, announced)
+
+
+def store_rollout(actor: Actor, rollout: Rollout) -> None:
+    """Stores a planned rollout with its phases as a draft, with the first entry of its log."""
+    rollout.save(force_insert=True)
+    _store_phases(actor, rollout)
+    append_events(actor, rollout, [new_event(engine.CREATED, **_planned(rollout))])
+    record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout))
+    publish(actor, RolloutCreated(rollout_id=rollout.id))
+
+
+def set_plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
+    """Gives the rollout a plan, with the columns that repeat it.
+
+    Raises `InvalidRequest`, and `PermissionDenied` where the plan goes to older versions and the
+    actor may not plan that; a roll back always may.
+    """
+    if plan.installation.allow_downgrade and rollout.rolls_back_id is None:
+        require(actor, ALLOW_DOWNGRADE)
+    try:
+        plan = plan.checked()
+        plan.schedule.check_opens(clock.now(), ZoneInfo("UTC"))
+    except BadPlan as bad:
+        raise invalid(bad.field, "invalid_plan", bad.message) from bad
+    rollout.plan = plan.dump()
+    rollout.priority = plan.priority
+    rollout.start_at = plan.schedule.start_at
+    rollout.is_limited = plan.is_limited
+    rollout.maximum_attempts = plan.installation.maximum_attempts
+
+
+def hash_plan(actor: Actor, rollout: Rollout) -> str:
+    """SHA-256 over everything that decides what happens to which devices, as it is stored now."""
+    components = (
+        Component.objects.for_org(actor.organization_id)
+        .filter(release_id=rollout.release_id)
+        .order_by("position")
+        .values_list("name", "kind", "artifact__sha256", "target", "file_mode", "hooks")
+    )
+    plan = {
+        "release": [str(rollout.release_id), rollout.release.name, rollout.release.version],
+        "components": [list(component) for component in components],
+        "target": rollout.target,
+        "excluded": rollout.excluded,
+        "plan": rollout.plan,
+        "deployment_timeout_seconds": rollout.deployment_timeout_seconds,
+        "requires_approval": rollout.requires_approval,
+    }
+    return plan_hash(plan)
+
+
+def _fill(
+    actor: Actor,
+    rollout: Rollout,
+    name: str,
+    release_id: UUID,
+    target: Target,
+    excluded: Target | None,
+) -> None:
+    rollout.name = _checked_name(name)
+    rollout.release = _release(actor, release_id)
+    rollout.target = checked_target(actor, target)
+    rollout.excluded = {}
+    if excluded is not None and not excluded.is_everything:
+        rollout.excluded = checked_names(actor, excluded)
+
+
+def _plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
+    set_plan(actor, rollout, plan)
+    excluded = Target.restore(rollout.excluded) if rollout.excluded else None
+    if not count_target_devices(actor, Target.restore(rollout.target), excluded):
+        raise RolloutTargetEmpty
+    rollout.plan_hash = hash_plan(actor, rollout)
+
+
+def _store_phases(actor: Actor, rollout: Rollout) -> None:
+    Phase.objects.for_org(actor.organization_id).bulk_create(
+        [
+            Phase(
+                organization_id=actor.organization_id,
+                rollout_id=rollout.id,
+                index=index,
+                name=phase.name,
+                percent=phase.percent,
+            )
+            for index, phase in enumerate(rollout.planned().phases)
+        ]
+    )
+
+
+def _planned(rollout: Rollout) -> dict[str, Any]:
+    """What the log says of a plan; only what differs from the plainest one, besides its hash."""
+    plan = rollout.planned()
+    data: dict[str, Any] = {
+        "plan_hash": rollout.plan_hash,
+        "percents": [phase.percent for phase in plan.phases],
+    }
+    plainest = Plan().phases[0]
+    if any(phase.gate != plainest.gate for phase in plan.phases):
+        data["gates"] = [phase.gate.dump() for phase in plan.phases]
+    if any(phase.needs_approval for phase in plan.phases):
+        data["approvals"] = [phase.needs_approval for phase in plan.phases]
+    if plan.schedule.end_at:
+        data["end_at"] = plan.schedule.end_at.astimezone(UTC).isoformat()
+    return data
+
+
+def _described(rollout: Rollout) -> dict[str, Any]:
+    """What the audit trail says of a plan."""
+    return {
+        "name": rollout.name,
+        "release": str(rollout.release),
+        "phases": [phase.percent for phase in rollout.planned().phases],
+        "target": rollout.target,
+        **({"excluded": rollout.excluded} if rollout.excluded else {}),
+        **({"allow_downgrade": True} if rollout.planned().installation.allow_downgrade else {}),
+    }
+
+
+def _release(actor: Actor, release_id: UUID) -> Release:
+    rows = Release.objects.for_org(actor.organization_id)
+    release: Release | None = rows.filter(id=release_id).first()
+    if release is None:
+        raise NotFound("There is no such release.")
+    refuse_recalled(actor, release.id)
+    return release
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= 200 or not name.isprintable():
+        raise invalid("name", "invalid_name", "A rollout needs a name of 1 to 200 characters.")
+    return name
+
+
+def _checked_timeout(seconds: int) -> int:
+    if not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+        message = f"A device gets {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS} seconds."
+        raise invalid("deployment_timeout_seconds", "invalid_timeout", message)
+    return seconds
