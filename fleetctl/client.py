@@ -67,14 +67,37 @@ class Client:
             timeout=UPLOAD_TIMEOUT_SECONDS,
         )
 
+    def upload_offset(self, path: str) -> int:
+        """How many bytes of an upload in parts the server has for certain."""
+        return _offset(self._answer("HEAD", path))
+
+    def send_part(self, path: str, offset: int, part: bytes) -> int:
+        """Sends the part of an upload that begins at `offset`; how many bytes are stored then."""
+        headers = {
+            "Content-Type": "application/offset+octet-stream",
+            "Upload-Offset": str(offset),
+        }
+        return _offset(self._answer("PATCH", path, content=part, headers=headers))
+
     def _send(self, method: str, path: str, **options: Any) -> Any:
+        response = self._answer(method, path, **options)
+        return response.json() if response.content else {}
+
+    def _answer(self, method: str, path: str, **options: Any) -> "httpx.Response":
         with _errors(self.server):
             response = self._http.request(method, path, **options)
         if response.is_success:
-            return response.json() if response.content else {}
+            return response
         problem = _problem(response)
         text = explain(response.status_code, problem)
         raise Refused(response.status_code, text, problem.get("metadata"))
+
+
+def _offset(response: "httpx.Response") -> int:
+    text = response.headers.get("Upload-Offset", "")
+    if not text.isdigit():
+        raise Refused(response.status_code, "the server does not say how much has arrived")
+    return int(text)
 
 
 def post_form(

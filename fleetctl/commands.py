@@ -1,6 +1,7 @@
 """The nouns and verbs of fleetctl that talk to the REST API."""
 
 import argparse
+import json
 import mimetypes
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from fleetctl.client import quoted
 from fleetctl.errors import Refused, UsageError
 from fleetctl.output import Columns, show_list, show_one
 from fleetctl.sign_in import connect
+from fleetctl.uploads import say_to_stderr, upload_file
 
 Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run = Callable[[argparse.Namespace], int]
@@ -46,9 +48,11 @@ RELEASES: Columns = (
     ("NAME", "name"),
     ("VERSION", "version"),
     ("LOCKED", "locked_at"),
+    ("RECALLED", "recalled_at"),
     ("CREATED", "created_at"),
     ("ID", "id"),
 )
+STEPS: Columns = (("NAME", "name"), ("VERSION", "version"), ("RELEASE", "release_id"))
 TOKENS: Columns = (
     ("NAME", "name"),
     ("PREFIX", "prefix"),
@@ -63,6 +67,10 @@ ROLLOUT_VERBS = {
     "pause": "offer nothing more until it is resumed",
     "resume": "go on",
 }
+RELEASE_VERBS = {
+    "recall": "take it back for good; asks first unless --yes",
+    "deprecate": "advise against it",
+}
 # Where the command is not called like the resource.
 COMMANDS = {"enrollment-tokens": "enroll tokens"}
 DEFAULT_LIMIT = 50
@@ -74,9 +82,7 @@ def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     _add_devices(_noun(commands, "devices", "the machines of the fleet"), common)
     _add_rollouts(_noun(commands, "rollouts", "bringing releases to devices"), common)
     _add_artifacts(_noun(commands, "artifacts", "uploaded files"), common)
-    releases = _noun(commands, "releases", "named versions made of artifacts")
-    _add_list(releases, common, "releases", RELEASES)
-    _add_get(releases, common, "releases")
+    _add_releases(_noun(commands, "releases", "named versions made of artifacts"), common)
     _add_enroll(_noun(commands, "enroll", "letting devices join"), common)
 
 
@@ -205,6 +211,78 @@ def _add_artifacts(verbs: Any, common: argparse.ArgumentParser) -> None:
     push = _verb(verbs, common, "push", "upload a file", examples, _push)
     push.add_argument("file", type=Path, metavar="FILE")
     push.add_argument("--name", help="instead of the file's own name")
+    examples = (
+        "fleetctl artifacts upload build/image.img\n"
+        "fleetctl artifacts upload image.img --name gateway.img -o json"
+    )
+    text = "upload a file in parts; goes on where it stopped when it is run again"
+    upload = _verb(verbs, common, "upload", text, examples, _upload)
+    upload.add_argument("file", type=Path, metavar="FILE")
+    upload.add_argument("--name", help="instead of the file's own name")
+
+
+def _upload(options: argparse.Namespace) -> int:
+    name = options.name or options.file.name
+    client = connect(options)
+    show_one(upload_file(client, options.file, name, say=say_to_stderr), options.output)
+    return 0
+
+
+def _add_releases(verbs: Any, common: argparse.ArgumentParser) -> None:
+    _add_list(verbs, common, "releases", RELEASES)
+    _add_get(verbs, common, "releases")
+    examples = "fleetctl releases create -f release.json\nfleetctl releases create -f - < made.json"
+    create = _verb(verbs, common, "create", "make one of artifacts", examples, _create_release)
+    create.add_argument("-f", "--file", required=True, help="as the REST API takes it, in JSON")
+    for name, text in RELEASE_VERBS.items():
+        _add_release_verb(verbs, common, name, text)
+    examples = "fleetctl releases path ID --device DEVICE"
+    path = _verb(verbs, common, "path", "what to install, to get a device there", examples, _path)
+    path.add_argument("id", metavar="ID")
+    path.add_argument("--device", required=True, metavar="DEVICE")
+
+
+def _create_release(options: argparse.Namespace) -> int:
+    try:
+        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text()
+        body = json.loads(text)
+    except OSError as error:
+        raise UsageError(f"{options.file}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{options.file} is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise UsageError(f"{options.file} holds no object")
+    show_one(connect(options).post("releases", body), options.output)
+    return 0
+
+
+def _add_release_verb(verbs: Any, common: argparse.ArgumentParser, name: str, text: str) -> None:
+    def run(options: argparse.Namespace) -> int:
+        if name == "recall":
+            _confirm(options, f"recall release {options.id} for good?")
+        body = {"reason": options.reason}
+        release = connect(options).post(f"releases/{quoted(options.id)}:{name}", body)
+        show_one(release, options.output)
+        return 0
+
+    examples = f'fleetctl releases {name} ID --reason "It fills the disk."'
+    parser = _verb(verbs, common, name, text, examples, run)
+    parser.add_argument("id", metavar="ID")
+    parser.add_argument("--reason", required=True)
+    if name == "recall":
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _path(options: argparse.Namespace) -> int:
+    client = connect(options)
+    found = client.get(f"releases/{quoted(options.id)}/path", device_id=options.device)
+    if options.output == "json":
+        show_one(found, options.output)
+    elif found["is_reachable"]:
+        show_list(found["steps"], STEPS, options.output)
+    else:
+        sys.stdout.write(f"not reachable: {found['reason']} ({found['code']})\n")
+    return 0
 
 
 def _push(options: argparse.Namespace) -> int:

@@ -43,6 +43,7 @@ class Refused(CommandError):
 
     def __init__(self, status: int, text: str, metadata: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
+        self.status = status
         self.exit_code = EXIT_CODES.get(status, ERROR)
         self.metadata = dict(metadata or {})
 
