@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("devices", "0007_keep_array_indexes_merged"),
         ("organizations", "0003_invite_export_and_delete"),
-        ("updates", "0005_recall_releases"),
+        ("updates", "0006_create_artifact_uploads"),
     ]
 
     operations = [
