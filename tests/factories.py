@@ -61,10 +61,12 @@ def user(email: str = "", **fields: Any) -> User:
 
 
 def organization(name: str = "") -> Organization:
-    """An organization without anybody in it."""
+    """An organization without anybody in it. Like an installation's first one it is on trial."""
     name = name or f"Organization {next(_numbers)}"
     slug = name.lower().replace(" ", "-")
-    return Organization.objects.create(name=name, slug=slug, created_at=clock.now())
+    return Organization.objects.create(
+        name=name, slug=slug, created_at=clock.now(), settings={"updates.allow_unsigned": True}
+    )
 
 
 def membership(organization_id: UUID, person: User, role: Role) -> Membership:

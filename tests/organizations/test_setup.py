@@ -47,6 +47,7 @@ def test_the_code_makes_the_first_owner_and_is_gone() -> None:
         assert list(rows.values_list("action", flat=True)) == [
             "organizations.create_organization",
             "organizations.add_member",
+            "organizations.update_organization_settings",  # trial mode, in plain sight
         ]
 
 

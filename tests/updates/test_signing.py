@@ -10,6 +10,7 @@ from apps.audit.models import AuditEntry
 from apps.core import clock
 from apps.core.actors import Actor, system_actor
 from apps.core.errors import PermissionDenied
+from apps.organizations.services.settings import update_organization_settings
 from apps.updates.errors import ReleaseNotSigned, SigningMetadataRefused, SigningNotPrepared
 from apps.updates.models import SigningMetadata, SigningRole
 from apps.updates.selectors.signing import (
@@ -18,6 +19,7 @@ from apps.updates.selectors.signing import (
     find_trusted_root,
     get_signing_status,
 )
+from apps.updates.services.rollouts import start_rollout
 from apps.updates.services.signing import (
     prepare_signing,
     publish_signing_metadata,
@@ -27,7 +29,7 @@ from apps.updates.services.signing import (
 from fleetctl.sign.keys import make_key
 from fleetctl.sign.metadata import renewed, sign, text_of
 from tests.signing import KeyHolder
-from tests.updates.conftest import make_release
+from tests.updates.conftest import make_release, make_rollout
 
 pytestmark = pytest.mark.usefixtures("in_acme")
 
@@ -61,14 +63,27 @@ def test_publishing_again_changes_nothing(alice: Actor) -> None:
     assert SigningMetadata.objects.for_org(alice.organization_id).count() == 4
 
 
+def test_a_release_that_nobody_signed_is_not_rolled_out(alice: Actor) -> None:
+    holder = KeyHolder(alice).begin()
+    release = make_release(alice)
+    rollout = make_rollout(alice, release)
+    require_signed(alice, release.id)
+    update_organization_settings(alice, {"updates.allow_unsigned": False})
+    with pytest.raises(ReleaseNotSigned):
+        start_rollout(alice, rollout.id)
+    holder.sign_release(release)
+    assert start_rollout(alice, rollout.id).state == "running"
+
+
 def test_a_release_counts_as_signed_once_all_of_it_is(alice: Actor) -> None:
     holder = KeyHolder(alice).begin()
     release = make_release(alice)
+    update_organization_settings(alice, {"updates.allow_unsigned": False})
     with pytest.raises(ReleaseNotSigned):
-        require_signed(alice, release)
+        require_signed(alice, release.id)
     assert get_signing_status(alice).unsigned_releases == 1
     holder.sign_release(release)
-    require_signed(alice, release)
+    require_signed(alice, release.id)
     assert get_signing_status(alice).unsigned_releases == 0
 
 

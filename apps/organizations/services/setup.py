@@ -24,7 +24,9 @@ from apps.organizations.errors import SetupDone, WrongSetupCode
 from apps.organizations.models import Organization, SetupCode
 from apps.organizations.services.members import add_member
 from apps.organizations.services.organizations import insert_organization
+from apps.organizations.services.settings import update_organization_settings
 
+TRIAL = "updates.allow_unsigned"
 SETUP_LOCK = 0x466C656574  # "Fleet": two setups at once become one after the other
 
 
@@ -80,7 +82,11 @@ def complete_setup(
 def create_organization(
     _actor: None, *, name: str, email: str, password: str, is_superuser: bool = False
 ) -> NewOrganization:
-    """Makes an organization and the account of its owner. For setup, bootstrap and the demo."""
+    """Makes an organization and the account of its owner. For setup, bootstrap and the demo.
+
+    It begins in trial mode, visibly: releases that nobody signed may be rolled out until somebody
+    switches that off. Organizations that members make later begin without.
+    """
     with transaction.atomic():
         owner = create_user(None, email=email, password=password, is_superuser=is_superuser)
         organization = insert_organization(name)
@@ -88,6 +94,7 @@ def create_organization(
             actor = system_actor(organization.id, source=Source.UI)
             record(actor, "organizations.create_organization", organization)
             add_member(actor, owner, role=Role.OWNER)
+            update_organization_settings(actor, {TRIAL: True})
     return NewOrganization(organization, owner)
 
 

@@ -40,6 +40,7 @@ from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deploymen
 from apps.updates.services.planning import hash_plan
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
+from apps.updates.services.signing import require_signed
 from apps.updates.services.targets import create_deployments
 from apps.updates.types import (
     PhaseApproved,
@@ -59,13 +60,15 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 
     The target is resolved now, for good, and the release is locked. Starting a running rollout
     changes nothing; one that is scheduled for later starts now. Raises `RolloutNeedsApproval`,
-    `PlanChanged`, `RolloutNotStartable`, `RecalledRelease`, `RolloutTargetEmpty`.
+    `PlanChanged`, `RolloutNotStartable`, `RecalledRelease`, `ReleaseNotSigned`,
+    `RolloutTargetEmpty`.
     """
     rollout = lock_rollout(actor, rollout_id, START_ROLLOUT)
     if rollout.state == RolloutState.RUNNING:
         return reread_rollout(actor, rollout.id)
     _guard_start(actor, rollout)
     refuse_recalled(actor, rollout.release_id)
+    require_signed(actor, rollout.release_id)
     sizes = create_deployments(actor, rollout)
     if not sum(sizes):
         raise RolloutTargetEmpty

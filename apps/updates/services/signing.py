@@ -8,6 +8,7 @@ say what is newest, but name no file that a device would install.
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
@@ -26,7 +27,7 @@ from apps.updates.errors import (
     SigningMetadataRefused,
     SigningNotPrepared,
 )
-from apps.updates.models import Release, SigningMetadata, SigningRepository, SigningRole
+from apps.updates.models import SigningMetadata, SigningRepository, SigningRole
 from apps.updates.permissions import MANAGE_SIGNING, REFRESH_SIGNING
 from apps.updates.selectors.signing import (
     SigningStatus,
@@ -110,14 +111,14 @@ def refresh_signing(actor: Actor) -> bool:
     return True
 
 
-def require_signed(actor: Actor, release: Release) -> None:
+def require_signed(actor: Actor, release_id: UUID) -> None:
     """Raises `ReleaseNotSigned` unless the signed targets name every component of the release.
 
     Where the organization allows unsigned releases, for a trial, everything passes. For a service
     that has asked for its own permission.
     """
-    if not allows_unsigned(actor.organization_id) and not is_release_signed(actor, release.id):
-        raise ReleaseNotSigned(data={"release": f"{release.name} {release.version}"})
+    if not allows_unsigned(actor.organization_id) and not is_release_signed(actor, release_id):
+        raise ReleaseNotSigned(data={"release_id": str(release_id)})
 
 
 def private_key(repository: SigningRepository, name: str) -> bytes:
