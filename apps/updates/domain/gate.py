@@ -1,6 +1,6 @@
 """The gate of a phase: promote, hold or halt, with the evidence in words."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from apps.updates.domain.states import Bucket, GateDecision
 
@@ -19,7 +19,7 @@ class Counts:
     @property
     def total(self) -> int:
         """All of them."""
-        return sum(asdict(self).values())
+        return self.to_go + self.succeeded + self.failed + self.uncounted
 
     @property
     def to_go(self) -> int:
