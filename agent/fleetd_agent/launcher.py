@@ -4,6 +4,7 @@ Part of the installed agent: it is never replaced by an update. It stays out of 
 first update of the agent itself (`slots/fleetd-agent/active`).
 """
 
+import ctypes
 import json
 import logging
 import os
@@ -30,6 +31,9 @@ TRIAL_SECONDS = 60.0
 STARTS = 3
 POLL_SECONDS = 0.1
 STOP_SECONDS = 45.0
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None)
 
 
 def has_slots(state_dir: Path) -> bool:
@@ -83,6 +87,7 @@ class Launcher:
             [sys.executable, "-m", "fleetd_agent", "run"],
             env=environment,
             stderr=subprocess.PIPE,
+            preexec_fn=_die_with_launcher,
         )
         self._child = child
         reader = threading.Thread(target=self._pass_on, args=(child.stderr,), daemon=True)
@@ -157,6 +162,11 @@ class Launcher:
 
     def _note(self, trial: dict[str, Any]) -> None:
         write_atomic(self._folder / TRIAL, json.dumps(trial).encode())
+
+
+def _die_with_launcher() -> None:
+    """A kill of the launcher is one of the agent: nobody is left behind with the lock."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _folder(state_dir: Path) -> Path:

@@ -1,0 +1,126 @@
+"""Debian packages, with this machine's real dpkg, into a system below a folder."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleetd_agent.commands import CommandRunner
+from fleetd_agent.engine import Engine
+from fleetd_agent.handlers.package import PackageHandler, Root
+from fleetd_agent.messages import Component, Report, Step
+
+from tests.agent import debian
+from tests.agent.support import FileServer, component, deploy, engine_on, offer_of, shell
+
+pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="this machine has no dpkg")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty system."""
+    debian.make_root(tmp_path / "root")
+    return tmp_path / "root"
+
+
+def engine_for(tmp_path: Path, root: Path) -> Engine:
+    state = tmp_path / "state"
+    handler = PackageHandler(state / "packages", CommandRunner(), Root(root))
+    return engine_on(state, handlers={"package": handler})
+
+
+def package(files: FileServer, content: bytes, version: str, **more: Any) -> Component:
+    about = {"kind": "package", "target": debian.NAME, "version": version, **more}
+    return component(files, content, **about)
+
+
+async def install(
+    tmp_path: Path, files: FileServer, root: Path, version: str, **more: Any
+) -> Report:
+    content = more.pop("content", None) or debian.build(tmp_path, version)
+    item = package(files, content, version, **more)
+    return await deploy(engine_for(tmp_path, root), offer_of(item))
+
+
+async def test_installs_upgrades_and_keeps_only_the_file_for_going_back(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    for version in ("1.0", "2.0"):
+        report = await install(tmp_path, files, root, version)
+        assert report.step == Step.SUCCEEDED, report.log_tail
+        assert debian.installed(root) == ("installed", version)
+        assert (root / "opt/app/version").read_text() == version
+        assert len(list((tmp_path / "state/packages").iterdir())) == 1
+    assert (root / "log").read_text().splitlines() == ["1.0 configure", "2.0 configure"]
+
+
+async def test_a_failing_verification_brings_the_version_before_back(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    await install(tmp_path, files, root, "1.0")
+    report = await install(tmp_path, files, root, "2.0", verify=shell("exit 1"))
+    assert (report.step, report.reason_code) == (Step.ROLLED_BACK, "verify_failed")
+    assert debian.installed(root) == ("installed", "1.0")
+    assert (root / "opt/app/version").read_text() == "1.0"
+
+
+async def test_a_package_that_was_not_there_before_is_removed_again(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    report = await install(tmp_path, files, root, "2.0", verify=shell("exit 1"))
+    assert report.step == Step.ROLLED_BACK
+    assert debian.installed(root)[0] == "not-installed"
+    assert not (root / "opt/app").exists()
+
+
+async def test_a_package_whose_own_script_fails_leaves_the_version_before_and_its_words(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    await install(tmp_path, files, root, "1.0")
+    broken = debian.build(tmp_path, "2.0", postinst="echo the database is locked; exit 1")
+    report = await install(tmp_path, files, root, "2.0", content=broken)
+    assert (report.step, report.reason_code) == (Step.ROLLED_BACK, "package_failed")
+    assert "the database is locked" in report.log_tail
+    assert debian.installed(root) == ("installed", "1.0")
+
+
+async def test_without_a_way_back_nothing_is_touched_unless_the_release_says_so(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    await install(tmp_path, files, root, "1.0")
+    shutil.rmtree(tmp_path / "state/packages")
+    report = await install(tmp_path, files, root, "2.0")
+    assert (report.step, report.reason_code) == (Step.FAILED, "no_way_back")
+    assert debian.installed(root) == ("installed", "1.0")
+    options = {"without_way_back": "true"}
+    report = await install(tmp_path, files, root, "2.0", options=options, verify=shell("exit 1"))
+    assert report.step == Step.FAILED
+    assert "could not be undone" in report.message
+
+
+@pytest.mark.parametrize("what", ["architecture", "name", "rubbish"])
+async def test_a_file_that_does_not_fit_is_refused_before_anything_is_touched(
+    tmp_path: Path, files: FileServer, root: Path, what: str
+) -> None:
+    content, more = debian.build(tmp_path, "2.0"), {}
+    if what == "architecture":
+        content = debian.build(tmp_path, "2.0", architecture="m68k")
+    elif what == "name":
+        more = {"target": "something-else"}
+    else:
+        content = b"not a package"
+    report = await install(tmp_path, files, root, "2.0", content=content, **more)
+    assert (report.step, report.reason_code) == (Step.FAILED, "package_refused")
+    assert debian.installed(root)[0] == "not-installed"
+
+
+async def test_a_version_that_is_installed_already_is_not_installed_again(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    for _ in range(2):
+        assert (await install(tmp_path, files, root, "1.0")).step == Step.SUCCEEDED
+    assert (root / "log").read_text() == "1.0 configure\n"
+
+
+def test_this_machines_own_packages_are_not_those_of_the_tests() -> None:
+    assert debian.installed(Path("/"))[0] == "not-installed"
