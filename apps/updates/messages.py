@@ -18,6 +18,7 @@ from apps.updates.models import (
     Rollout,
 )
 from apps.updates.models import RolloutEvent as LoggedEvent
+from apps.updates.plans import plan_message, target_message
 from apps.updates.types import HOOK_NAMES
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
@@ -72,7 +73,6 @@ def release_message(release: Release) -> pb.Release:
 def rollout_message(rollout: Rollout) -> pb.Rollout:
     """A rollout; its release and phases should be prefetched."""
     phases = sorted(rollout.phases.all(), key=lambda phase: phase.index)
-    target = rollout.target
     return pb.Rollout(
         id=str(rollout.id),
         name=rollout.name,
@@ -80,11 +80,7 @@ def rollout_message(rollout: Rollout) -> pb.Rollout:
         release_id=str(rollout.release_id),
         release_name=rollout.release.name,
         release_version=rollout.release.version,
-        target=pb.Target(
-            device_ids=target.get("device_ids", []),
-            tags=target.get("tags", []),
-            group_ids=target.get("group_ids", []),
-        ),
+        target=target_message(rollout.target),
         phases=[_phase(each) for each in phases],
         counts=_counts(sum((each.counts for each in phases), Counts())),
         requires_approval=rollout.requires_approval,
@@ -94,6 +90,9 @@ def rollout_message(rollout: Rollout) -> pb.Rollout:
         started_at=timestamp(rollout.started_at),
         finished_at=timestamp(rollout.finished_at),
         deployment_timeout_seconds=rollout.deployment_timeout_seconds,
+        plan=plan_message(rollout.planned()),
+        excluded=target_message(rollout.excluded) if rollout.excluded else None,
+        rolls_back=str(rollout.rolls_back_id) if rollout.rolls_back_id else "",
     )
 
 

@@ -1,7 +1,7 @@
 """Rollouts and deployments, as REST and RPC offer them."""
 
 from apps.core.actors import Actor
-from apps.core.public import enum_word, id_of, ids_of, operation, page_of
+from apps.core.public import enum_word, id_of, operation, page_of
 from apps.updates.domain.plan import simple_plan
 from apps.updates.messages import (
     deployment_message,
@@ -9,20 +9,23 @@ from apps.updates.messages import (
     rollout_message,
 )
 from apps.updates.permissions import (
+    ADVANCE_PHASE,
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
     CREATE_ROLLOUT,
+    HALT_ROLLOUT,
     PAUSE_ROLLOUT,
     RESUME_ROLLOUT,
+    ROLL_BACK_ROLLOUT,
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
     VIEW_DEPLOYMENTS,
     VIEW_ROLLOUTS,
 )
+from apps.updates.plans import phases_of, plan_of, target_of
 from apps.updates.selectors import deployments, rollouts
-from apps.updates.services import planning
+from apps.updates.services import planning, rollbacks
 from apps.updates.services import rollouts as services
-from apps.updates.types import Target
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
 
@@ -46,18 +49,52 @@ def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutRes
 @operation(CREATE_ROLLOUT)
 def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateRolloutResponse:
     """Plans a rollout as a draft. With `validate_only` the same runs and nothing is stored."""
+    has_plan = request.HasField("plan")
     rollout = planning.create_rollout(
         actor,
         name=request.name,
         release_id=id_of(request.release_id),
-        target=_target(request.target),
-        plan=simple_plan(request.phase_percents),
+        target=target_of(request.target),
+        excluded=target_of(request.excluded, "excluded"),
+        plan=plan_of(request.plan) if has_plan else simple_plan(request.phase_percents),
         requires_approval=request.requires_approval,
         deployment_timeout_seconds=request.deployment_timeout_seconds
         or planning.DEFAULT_TIMEOUT_SECONDS,
         validate_only=request.validate_only,
     )
     return pb.CreateRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(CREATE_ROLLOUT)
+def update_rollout(actor: Actor, request: pb.UpdateRolloutRequest) -> pb.UpdateRolloutResponse:
+    """Replaces the plan of a rollout that was not started; what was approved is so no more."""
+    rollout = planning.update_rollout(
+        actor,
+        id_of(request.id),
+        name=request.name,
+        release_id=id_of(request.release_id),
+        target=target_of(request.target),
+        excluded=target_of(request.excluded, "excluded"),
+        plan=plan_of(request.plan),
+        requires_approval=request.requires_approval,
+        deployment_timeout_seconds=request.deployment_timeout_seconds
+        or planning.DEFAULT_TIMEOUT_SECONDS,
+    )
+    return pb.UpdateRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(CREATE_ROLLOUT)
+def clone_rollout(actor: Actor, request: pb.CloneRolloutRequest) -> pb.CloneRolloutResponse:
+    """A new draft with the plan of another rollout."""
+    rollout = planning.clone_rollout(actor, id_of(request.id), name=request.name)
+    return pb.CloneRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(CREATE_ROLLOUT)
+def retry_rollout(actor: Actor, request: pb.RetryRolloutRequest) -> pb.RetryRolloutResponse:
+    """A new draft for the devices of a rollout that failed."""
+    rollout = planning.retry_rollout(actor, id_of(request.id), name=request.name)
+    return pb.RetryRolloutResponse(rollout=rollout_message(rollout))
 
 
 @operation(SUBMIT_ROLLOUT)
@@ -72,6 +109,13 @@ def approve_rollout(actor: Actor, request: pb.ApproveRolloutRequest) -> pb.Appro
     """Approves exactly the plan whose hash is given, by somebody other than its maker."""
     rollout = planning.approve_rollout(actor, id_of(request.id), plan_hash=request.plan_hash)
     return pb.ApproveRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(APPROVE_ROLLOUT)
+def reject_rollout(actor: Actor, request: pb.RejectRolloutRequest) -> pb.RejectRolloutResponse:
+    """Sends a plan back to its maker, with the reason."""
+    rollout = planning.reject_rollout(actor, id_of(request.id), reason=request.reason)
+    return pb.RejectRolloutResponse(rollout=rollout_message(rollout))
 
 
 @operation(START_ROLLOUT)
@@ -93,6 +137,32 @@ def resume_rollout(actor: Actor, request: pb.ResumeRolloutRequest) -> pb.ResumeR
     """Devices start again."""
     rollout = services.resume_rollout(actor, id_of(request.id))
     return pb.ResumeRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(ADVANCE_PHASE)
+def advance_phase(actor: Actor, request: pb.AdvancePhaseRequest) -> pb.AdvancePhaseResponse:
+    """Passes the gate of the open phase by hand, or lets a phase open that needs approval."""
+    rollout = services.advance_phase(
+        actor, id_of(request.id), index=request.index, reason=request.reason
+    )
+    return pb.AdvancePhaseResponse(rollout=rollout_message(rollout))
+
+
+@operation(HALT_ROLLOUT)
+def halt_rollout(actor: Actor, request: pb.HaltRolloutRequest) -> pb.HaltRolloutResponse:
+    """Stops a rollout for good: no device starts any more, devices at work finish."""
+    rollout = services.halt_rollout(actor, id_of(request.id), reason=request.reason)
+    return pb.HaltRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(ROLL_BACK_ROLLOUT)
+def roll_back_rollout(
+    actor: Actor, request: pb.RollBackRolloutRequest
+) -> pb.RollBackRolloutResponse:
+    """Brings each device back to its own last good release; answers the rollout that does it."""
+    phases = phases_of(request.phases) or rollbacks.CAREFUL
+    rollout = rollbacks.roll_back_rollout(actor, id_of(request.id), phases=phases)
+    return pb.RollBackRolloutResponse(rollout=rollout_message(rollout))
 
 
 @operation(CANCEL_ROLLOUT)
@@ -139,11 +209,3 @@ def get_deployment(actor: Actor, request: pb.GetDeploymentRequest) -> pb.GetDepl
     """One device's part of one rollout."""
     deployment = deployments.get_deployment(actor, id_of(request.id))
     return pb.GetDeploymentResponse(deployment=deployment_message(deployment))
-
-
-def _target(target: pb.Target) -> Target:
-    return Target(
-        device_ids=tuple(ids_of(target.device_ids, "target.device_ids")),
-        tags=tuple(target.tags),
-        group_ids=tuple(ids_of(target.group_ids, "target.group_ids")),
-    )

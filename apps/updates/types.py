@@ -18,8 +18,15 @@ class Target:
     device_ids: tuple[UUID, ...] = ()
     tags: tuple[str, ...] = ()
     group_ids: tuple[UUID, ...] = ()
+    filter: str = ""
     # Of those that the rest means, the ones that failed in this rollout.
     failed_in: UUID | None = None
+
+    @property
+    def is_groups(self) -> bool:
+        """Whether it names groups and nothing besides."""
+        names_others = self.device_ids or self.tags or self.filter.strip()
+        return bool(self.group_ids) and not names_others
 
     @property
     def is_everything(self) -> bool:
@@ -33,7 +40,11 @@ class Target:
             "tags": sorted(set(self.tags)),
             "group_ids": sorted({str(i) for i in self.group_ids}),
         }
-        return stored | ({"failed_in": str(self.failed_in)} if self.failed_in else {})
+        if self.filter.strip():
+            stored["filter"] = self.filter.strip()
+        if self.failed_in:
+            stored["failed_in"] = str(self.failed_in)
+        return stored
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any]) -> "Target":
@@ -42,6 +53,7 @@ class Target:
             device_ids=tuple(UUID(text) for text in stored.get("device_ids", ())),
             tags=tuple(stored.get("tags", ())),
             group_ids=tuple(UUID(text) for text in stored.get("group_ids", ())),
+            filter=stored.get("filter", ""),
             failed_in=UUID(stored["failed_in"]) if stored.get("failed_in") else None,
         )
 

@@ -65,23 +65,22 @@ def rollouts_within(
     target = f"{via}__target" if via else "target"
     named: dict[str, Any] = {f"{target}__device_ids": [], f"{target}__tags": []}
     reached = {f"{target}__group_ids__contained_by": [str(each) for each in group_ids]}
-    return rows.filter(**named, **reached).exclude(**{f"{target}__group_ids": []})
+    found = rows.filter(**named, **reached).exclude(**{f"{target}__group_ids": []})
+    return found.exclude(**{f"{target}__has_key": "filter"})
 
 
 def reaches_rollout(actor: Actor, permission: Permission, target: Target) -> bool:
     """The same for one target: of a rollout, or of one that is being planned."""
     if actor.reach(permission.name) is None:
         return True
-    by_groups_only = not target.device_ids and not target.tags
-    return by_groups_only and reaches_groups(actor, permission, target.group_ids)
+    return target.is_groups and reaches_groups(actor, permission, target.group_ids)
 
 
 def actor_at_rollout(actor: Actor, rollout: Rollout) -> ActorHere:
     """The actor for the page of one rollout: buttons ask what it may do to this one."""
     target = Target.restore(rollout.target)
-    by_groups_only = not target.device_ids and not target.tags
     groups: list[DeviceGroup] = []
-    if actor.grants and by_groups_only:
+    if actor.grants and target.is_groups:
         rows = DeviceGroup.objects.for_org(actor.organization_id)
         groups = list(rows.filter(id__in=target.group_ids))
     is_whole = bool(groups) and len(groups) == len(target.group_ids)
@@ -135,20 +134,23 @@ def target_devices(
     actor: Actor, target: Target, excluded: Target | None = None
 ) -> QuerySet[Device]:
     """The active devices that a target means now, without those that are left out."""
-    devices = resolve_target(
-        actor, device_ids=target.device_ids, tags=target.tags, group_ids=target.group_ids
-    )
+    devices = _resolved(actor, target)
     if target.failed_in:
         devices = devices.filter(id__in=_failed_in(actor, target.failed_in))
     if excluded is not None:
-        without = resolve_target(
-            actor,
-            device_ids=excluded.device_ids,
-            tags=excluded.tags,
-            group_ids=excluded.group_ids,
-        )
+        without = _resolved(actor, excluded)
         devices = devices.exclude(id__in=without.order_by().values("id"))
     return devices
+
+
+def _resolved(actor: Actor, target: Target) -> QuerySet[Device]:
+    return resolve_target(
+        actor,
+        device_ids=target.device_ids,
+        tags=target.tags,
+        group_ids=target.group_ids,
+        filter=target.filter,
+    )
 
 
 def _failed_in(actor: Actor, rollout_id: UUID) -> QuerySet[Deployment]:

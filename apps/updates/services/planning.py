@@ -158,7 +158,7 @@ def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
 def _groups_of(source: Rollout) -> dict[str, Any]:
     """Where the source stood: whoever may plan for these groups may retry there."""
     stored = Target.restore(source.target)
-    return {"group_ids": stored.group_ids} if not stored.device_ids and not stored.tags else {}
+    return {"group_ids": stored.group_ids} if stored.is_groups else {}
 
 
 def _recreate(actor: Actor, source: Rollout, name: str, target: Target) -> Rollout:

@@ -44,8 +44,7 @@ def roll_back_rollout(
     """
     source = lock_rollout(actor, rollout_id, ROLL_BACK_ROLLOUT)
     if source.state in (RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK):
-        latest = source.rollbacks.order_by("-id").values_list("id", flat=True).first()
-        return reread_rollout(actor, latest)
+        return reread_rollout(actor, source.rollbacks.latest("id").id)
     if not can_rollout_become(RolloutState(source.state), RolloutState.ROLLING_BACK):
         raise RolloutNotReversible(data={"state": source.state})
     end_deployments(actor, Choice(rollout_id=source.id), WITHDRAWN, clock.now())
@@ -66,7 +65,7 @@ def note_rollback_end(actor: Actor, rollback_id: UUID) -> None:
     """Tells a rollout how its roll back ended. Nothing to do for other rollouts; safe to repeat."""
     rows = Rollout.objects.for_org(actor.organization_id)
     rollback: Rollout | None = rows.filter(id=rollback_id, rolls_back__isnull=False).first()
-    if rollback is None:
+    if rollback is None or rollback.rolls_back_id is None:
         return
     source = lock_rollout(actor, rollback.rolls_back_id, ROLL_BACK_ROLLOUT)
     if source.state != RolloutState.ROLLING_BACK:

@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -186,6 +186,24 @@ class FleetService(Protocol):
     async def create_rollout(self, request: CreateRolloutRequest, ctx: RequestContext[CreateRolloutRequest, CreateRolloutResponse], /) -> CreateRolloutResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def update_rollout(self, request: UpdateRolloutRequest, ctx: RequestContext[UpdateRolloutRequest, UpdateRolloutResponse], /) -> UpdateRolloutResponse:
+        """
+        Replaces the plan of a rollout that was not started; what was approved is so no more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def clone_rollout(self, request: CloneRolloutRequest, ctx: RequestContext[CloneRolloutRequest, CloneRolloutResponse], /) -> CloneRolloutResponse:
+        """
+        A new draft with the plan of another rollout.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def retry_rollout(self, request: RetryRolloutRequest, ctx: RequestContext[RetryRolloutRequest, RetryRolloutResponse], /) -> RetryRolloutResponse:
+        """
+        A new draft for the devices of a rollout that failed.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def submit_rollout(self, request: SubmitRolloutRequest, ctx: RequestContext[SubmitRolloutRequest, SubmitRolloutResponse], /) -> SubmitRolloutResponse:
         """
         Asks for approval of the plan as it stands.
@@ -198,7 +216,19 @@ class FleetService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def reject_rollout(self, request: RejectRolloutRequest, ctx: RequestContext[RejectRolloutRequest, RejectRolloutResponse], /) -> RejectRolloutResponse:
+        """
+        Sends a plan back to its maker, with the reason.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def start_rollout(self, request: StartRolloutRequest, ctx: RequestContext[StartRolloutRequest, StartRolloutResponse], /) -> StartRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def advance_phase(self, request: AdvancePhaseRequest, ctx: RequestContext[AdvancePhaseRequest, AdvancePhaseResponse], /) -> AdvancePhaseResponse:
+        """
+        Passes the gate of the open phase by hand, or lets a phase open that needs approval.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def pause_rollout(self, request: PauseRolloutRequest, ctx: RequestContext[PauseRolloutRequest, PauseRolloutResponse], /) -> PauseRolloutResponse:
@@ -208,6 +238,18 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def resume_rollout(self, request: ResumeRolloutRequest, ctx: RequestContext[ResumeRolloutRequest, ResumeRolloutResponse], /) -> ResumeRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def halt_rollout(self, request: HaltRolloutRequest, ctx: RequestContext[HaltRolloutRequest, HaltRolloutResponse], /) -> HaltRolloutResponse:
+        """
+        Stops a rollout for good: no device starts any more, devices at work finish.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def roll_back_rollout(self, request: RollBackRolloutRequest, ctx: RequestContext[RollBackRolloutRequest, RollBackRolloutResponse], /) -> RollBackRolloutResponse:
+        """
+        Brings each device back to its own last good release, as a rollout with gates.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def cancel_rollout(self, request: CancelRolloutRequest, ctx: RequestContext[CancelRolloutRequest, CancelRolloutResponse], /) -> CancelRolloutResponse:
@@ -676,6 +718,39 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.create_rollout,
                 ),
+                "/public.v1.FleetService/UpdateRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateRollout",
+                        service_name="public.v1.FleetService",
+                        input=UpdateRolloutRequest,
+                        output=UpdateRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_rollout,
+                ),
+                "/public.v1.FleetService/CloneRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CloneRollout",
+                        service_name="public.v1.FleetService",
+                        input=CloneRolloutRequest,
+                        output=CloneRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.clone_rollout,
+                ),
+                "/public.v1.FleetService/RetryRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RetryRollout",
+                        service_name="public.v1.FleetService",
+                        input=RetryRolloutRequest,
+                        output=RetryRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.retry_rollout,
+                ),
                 "/public.v1.FleetService/SubmitRollout": Endpoint.unary(
                     method=MethodInfo(
                         name="SubmitRollout",
@@ -698,6 +773,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.approve_rollout,
                 ),
+                "/public.v1.FleetService/RejectRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RejectRollout",
+                        service_name="public.v1.FleetService",
+                        input=RejectRolloutRequest,
+                        output=RejectRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.reject_rollout,
+                ),
                 "/public.v1.FleetService/StartRollout": Endpoint.unary(
                     method=MethodInfo(
                         name="StartRollout",
@@ -708,6 +794,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.start_rollout,
+                ),
+                "/public.v1.FleetService/AdvancePhase": Endpoint.unary(
+                    method=MethodInfo(
+                        name="AdvancePhase",
+                        service_name="public.v1.FleetService",
+                        input=AdvancePhaseRequest,
+                        output=AdvancePhaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.advance_phase,
                 ),
                 "/public.v1.FleetService/PauseRollout": Endpoint.unary(
                     method=MethodInfo(
@@ -730,6 +827,28 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.resume_rollout,
+                ),
+                "/public.v1.FleetService/HaltRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="HaltRollout",
+                        service_name="public.v1.FleetService",
+                        input=HaltRolloutRequest,
+                        output=HaltRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.halt_rollout,
+                ),
+                "/public.v1.FleetService/RollBackRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RollBackRollout",
+                        service_name="public.v1.FleetService",
+                        input=RollBackRolloutRequest,
+                        output=RollBackRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.roll_back_rollout,
                 ),
                 "/public.v1.FleetService/CancelRollout": Endpoint.unary(
                     method=MethodInfo(
@@ -1674,6 +1793,75 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def update_rollout(
+        self,
+        request: UpdateRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateRolloutResponse:
+        """
+        Replaces the plan of a rollout that was not started; what was approved is so no more.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateRollout",
+                service_name="public.v1.FleetService",
+                input=UpdateRolloutRequest,
+                output=UpdateRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def clone_rollout(
+        self,
+        request: CloneRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CloneRolloutResponse:
+        """
+        A new draft with the plan of another rollout.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CloneRollout",
+                service_name="public.v1.FleetService",
+                input=CloneRolloutRequest,
+                output=CloneRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def retry_rollout(
+        self,
+        request: RetryRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RetryRolloutResponse:
+        """
+        A new draft for the devices of a rollout that failed.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RetryRollout",
+                service_name="public.v1.FleetService",
+                input=RetryRolloutRequest,
+                output=RetryRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def submit_rollout(
         self,
         request: SubmitRolloutRequest,
@@ -1720,6 +1908,29 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def reject_rollout(
+        self,
+        request: RejectRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RejectRolloutResponse:
+        """
+        Sends a plan back to its maker, with the reason.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RejectRollout",
+                service_name="public.v1.FleetService",
+                input=RejectRolloutRequest,
+                output=RejectRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def start_rollout(
         self,
         request: StartRolloutRequest,
@@ -1734,6 +1945,29 @@ class FleetServiceClient(ConnectClient):
                 service_name="public.v1.FleetService",
                 input=StartRolloutRequest,
                 output=StartRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def advance_phase(
+        self,
+        request: AdvancePhaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AdvancePhaseResponse:
+        """
+        Passes the gate of the open phase by hand, or lets a phase open that needs approval.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AdvancePhase",
+                service_name="public.v1.FleetService",
+                input=AdvancePhaseRequest,
+                output=AdvancePhaseResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
@@ -1777,6 +2011,52 @@ class FleetServiceClient(ConnectClient):
                 service_name="public.v1.FleetService",
                 input=ResumeRolloutRequest,
                 output=ResumeRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def halt_rollout(
+        self,
+        request: HaltRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> HaltRolloutResponse:
+        """
+        Stops a rollout for good: no device starts any more, devices at work finish.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="HaltRollout",
+                service_name="public.v1.FleetService",
+                input=HaltRolloutRequest,
+                output=HaltRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def roll_back_rollout(
+        self,
+        request: RollBackRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RollBackRolloutResponse:
+        """
+        Brings each device back to its own last good release, as a rollout with gates.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RollBackRollout",
+                service_name="public.v1.FleetService",
+                input=RollBackRolloutRequest,
+                output=RollBackRolloutResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
@@ -2140,6 +2420,24 @@ class FleetServiceSync(Protocol):
     def create_rollout(self, request: CreateRolloutRequest, ctx: RequestContext[CreateRolloutRequest, CreateRolloutResponse], /) -> CreateRolloutResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def update_rollout(self, request: UpdateRolloutRequest, ctx: RequestContext[UpdateRolloutRequest, UpdateRolloutResponse], /) -> UpdateRolloutResponse:
+        """
+        Replaces the plan of a rollout that was not started; what was approved is so no more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def clone_rollout(self, request: CloneRolloutRequest, ctx: RequestContext[CloneRolloutRequest, CloneRolloutResponse], /) -> CloneRolloutResponse:
+        """
+        A new draft with the plan of another rollout.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def retry_rollout(self, request: RetryRolloutRequest, ctx: RequestContext[RetryRolloutRequest, RetryRolloutResponse], /) -> RetryRolloutResponse:
+        """
+        A new draft for the devices of a rollout that failed.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def submit_rollout(self, request: SubmitRolloutRequest, ctx: RequestContext[SubmitRolloutRequest, SubmitRolloutResponse], /) -> SubmitRolloutResponse:
         """
         Asks for approval of the plan as it stands.
@@ -2152,7 +2450,19 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def reject_rollout(self, request: RejectRolloutRequest, ctx: RequestContext[RejectRolloutRequest, RejectRolloutResponse], /) -> RejectRolloutResponse:
+        """
+        Sends a plan back to its maker, with the reason.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def start_rollout(self, request: StartRolloutRequest, ctx: RequestContext[StartRolloutRequest, StartRolloutResponse], /) -> StartRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def advance_phase(self, request: AdvancePhaseRequest, ctx: RequestContext[AdvancePhaseRequest, AdvancePhaseResponse], /) -> AdvancePhaseResponse:
+        """
+        Passes the gate of the open phase by hand, or lets a phase open that needs approval.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def pause_rollout(self, request: PauseRolloutRequest, ctx: RequestContext[PauseRolloutRequest, PauseRolloutResponse], /) -> PauseRolloutResponse:
@@ -2162,6 +2472,18 @@ class FleetServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def resume_rollout(self, request: ResumeRolloutRequest, ctx: RequestContext[ResumeRolloutRequest, ResumeRolloutResponse], /) -> ResumeRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def halt_rollout(self, request: HaltRolloutRequest, ctx: RequestContext[HaltRolloutRequest, HaltRolloutResponse], /) -> HaltRolloutResponse:
+        """
+        Stops a rollout for good: no device starts any more, devices at work finish.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def roll_back_rollout(self, request: RollBackRolloutRequest, ctx: RequestContext[RollBackRolloutRequest, RollBackRolloutResponse], /) -> RollBackRolloutResponse:
+        """
+        Brings each device back to its own last good release, as a rollout with gates.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def cancel_rollout(self, request: CancelRolloutRequest, ctx: RequestContext[CancelRolloutRequest, CancelRolloutResponse], /) -> CancelRolloutResponse:
@@ -2628,6 +2950,39 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.create_rollout,
                 ),
+                "/public.v1.FleetService/UpdateRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateRollout",
+                        service_name="public.v1.FleetService",
+                        input=UpdateRolloutRequest,
+                        output=UpdateRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_rollout,
+                ),
+                "/public.v1.FleetService/CloneRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CloneRollout",
+                        service_name="public.v1.FleetService",
+                        input=CloneRolloutRequest,
+                        output=CloneRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.clone_rollout,
+                ),
+                "/public.v1.FleetService/RetryRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RetryRollout",
+                        service_name="public.v1.FleetService",
+                        input=RetryRolloutRequest,
+                        output=RetryRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.retry_rollout,
+                ),
                 "/public.v1.FleetService/SubmitRollout": EndpointSync.unary(
                     method=MethodInfo(
                         name="SubmitRollout",
@@ -2650,6 +3005,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.approve_rollout,
                 ),
+                "/public.v1.FleetService/RejectRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RejectRollout",
+                        service_name="public.v1.FleetService",
+                        input=RejectRolloutRequest,
+                        output=RejectRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.reject_rollout,
+                ),
                 "/public.v1.FleetService/StartRollout": EndpointSync.unary(
                     method=MethodInfo(
                         name="StartRollout",
@@ -2660,6 +3026,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.start_rollout,
+                ),
+                "/public.v1.FleetService/AdvancePhase": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="AdvancePhase",
+                        service_name="public.v1.FleetService",
+                        input=AdvancePhaseRequest,
+                        output=AdvancePhaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.advance_phase,
                 ),
                 "/public.v1.FleetService/PauseRollout": EndpointSync.unary(
                     method=MethodInfo(
@@ -2682,6 +3059,28 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.resume_rollout,
+                ),
+                "/public.v1.FleetService/HaltRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="HaltRollout",
+                        service_name="public.v1.FleetService",
+                        input=HaltRolloutRequest,
+                        output=HaltRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.halt_rollout,
+                ),
+                "/public.v1.FleetService/RollBackRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RollBackRollout",
+                        service_name="public.v1.FleetService",
+                        input=RollBackRolloutRequest,
+                        output=RollBackRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.roll_back_rollout,
                 ),
                 "/public.v1.FleetService/CancelRollout": EndpointSync.unary(
                     method=MethodInfo(
@@ -3626,6 +4025,75 @@ class FleetServiceClientSync(ConnectClientSync):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    def update_rollout(
+        self,
+        request: UpdateRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateRolloutResponse:
+        """
+        Replaces the plan of a rollout that was not started; what was approved is so no more.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateRollout",
+                service_name="public.v1.FleetService",
+                input=UpdateRolloutRequest,
+                output=UpdateRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def clone_rollout(
+        self,
+        request: CloneRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CloneRolloutResponse:
+        """
+        A new draft with the plan of another rollout.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CloneRollout",
+                service_name="public.v1.FleetService",
+                input=CloneRolloutRequest,
+                output=CloneRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def retry_rollout(
+        self,
+        request: RetryRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RetryRolloutResponse:
+        """
+        A new draft for the devices of a rollout that failed.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RetryRollout",
+                service_name="public.v1.FleetService",
+                input=RetryRolloutRequest,
+                output=RetryRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def submit_rollout(
         self,
         request: SubmitRolloutRequest,
@@ -3672,6 +4140,29 @@ class FleetServiceClientSync(ConnectClientSync):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    def reject_rollout(
+        self,
+        request: RejectRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RejectRolloutResponse:
+        """
+        Sends a plan back to its maker, with the reason.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RejectRollout",
+                service_name="public.v1.FleetService",
+                input=RejectRolloutRequest,
+                output=RejectRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def start_rollout(
         self,
         request: StartRolloutRequest,
@@ -3686,6 +4177,29 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=StartRolloutRequest,
                 output=StartRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def advance_phase(
+        self,
+        request: AdvancePhaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AdvancePhaseResponse:
+        """
+        Passes the gate of the open phase by hand, or lets a phase open that needs approval.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AdvancePhase",
+                service_name="public.v1.FleetService",
+                input=AdvancePhaseRequest,
+                output=AdvancePhaseResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
@@ -3729,6 +4243,52 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=ResumeRolloutRequest,
                 output=ResumeRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def halt_rollout(
+        self,
+        request: HaltRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> HaltRolloutResponse:
+        """
+        Stops a rollout for good: no device starts any more, devices at work finish.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="HaltRollout",
+                service_name="public.v1.FleetService",
+                input=HaltRolloutRequest,
+                output=HaltRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def roll_back_rollout(
+        self,
+        request: RollBackRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RollBackRolloutResponse:
+        """
+        Brings each device back to its own last good release, as a rollout with gates.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RollBackRollout",
+                service_name="public.v1.FleetService",
+                input=RollBackRolloutRequest,
+                output=RollBackRolloutResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

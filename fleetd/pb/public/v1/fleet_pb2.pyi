@@ -2618,8 +2618,8 @@ Global___DeploymentCounts: _TypeAlias = DeploymentCounts  # noqa: Y015
 
 @_typing.final
 class Target(_message.Message):
-    """Which devices: by ids, by tags (any of them), or by group. Several narrow nothing: a device
-    that any of them names is a target. All empty means every active device.
+    """Which devices: by ids, by tags (any of them), by group, or by a filter. Several narrow nothing: a
+    device that any of them names is a target. All empty means every active device.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2627,6 +2627,12 @@ class Target(_message.Message):
     DEVICE_IDS_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     GROUP_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FAILED_IN_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """As in docs/reference/filters.md."""
+    failed_in: _builtins.str
+    """Of all these, only the devices that failed in this rollout."""
     @_builtins.property
     def device_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -2639,14 +2645,312 @@ class Target(_message.Message):
         device_ids: _abc.Iterable[_builtins.str] | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: _builtins.str = ...,
+        failed_in: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_ids", b"device_ids", "group_ids", b"group_ids", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_ids", b"device_ids", "failed_in", b"failed_in", "filter", b"filter", "group_ids", b"group_ids", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Target: _TypeAlias = Target  # noqa: Y015
+
+@_typing.final
+class GatePolicy(_message.Message):
+    """When a phase is promoted and when it is halted. Rates and error chances are decimal numbers,
+    such as "0.01".
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ACCEPTABLE_RATE_FIELD_NUMBER: _builtins.int
+    UNACCEPTABLE_RATE_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
+    BETA_FIELD_NUMBER: _builtins.int
+    MINIMUM_DEVICES_FIELD_NUMBER: _builtins.int
+    MINIMUM_SOAK_SECONDS_FIELD_NUMBER: _builtins.int
+    ON_EXHAUSTED_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """strict (no failure is accepted) or sequential (Wald's test); strict when not set."""
+    acceptable_rate: _builtins.str
+    unacceptable_rate: _builtins.str
+    alpha: _builtins.str
+    """The chance to halt a release whose rate is acceptable."""
+    beta: _builtins.str
+    """The chance to promote a release whose rate is not."""
+    minimum_devices: _builtins.int
+    minimum_soak_seconds: _builtins.int
+    on_exhausted: _builtins.str
+    """hold or promote_if_clean, where a phase has no devices left and nothing is decided."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        acceptable_rate: _builtins.str = ...,
+        unacceptable_rate: _builtins.str = ...,
+        alpha: _builtins.str = ...,
+        beta: _builtins.str = ...,
+        minimum_devices: _builtins.int = ...,
+        minimum_soak_seconds: _builtins.int = ...,
+        on_exhausted: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptable_rate", b"acceptable_rate", "alpha", b"alpha", "beta", b"beta", "kind", b"kind", "minimum_devices", b"minimum_devices", "minimum_soak_seconds", b"minimum_soak_seconds", "on_exhausted", b"on_exhausted", "unacceptable_rate", b"unacceptable_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GatePolicy: _TypeAlias = GatePolicy  # noqa: Y015
+
+@_typing.final
+class StartRate(_message.Message):
+    """How many devices may start per minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PER_MINUTE_FIELD_NUMBER: _builtins.int
+    GROWTH_PERCENT_FIELD_NUMBER: _builtins.int
+    MAXIMUM_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    per_minute: _builtins.int
+    growth_percent: _builtins.int
+    """100 (as many each minute) when not set; 200 doubles them each minute."""
+    maximum_per_minute: _builtins.int
+    """No end when not set."""
+    def __init__(
+        self,
+        *,
+        per_minute: _builtins.int = ...,
+        growth_percent: _builtins.int = ...,
+        maximum_per_minute: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["growth_percent", b"growth_percent", "maximum_per_minute", b"maximum_per_minute", "per_minute", b"per_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRate: _TypeAlias = StartRate  # noqa: Y015
+
+@_typing.final
+class PhasePlan(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    MAXIMUM_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    percent: _builtins.int
+    """Cumulative share of the targets that this phase ends at."""
+    devices: _builtins.int
+    """Or the cumulative number of devices."""
+    needs_approval: _builtins.bool
+    """A person has to let it open."""
+    maximum_in_flight: _builtins.int
+    """No limit when not set."""
+    @_builtins.property
+    def gate(self) -> Global___GatePolicy: ...
+    @_builtins.property
+    def rate(self) -> Global___StartRate: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        percent: _builtins.int = ...,
+        devices: _builtins.int = ...,
+        gate: Global___GatePolicy | None = ...,
+        needs_approval: _builtins.bool = ...,
+        rate: Global___StartRate | None = ...,
+        maximum_in_flight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gate", b"gate", "rate", b"rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "gate", b"gate", "maximum_in_flight", b"maximum_in_flight", "name", b"name", "needs_approval", b"needs_approval", "percent", b"percent", "rate", b"rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PhasePlan: _TypeAlias = PhasePlan  # noqa: Y015
+
+@_typing.final
+class Window(_message.Message):
+    """A part of the day: minutes since midnight, the end excluded. An end at or before the start is
+    on the next day.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    END_MINUTE_FIELD_NUMBER: _builtins.int
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    start_minute: _builtins.int
+    end_minute: _builtins.int
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """1 (Monday) to 7; every day when empty."""
+
+    def __init__(
+        self,
+        *,
+        start_minute: _builtins.int = ...,
+        end_minute: _builtins.int = ...,
+        weekdays: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_minute", b"end_minute", "start_minute", b"start_minute", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Window: _TypeAlias = Window  # noqa: Y015
+
+@_typing.final
+class RolloutSchedule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_AT_FIELD_NUMBER: _builtins.int
+    END_AT_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    BLACKOUT_DATES_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """Of windows and dates, as in Europe/Oslo; each device's own when empty."""
+    @_builtins.property
+    def start_at(self) -> _timestamp_pb2.Timestamp:
+        """A submitted rollout starts by itself then."""
+
+    @_builtins.property
+    def end_at(self) -> _timestamp_pb2.Timestamp:
+        """A rollout with devices to go is halted then."""
+
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Window]:
+        """When devices may begin; any time when empty."""
+
+    @_builtins.property
+    def blackout_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """YYYY-MM-DD; no window begins on these."""
+
+    def __init__(
+        self,
+        *,
+        start_at: _timestamp_pb2.Timestamp | None = ...,
+        end_at: _timestamp_pb2.Timestamp | None = ...,
+        windows: _abc.Iterable[Global___Window] | None = ...,
+        blackout_dates: _abc.Iterable[_builtins.str] | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_at", b"end_at", "start_at", b"start_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "end_at", b"end_at", "start_at", b"start_at", "time_zone", b"time_zone", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutSchedule: _TypeAlias = RolloutSchedule  # noqa: Y015
+
+@_typing.final
+class Installation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StepTimeoutsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODE_FIELD_NUMBER: _builtins.int
+    REBOOT_FIELD_NUMBER: _builtins.int
+    MAXIMUM_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MAXIMUM_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    BACKOFF_SECONDS_FIELD_NUMBER: _builtins.int
+    STEP_TIMEOUTS_FIELD_NUMBER: _builtins.int
+    ALLOW_DOWNGRADE_FIELD_NUMBER: _builtins.int
+    mode: _builtins.str
+    """forced, confirmed (somebody at the device agrees) or download_only; forced when not set."""
+    reboot: _builtins.str
+    """when_needed, in_window or never; when_needed when not set."""
+    maximum_bytes_per_second: _builtins.int
+    """Of each device; no limit when not set."""
+    maximum_attempts: _builtins.int
+    """1 when not set."""
+    backoff_seconds: _builtins.int
+    """Before the second attempt, doubled before each further one; 60 when not set."""
+    allow_downgrade: _builtins.bool
+    """Lets devices take an older version than they have; needs a right of its own."""
+    @_builtins.property
+    def step_timeouts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Seconds by step: downloading, installing, rebooting, verifying."""
+
+    def __init__(
+        self,
+        *,
+        mode: _builtins.str = ...,
+        reboot: _builtins.str = ...,
+        maximum_bytes_per_second: _builtins.int = ...,
+        maximum_attempts: _builtins.int = ...,
+        backoff_seconds: _builtins.int = ...,
+        step_timeouts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        allow_downgrade: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_downgrade", b"allow_downgrade", "backoff_seconds", b"backoff_seconds", "maximum_attempts", b"maximum_attempts", "maximum_bytes_per_second", b"maximum_bytes_per_second", "mode", b"mode", "reboot", b"reboot", "step_timeouts", b"step_timeouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Installation: _TypeAlias = Installation  # noqa: Y015
+
+@_typing.final
+class RolloutPlan(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASES_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    INSTALLATION_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    priority: _builtins.int
+    """Of two rollouts that want a device the higher one goes first."""
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhasePlan]:
+        """One phase of all devices when empty."""
+
+    @_builtins.property
+    def schedule(self) -> Global___RolloutSchedule: ...
+    @_builtins.property
+    def installation(self) -> Global___Installation: ...
+    def __init__(
+        self,
+        *,
+        phases: _abc.Iterable[Global___PhasePlan] | None = ...,
+        schedule: Global___RolloutSchedule | None = ...,
+        installation: Global___Installation | None = ...,
+        priority: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "phases", b"phases", "priority", b"priority", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutPlan: _TypeAlias = RolloutPlan  # noqa: Y015
 
 @_typing.final
 class Rollout(_message.Message):
@@ -2668,6 +2972,9 @@ class Rollout(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    ROLLS_BACK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     state: Global___RolloutState.ValueType
@@ -2681,6 +2988,8 @@ class Rollout(_message.Message):
     """One sentence: what the rollout is doing and what it waits for."""
     deployment_timeout_seconds: _builtins.int
     """Longest time that one device may take, from offer to end."""
+    rolls_back: _builtins.str
+    """The rollout whose devices this one brings back, if it is a roll back."""
     @_builtins.property
     def target(self) -> Global___Target: ...
     @_builtins.property
@@ -2693,6 +3002,12 @@ class Rollout(_message.Message):
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def plan(self) -> Global___RolloutPlan: ...
+    @_builtins.property
+    def excluded(self) -> Global___Target:
+        """Devices that are left out."""
+
     def __init__(
         self,
         *,
@@ -2712,10 +3027,13 @@ class Rollout(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         deployment_timeout_seconds: _builtins.int = ...,
+        plan: Global___RolloutPlan | None = ...,
+        excluded: Global___Target | None = ...,
+        rolls_back: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "finished_at", b"finished_at", "started_at", b"started_at", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "excluded", b"excluded", "finished_at", b"finished_at", "plan", b"plan", "started_at", b"started_at", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "deployment_timeout_seconds", b"deployment_timeout_seconds", "finished_at", b"finished_at", "id", b"id", "name", b"name", "phases", b"phases", "plan_hash", b"plan_hash", "release_id", b"release_id", "release_name", b"release_name", "release_version", b"release_version", "requires_approval", b"requires_approval", "started_at", b"started_at", "state", b"state", "target", b"target", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "finished_at", b"finished_at", "id", b"id", "name", b"name", "phases", b"phases", "plan", b"plan", "plan_hash", b"plan_hash", "release_id", b"release_id", "release_name", b"release_name", "release_version", b"release_version", "requires_approval", b"requires_approval", "rolls_back", b"rolls_back", "started_at", b"started_at", "state", b"state", "target", b"target", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2819,6 +3137,8 @@ class CreateRolloutRequest(_message.Message):
     REQUIRES_APPROVAL_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     release_id: _builtins.str
     requires_approval: _builtins.bool
@@ -2832,6 +3152,14 @@ class CreateRolloutRequest(_message.Message):
     def phase_percents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Cumulative percentages, rising, the last one 100; [100] when empty."""
 
+    @_builtins.property
+    def plan(self) -> Global___RolloutPlan:
+        """The whole plan; goes before phase_percents."""
+
+    @_builtins.property
+    def excluded(self) -> Global___Target:
+        """Devices that are left out."""
+
     def __init__(
         self,
         *,
@@ -2842,10 +3170,12 @@ class CreateRolloutRequest(_message.Message):
         requires_approval: _builtins.bool = ...,
         deployment_timeout_seconds: _builtins.int = ...,
         validate_only: _builtins.bool = ...,
+        plan: Global___RolloutPlan | None = ...,
+        excluded: Global___Target | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "plan", b"plan", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "name", b"name", "phase_percents", b"phase_percents", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "name", b"name", "phase_percents", b"phase_percents", "plan", b"plan", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2870,6 +3200,331 @@ class CreateRolloutResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateRolloutResponse: _TypeAlias = CreateRolloutResponse  # noqa: Y015
+
+@_typing.final
+class UpdateRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    REQUIRES_APPROVAL_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    release_id: _builtins.str
+    requires_approval: _builtins.bool
+    deployment_timeout_seconds: _builtins.int
+    """3600 when not set."""
+    @_builtins.property
+    def target(self) -> Global___Target: ...
+    @_builtins.property
+    def plan(self) -> Global___RolloutPlan: ...
+    @_builtins.property
+    def excluded(self) -> Global___Target: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        release_id: _builtins.str = ...,
+        target: Global___Target | None = ...,
+        plan: Global___RolloutPlan | None = ...,
+        excluded: Global___Target | None = ...,
+        requires_approval: _builtins.bool = ...,
+        deployment_timeout_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "plan", b"plan", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "id", b"id", "name", b"name", "plan", b"plan", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateRolloutRequest: _TypeAlias = UpdateRolloutRequest  # noqa: Y015
+
+@_typing.final
+class UpdateRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateRolloutResponse: _TypeAlias = UpdateRolloutResponse  # noqa: Y015
+
+@_typing.final
+class CloneRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloneRolloutRequest: _TypeAlias = CloneRolloutRequest  # noqa: Y015
+
+@_typing.final
+class CloneRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloneRolloutResponse: _TypeAlias = CloneRolloutResponse  # noqa: Y015
+
+@_typing.final
+class RetryRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRolloutRequest: _TypeAlias = RetryRolloutRequest  # noqa: Y015
+
+@_typing.final
+class RetryRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRolloutResponse: _TypeAlias = RetryRolloutResponse  # noqa: Y015
+
+@_typing.final
+class RejectRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectRolloutRequest: _TypeAlias = RejectRolloutRequest  # noqa: Y015
+
+@_typing.final
+class RejectRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectRolloutResponse: _TypeAlias = RejectRolloutResponse  # noqa: Y015
+
+@_typing.final
+class AdvancePhaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    index: _builtins.int
+    """Counted from 0: the open phase, or the next one where it needs approval."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        index: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvancePhaseRequest: _TypeAlias = AdvancePhaseRequest  # noqa: Y015
+
+@_typing.final
+class AdvancePhaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvancePhaseResponse: _TypeAlias = AdvancePhaseResponse  # noqa: Y015
+
+@_typing.final
+class HaltRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HaltRolloutRequest: _TypeAlias = HaltRolloutRequest  # noqa: Y015
+
+@_typing.final
+class HaltRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HaltRolloutResponse: _TypeAlias = HaltRolloutResponse  # noqa: Y015
+
+@_typing.final
+class RollBackRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhasePlan]:
+        """How carefully; a tenth of the devices first when empty."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        phases: _abc.Iterable[Global___PhasePlan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "phases", b"phases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackRolloutRequest: _TypeAlias = RollBackRolloutRequest  # noqa: Y015
+
+@_typing.final
+class RollBackRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout:
+        """The rollout that brings the devices back."""
+
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackRolloutResponse: _TypeAlias = RollBackRolloutResponse  # noqa: Y015
 
 @_typing.final
 class SubmitRolloutRequest(_message.Message):
