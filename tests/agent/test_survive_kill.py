@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent import kill_matrix
+from tests.agent import debian, kill_matrix, kill_packages
 from tests.agent.support import FileServer
 
 ROOT = Path(__file__).parents[2]
@@ -82,3 +83,41 @@ def test_a_kill_at_any_instant_leaves_all_new_or_all_old(
     if scenario == "good":  # only kills in the middle of a command have to go back
         ends = Counter(result["step"] for result in results)
         assert ends["succeeded"] > ends["rolled_back"], ends
+
+
+def run_packages(folder: Path, files: FileServer, scenario: str) -> list[dict[str, Any]]:
+    contents = {
+        "package": debian.build(folder, "2.0", postinst=kill_packages.SLOW),
+        "config": b"new config",
+    }
+    digests = {kind: (files.add(content), len(content)) for kind, content in contents.items()}
+    done = subprocess.run(
+        [sys.executable, kill_packages.__file__]
+        + [str(folder), files.url, scenario, json.dumps(digests)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'agent'}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="this machine has no dpkg")
+@pytest.mark.parametrize("scenario", ["good", "bad"])
+def test_a_kill_around_dpkg_leaves_one_whole_version_and_configures_it_once(
+    folder: Path, files: FileServer, scenario: str
+) -> None:
+    results = run_packages(folder, files, scenario)
+    assert len(results) > 12
+    assert results[-1]["step"] == ("succeeded" if scenario == "good" else "rolled_back")
+    for result in results:
+        version = "2.0" if result["step"] == "succeeded" else "1.0"
+        assert result["package"] == f"installed {version}", result
+        assert result["files"] == version, result
+        assert result["config"] == ("new config" if version == "2.0" else "old config"), result
+        assert result["log"].count("2.0 configure") <= 1, result
+        reasons = {"", "interrupted"} if scenario == "good" else {"verify_failed", "interrupted"}
+        assert result["reason"] in reasons, result
+    if scenario == "good":  # dpkg is left to end by itself, so that nothing has to go back
+        assert {result["step"] for result in results} == {"succeeded"}
