@@ -3,6 +3,9 @@
 VENV := .venv
 PYTEST_ARGS ?=
 
+# Compiled once, not again in each worker and in each process that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo up setup setup-dev test check e2e bench proto requirements clean
 
 help:  ## show the commands
