@@ -1122,8 +1122,8 @@ Global___TcpProbe: _TypeAlias = TcpProbe  # noqa: Y015
 
 @_typing.final
 class HeartbeatProbe(_message.Message):
-    """The device's own stream to the platform came back, and a heartbeat went out on it, after the
-    installation.
+    """The platform has acknowledged a report that the device made after the installation: its own
+    stream still works, or came back.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
