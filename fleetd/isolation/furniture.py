@@ -41,6 +41,8 @@ from apps.updates.services.planning import create_rollout
 from apps.updates.services.releases import create_release
 from apps.updates.services.reports import apply_reports
 from apps.updates.services.rollouts import start_rollout
+from apps.updates.services.signing import prepare_signing
+from apps.updates.services.uploads import create_artifact_upload
 from apps.updates.types import NewComponent, Report, Target
 
 PASSWORD = "a password of the scratch database 7"  # noqa: S105  of people who exist for a minute
@@ -64,6 +66,7 @@ class Furnished:
     organization_id: UUID
     owner: User
     member: User
+    in_team: User
     actor: Actor
     api_key: str
     machine: Machine
@@ -77,9 +80,13 @@ def furnish(mark: str) -> Furnished:
     organization_id = made.organization.id
     call = Call(Source.CLI, ADDRESS, "req_isolation")
     actor = actor_for_user(made.owner, call, organization=str(organization_id))
-    member = create_user(None, email=f"member-{mark}@example.test", password=PASSWORD)
+    member, in_team = (
+        create_user(None, email=f"{word}-{mark}@example.test", password=PASSWORD)
+        for word in ("member", "team")
+    )
     with tenant(organization_id):
         add_member(actor, member, role=Role.OPERATOR)
+        add_member(actor, in_team, role=Role.MEMBER)
         key = create_api_key(actor, name=f"{mark} key")
         token = create_enrollment_token(actor, name=f"{mark} line", max_uses=5, tags=[mark])
         slow = create_enrollment_token(actor, name=f"{mark} gate", requires_approval=True)
@@ -87,10 +94,12 @@ def furnish(mark: str) -> Furnished:
     enroll(f"{mark}-waiting", slow.secret)
     with tenant(organization_id):
         _group(actor, mark, machine.device_id)
+        _team(actor, mark, in_team, machine.device_id)
         _people(actor, mark, member)
         _update(actor, mark, machine.device_id)
+        prepare_signing(actor)
         create_checkpoints(system_actor(organization_id))
-    return Furnished(organization_id, made.owner, member, actor, key.secret, machine)
+    return Furnished(organization_id, made.owner, member, in_team, actor, key.secret, machine)
 
 
 def enroll(name: str, secret: str) -> Machine:
@@ -141,10 +150,21 @@ def _people(actor: Actor, mark: str, member: User) -> None:
     create_service_account(actor, name=f"{mark} program", role=Role.VIEWER)
 
 
+def _team(actor: Actor, mark: str, person: User, device_id: UUID) -> None:
+    """A team whose `person` has rights on the device of one group and nowhere else."""
+    team = create_team(actor, name=f"{mark} night shift")
+    people = [person.id, *(owner for owner in (actor.user_id,) if owner)]
+    add_team_members(actor, team.id, people, role=Role.OPERATOR)
+    group = create_device_group(actor, name=f"{mark} at night")
+    add_devices_to_group(actor, group.id, [device_id])
+    give_group_to_team(actor, group.id, team.id)
+
+
 def _update(actor: Actor, mark: str, device_id: UUID) -> None:
     """A rollout that is under way on the device, and one that is a draft."""
     first, second = (release(actor, mark, number) for number in (1, 2))
     create_rollout(actor, name=f"{mark} draft", release_id=second.id, target=Target())
+    create_artifact_upload(actor, name=f"{mark} half.img", size_bytes=10)
     running = create_rollout(actor, name=f"{mark} rollout", release_id=first.id, target=Target())
     start_rollout(actor, running.id)
     gateway = system_actor(actor.organization_id, source=Source.AGENT)

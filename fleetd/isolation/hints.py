@@ -19,6 +19,8 @@ WORDS: dict[str, str] = {
 BODIES: dict[str, dict[str, Any]] = {
     "create_release": {"components": [{"name": "c", "kind": "script", "artifact_id": ""}]},
     "create_rollout": {"target": {}},
+    "preview_device_group": {"filter": "lifecycle = active"},
+    "create_artifact_upload": {"size_bytes": 10},
     "create_custom_role": {"permissions": ["devices.view_devices"]},
     "update_custom_role": {"permissions": ["devices.view_devices"]},
     "create_service_account": {"role": "viewer"},
@@ -26,6 +28,17 @@ BODIES: dict[str, dict[str, Any]] = {
     "grant_access": {"permissions": ["devices.view_devices"]},
     "revoke_access": {"permissions": ["devices.view_devices"]},
     "update_organization_settings": {"reset": ["cors.allowed_origins"]},
+}
+
+# What reads need in their query before they look at ids; `{kind}` stands for an own id.
+QUERIES: dict[str, dict[str, str]] = {
+    "preview_device_group": {"filter": "lifecycle = active"},
+    "get_release_path": {"device_id": "{device}"},
+}
+
+# Names that stand in paths instead of ids, by the address's name.
+NAMES_IN_PATHS: dict[str, dict[str, str]] = {
+    "api-signing-metadata": {"name": "root.json"},
 }
 
 # What fields and addresses call kinds of objects; kinds are named after their models.
@@ -84,6 +97,11 @@ EVERYWHERE = ("organization", "user", "device")
 BODIES_WITHOUT_IDS: dict[str, str] = {
     "upload_artifact": "a file and its name",
     "append_to_upload": "a part of a file",
+}
+
+# Handlers that take bytes, with the headers that they need.
+PARTS: dict[str, dict[str, str]] = {
+    "append_to_upload": {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"},
 }
 
 # What forms of pages commonly ask.

@@ -69,6 +69,7 @@ class PageWalk:
     few: bool
     words: dict[str, object] = field(default_factory=dict)
     seen_forms: set[tuple[str, str, frozenset[str]]] = field(default_factory=set)
+    known_own: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def walk(self, page: Page) -> None:
         """Path, query and forms of one page; whatever it did is taken back."""
@@ -96,9 +97,8 @@ class PageWalk:
             self.world.theirs, name, around, few=self.few or page.method == "POST"
         )
         fitting = {k: v for k, v in foreign.items() if address.accepts(name, v)}
-        ours = [
-            v for v in own_candidates(self.world.ours, name, around) if address.accepts(name, v)
-        ]
+        likely = [own[name], *own_candidates(self.world.ours, name, around)]
+        ours = [v for v in dict.fromkeys(likely) if address.accepts(name, v)]
         only_leads = getattr(address.view, "view_class", None) is RedirectView
         is_proof = only_leads or name in hints.WORDS_IN_PATHS
         is_proof = is_proof or address.name in hints.PATHS_WITHOUT_IDS
@@ -216,8 +216,21 @@ class PageWalk:
         missing = {name: nobody("1" if kind == "int" else "") for name, kind in address.parameters}
         unlike = shape(self.send(page, missing), self.world, *missing.values())
         first: dict[str, str] = {}
-        for ids in anchors(self.world.ours, address.names, address.around, address.accepts):
+        for ids in self._likely(address):
             first = first or ids
             if shape(self.send(page, ids), self.world, *ids.values()) != unlike:
+                self.known_own[str(address)] = ids
                 return ids
         return first or missing
+
+    def _likely(self, address: Address) -> Iterator[dict[str, str]]:
+        """Own ids to try: those that another method of the address, or its parent, has found."""
+        known = [self.known_own.get(each) for each in (str(address), _parent(address))]
+        yield from (ids for ids in known if ids and ids.keys() == set(address.names))
+        yield from anchors(self.world.ours, address.names, address.around, address.accepts)
+
+
+def _parent(address: Address) -> str:
+    """The address up to its last parameter: of `/devices/{id}/change/` it is `/devices/{id}/`."""
+    before, brace, _after = str(address).rpartition("}")
+    return f"{before}{brace}/"

@@ -19,6 +19,7 @@ from fleetd.isolation.web_calls import (
     key_caller,
     nobody,
     session_caller,
+    token_caller,
     undone,
 )
 from fleetd.isolation.world import World
@@ -102,20 +103,21 @@ class RestWalk:
             for place in route.fields if self.in_fields else ():
                 self._walk_field(probe, route, place, own)
             if not route.address.names and route.method == "GET":
-                probe.look(self._send(route, {}, self.body(route)), where)
+                probe.look(self.send(route, {}, self.body(route)), where)
             self._look_at_rows(where)
 
     def _walk_path(self, probe: Probe, route: Route, name: str, own: dict[str, str]) -> None:
         address = route.address
         ours = own_candidates(self.world.ours, name, address.around(name))
+        is_proof = not self.is_first or address.name in hints.PATHS_WITHOUT_IDS
 
         def send(value: str) -> Answer:
             if not address.accepts(name, value):
                 value = nobody()
-            return self._send(route, {**own, name: value}, self.body(route))
+            return self.send(route, {**own, name: value}, self.body(route))
 
         foreign = self._foreign(name, address.around(name))
-        probe.compare(f"{{{name}}}", send, foreign, ours if self.is_first else [])
+        probe.compare(f"{{{name}}}", send, foreign, [] if is_proof else ours)
 
     def _walk_field(self, probe: Probe, route: Route, place: IdField, own: dict[str, str]) -> None:
         base = self.body(route)
@@ -132,18 +134,27 @@ class RestWalk:
     def _send_with(
         self, route: Route, own: dict[str, str], base: dict[str, Any], place: IdField, value: str
     ) -> Answer:
-        return self._send(route, own, place.put(base, value))
+        return self.send(route, own, place.put(base, value))
 
-    def _send(self, route: Route, ids: dict[str, str], body: dict[str, Any]) -> Answer:
+    def send(self, route: Route, ids: dict[str, str], body: dict[str, Any]) -> Answer:
         """One request. What a successful change did is compared and taken back at once."""
         path = route.address.at(ids)
         if route.method in SAFE:
             return self.caller.call(route.method, path, query=body)
+        if route.handler.__name__ in hints.PARTS:
+            return self._send_part(route, path)
         sent = None if route.method == "DELETE" and not body else body
         with undone():
             answer = self.caller.call(route.method, path, body=sent)
             if answer.status.startswith("2"):
                 self._look_at_rows(f"{route} ({self.caller.name})")
+        return answer
+
+    def _send_part(self, route: Route, path: str) -> Answer:
+        headers = hints.PARTS[route.handler.__name__]
+        with undone():
+            answer = self.caller.call(route.method, path, body=b"x", headers=headers)
+            self._look_at_rows(f"{route} ({self.caller.name})")
         return answer
 
     def _look_at_rows(self, where: str) -> None:
@@ -156,13 +167,19 @@ class RestWalk:
         address = route.address
         if not address.names:
             return {}
+        if address.name in hints.NAMES_IN_PATHS:
+            return hints.NAMES_IN_PATHS[address.name]
         ways = list(anchors(self.world.ours, address.names, address.around, address.accepts))
         missing = dict.fromkeys(address.names, nobody())
-        unlike = shape(self._send(route, missing, self.body(route)), self.world, *missing.values())
+        unlike = shape(self.send(route, missing, self.body(route)), self.world, *missing.values())
         for ids in ways:
-            if shape(self._send(route, ids, self.body(route)), self.world, *ids.values()) != unlike:
+            if shape(self.send(route, ids, self.body(route)), self.world, *ids.values()) != unlike:
                 return ids
         return ways[0]
+
+    def _own_for(self, word: str) -> str:
+        kind = word.strip("{}")
+        return self.world.ours.of(kind)[0] if word.startswith("{") else word
 
     def body(self, route: Route) -> dict[str, Any]:
         if route.operation is None:
@@ -171,7 +188,8 @@ class RestWalk:
         request = route.operation.request_class.DESCRIPTOR
         body = filled(route.operation.name, request, self.world.ours, route.noun)
         if route.method == "GET":
-            return {}
+            words = hints.QUERIES.get(route.operation.name, {})
+            return {name: self._own_for(word) for name, word in words.items()}
         return {key: value for key, value in body.items() if key not in names}
 
 
@@ -187,11 +205,19 @@ def walk_rest(
     *,
     in_paths: bool = True,
     in_fields: bool = True,
+    with_tokens: bool = True,
 ) -> None:
-    """Walks the routes as each caller, with foreign ids in paths, in fields, or both."""
+    """Walks the routes as each caller, with foreign ids in paths, in fields, or both.
+
+    `with_tokens`: also with access tokens, of the owner and of somebody who is in one team only.
+    """
     routes = rest_routes() if routes is None else routes
     before = world.theirs.checksum()
     callers = [key_caller(world.ours, report), session_caller(world.ours, report)]
+    if with_tokens:
+        people = world.ours.furnished
+        callers.append(token_caller(world.ours, people.owner, "access token", report))
+        callers.append(token_caller(world.ours, people.in_team, "member of a team", report))
     for caller in callers:
         caller.call("GET", "/api/v1/auth/me")  # a key's first use is noted
         is_first = caller is callers[0]

@@ -3,12 +3,14 @@
 Every text in them holds the organization's mark.
 """
 
+from datetime import timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
+from tuf.api.metadata import Metadata, Root
 
 from apps.accounts.models import User
 from apps.accounts.services.second_factors import seal_secret
@@ -22,6 +24,7 @@ _numbers = count(1)
 # Columns whose values the product reads back.
 AUTHENTICATORS = "mfa_authenticator"
 SPECIAL = {"snapshot": engine.dump(engine.RolloutStatus())}
+SIGNING_METADATA = "updates_signing_metadata"
 
 
 class RowMaker:
@@ -72,9 +75,17 @@ class RowMaker:
             values["organization_id"] = self.organization_id
         if model._meta.db_table == AUTHENTICATORS:
             values |= {"type": "totp", "data": {"secret": seal_secret("JBSWY3DPEHPK3PXP")}}
+        if model._meta.db_table == SIGNING_METADATA:
+            values["content"] = self._root()
         made = model(**values)
         made.save(force_insert=True)
         return made
+
+    def _root(self) -> str:
+        """Root metadata of TUF, as the first role of the table needs it."""
+        root = Root(expires=clock.now().replace(microsecond=0) + timedelta(days=365))
+        root.unrecognized_fields["x-note"] = self.mark
+        return Metadata(root).to_bytes().decode()
 
     def _value(self, field: Any) -> Any:
         if field.name in SPECIAL:

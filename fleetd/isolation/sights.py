@@ -61,7 +61,7 @@ def _of_rest(world: World, caller: Caller) -> Iterator[Sight]:
             continue
         with undone():
             path = route.address.at(walk.own(route))
-        yield f"GET {path}", partial(caller.call, "GET", path)
+        yield f"GET {path}", partial(caller.call, "GET", path, query=walk.body(route))
         if route.operation is not None and not route.address.names:
             yield from _searches(world, caller, path, route.operation.request_class.DESCRIPTOR)
 

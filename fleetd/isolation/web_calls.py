@@ -19,9 +19,14 @@ from django.utils.regex_helper import normalize
 from redis import Redis
 
 from apps.accounts.domain.sessions import RECORDS, RECORDS_OF
+from apps.accounts.models import User
+from apps.accounts.services.tokens import issue_tokens
+from apps.core import clock
+from apps.core.actors import Call, SignIn, Source
 from apps.core.ids import parse_uuid, uuid7
 from apps.core.web import ORGANIZATION_KEY
 from fleetd.isolation.answers import Answer, difference, headers_text, shape
+from fleetd.isolation.furniture import ADDRESS
 from fleetd.isolation.positions import own_candidates
 from fleetd.isolation.report import DoorReport
 from fleetd.isolation.world import UUID_TEXT, Side, World
@@ -112,15 +117,19 @@ class Caller:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         form: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         again: bool = False,
     ) -> Answer:
-        """One request; `body` goes as JSON, `form` as a form."""
+        """One request; `body` goes as JSON, bytes as they are, `form` as a form."""
         self.report.calls += 1
         self.client.cookies.pop("messages", None)  # what an earlier page had to say
-        arguments: dict[str, Any] = {"headers": self.headers}
-        if form is not None:
+        arguments: dict[str, Any] = {"headers": {**self.headers, **(headers or {})}}
+        if isinstance(body, bytes):
+            arguments |= {"data": body, "content_type": arguments["headers"].pop("Content-Type")}
+            response = self.client.generic(method, path, **arguments)
+        elif form is not None:
             response = self.client.post(path, form, **arguments)
         elif body is not None:
             arguments |= {"data": orjson.dumps(body), "content_type": "application/json"}
@@ -131,7 +140,8 @@ class Caller:
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and not again:
             # The check asks more often than people may: its own Valkey forgets what it counted.
             Redis.from_url(settings.REDIS_URL).flushdb()
-            return self.call(method, path, query=query, body=body, form=form, again=True)
+            sent: dict[str, Any] = {"query": query, "body": body, "form": form}
+            return self.call(method, path, **sent, headers=headers, again=True)
         return answer_of(response)
 
 
@@ -159,6 +169,14 @@ def key_caller(side: Side, report: DoorReport) -> Caller:
     """The owner's API key."""
     headers = {"Authorization": f"Bearer {side.furnished.api_key}"}
     return Caller("API key", _client(), headers, report)
+
+
+def token_caller(side: Side, person: User, name: str, report: DoorReport) -> Caller:
+    """A program in which somebody has signed in: an access token."""
+    sign_in = SignIn(clock.now(), frozenset({"password"}))
+    call = Call(Source.REST, ADDRESS, "req_isolation")
+    pair = issue_tokens(person, organization_id=side.id, sign_in=sign_in, call=call)
+    return Caller(name, _client(), {"Authorization": f"Bearer {pair.access_token}"}, report)
 
 
 def session_caller(side: Side, report: DoorReport) -> Caller:

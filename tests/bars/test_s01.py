@@ -13,7 +13,7 @@ from fleetd.isolation.world import World
 def test_s01_no_route_tells_an_id_of_another_organization_from_one_that_never_was(
     world: World, report: DoorReport
 ) -> None:
-    walk_rest(world, report, in_fields=False)
+    walk_rest(world, report, in_fields=False, with_tokens=False)
     assert (report.leaks, report.not_walked) == ([], [])
     assert report.operations >= 2 * len(rest_routes()) > 150
 

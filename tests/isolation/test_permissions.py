@@ -1,5 +1,6 @@
 """What a route or page declares is what is required: without it, the caller is refused."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -46,12 +47,8 @@ def _is_refused(route: Route, owner: RestWalk, narrow: Caller, name: str) -> boo
     """403 with the name of the missing right, at an object that the owner finds."""
     with undone():
         ids = owner.own(route)
-    path, body = route.address.at(ids), owner.body(route)
     with undone():
-        if route.method == "GET":
-            answer = narrow.call("GET", path, query=body)
-        else:
-            answer = narrow.call(route.method, path, body=body)
+        answer = dataclasses.replace(owner, caller=narrow).send(route, ids, owner.body(route))
     return answer.status == "403" and f'"permission":"{name}"' in answer.text
 
 
