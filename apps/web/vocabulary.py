@@ -76,6 +76,7 @@ TOKEN = {
 RELEASE = {
     "draft": Look(_("Draft"), "edit", "quiet"),
     "locked": Look(_("Locked"), "lock", "ok"),
+    "deprecated": Look(_("Advised against"), "alert-triangle", "warn"),
     "recalled": Look(_("Recalled"), "ban", "bad"),
 }
 

@@ -230,7 +230,8 @@ def test_whoever_made_a_plan_is_not_offered_to_approve_it(
 def test_an_artifact_in_use_stays_and_the_page_says_why(owner: Client, fleet: Furnished) -> None:
     found = re.search(r'action="(/artifacts/[0-9a-f-]+/delete)"', text_of(owner, "/artifacts"))
     assert found
-    assert "A release uses this artifact." in owner.post(found[1], follow=True).content.decode()
+    page = owner.post(found[1], follow=True).content.decode()
+    assert "A release uses this artifact. In use by hello 1.0.0." in page
 
 
 def test_an_upload_whose_checksum_is_wrong_is_refused_in_words(owner: Client) -> None:
@@ -264,6 +265,38 @@ def test_a_release_form_makes_a_release_or_says_what_is_wrong(
     page = owner.post("/releases/new", fields, follow=True).content.decode()
     assert "/opt/app --test" in page
     assert "within 30 s" in page
+
+
+def test_a_release_form_keeps_checks_options_and_rules(owner: Client, fleet: Furnished) -> None:
+    artifact = re.search(r'<option value="([0-9a-f-]{36})"', text_of(owner, "/releases/new"))
+    assert artifact
+    fields = {"name": "web", "version": "3.0", "component": "1", "name-1": "web", "mode-1": ""}
+    fields |= {"kind-1": "container", "artifact-1": artifact[1], "target-1": "web"}
+    fields |= {"bundle_mode": "sequential", "is_stepping_stone": "on"}
+    fields |= {"compatible": 'model = "Pi*"', "requires": "base >=1.2, <2.0\nother"}
+    fields |= {"options-1": "ports = 8080:80\nports = 8443:443", "checks-1": "tcp 8080\nheartbeat"}
+    wrong = owner.post("/releases/new", {**fields, "checks-1": "ping"})
+    assert wrong.status_code == 400
+    assert "ports = 8443:443</textarea>" in wrong.content.decode()
+    page = owner.post("/releases/new", fields, follow=True).content.decode()
+    for shown in ("8443:443", "127.0.0.1:8080", "base &gt;=1.2, &lt;2.0", "other *", "Pi*"):
+        assert shown in page, shown
+    assert "older versions have to pass through it" in page
+
+
+def test_a_recall_says_what_it_does_and_asks_for_a_reason(owner: Client, fleet: Furnished) -> None:
+    address = f"/releases/{fleet.release.id}"
+    assert "2 rollouts" not in text_of(owner, address)
+    assert "1 rollout of it is under way." in text_of(owner, address)
+    owner.post(f"{address}/recall", {"reason": " "})
+    assert 'data-dialog-open="recall"' in text_of(owner, address)
+    owner.post(f"{address}/deprecate", {"reason": "2.0 is better."})
+    assert "2.0 is better." in text_of(owner, address)
+    owner.post(f"{address}/recall", {"reason": "<b>It fills the disk.</b>"})
+    page = text_of(owner, address)
+    assert "&lt;b&gt;It fills the disk.&lt;/b&gt;" in page
+    assert 'data-dialog-open="recall"' not in page
+    assert "Roll it out" not in page
 
 
 def test_a_rollout_form_counts_its_targets_as_it_is_filled_in(

@@ -39,6 +39,7 @@ from apps.updates.selectors.artifacts import file_path
 from apps.updates.types import ArtifactStored
 
 CHUNK_BYTES = 1024 * 1024
+SHOWN_USERS = 20
 ABANDONED_AFTER = timedelta(days=1)
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -111,12 +112,21 @@ def delete_artifact(actor: Actor, artifact_id: UUID) -> None:
     if artifact is None:
         raise NotFound
     require(actor, DELETE_ARTIFACT)
-    if Component.objects.for_org(actor.organization_id).filter(artifact_id=artifact_id).exists():
-        raise ArtifactInUse
+    users = _releases_of(actor, artifact_id)
+    if users:
+        message = f"{ArtifactInUse.default_message} In use by {', '.join(users)}."
+        raise ArtifactInUse(message, data={"releases": users})
     sha256 = artifact.sha256
     record(actor, DELETE_ARTIFACT.name, artifact, changes={"name": artifact.name, "sha256": sha256})
     artifact.delete()
     after_commit(lambda: _remove_unused_file(actor, sha256))
+
+
+def _releases_of(actor: Actor, artifact_id: UUID) -> list[str]:
+    """Names of the newest releases that are made of an artifact."""
+    rows = Component.objects.for_org(actor.organization_id).filter(artifact_id=artifact_id)
+    parts = rows.select_related("release").order_by("-release_id")[:SHOWN_USERS]
+    return list(dict.fromkeys(str(part.release) for part in parts))
 
 
 def remove_abandoned_uploads(actor: Actor) -> int:

@@ -17,6 +17,7 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
 from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT, VIEW_ARTIFACTS
 from apps.updates.selectors.artifacts import list_artifacts
+from apps.updates.selectors.use import releases_by_artifact
 from apps.updates.services.artifacts import delete_artifact, store_artifact
 
 
@@ -27,7 +28,10 @@ class ArtifactList(OrgView):
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page."""
         page = list_artifacts(request.actor, PageRequest.of(None, request.GET.get("page_token")))
-        return render(request, "updates/artifacts.html", {"actor": request.actor, "page": page})
+        users = releases_by_artifact(request.actor, [artifact.id for artifact in page.items])
+        rows = [{"artifact": each, "releases": users.get(each.id, [])} for each in page.items]
+        context = {"actor": request.actor, "page": page, "rows": rows}
+        return render(request, "updates/artifacts.html", context)
 
 
 class ArtifactDelete(OrgView):

@@ -1,6 +1,5 @@
-"""Releases: the list, one release, and the form that makes one."""
+"""Releases: the list, one release with its buttons, and the form that makes one."""
 
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -8,27 +7,40 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import ngettext
 
 from apps.core.authz import needs
-from apps.core.errors import FleetdError, invalid
-from apps.core.ids import parse_uuid, uuid7
+from apps.core.errors import FleetdError
+from apps.core.ids import uuid7
 from apps.core.pagination import PageRequest
-from apps.core.web import OrgRequest, OrgView, failure_lines, go
-from apps.updates.permissions import CREATE_RELEASE, VIEW_ARTIFACTS, VIEW_RELEASES
+from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
+from apps.updates.permissions import (
+    CREATE_RELEASE,
+    DEPRECATE_RELEASE,
+    RECALL_RELEASE,
+    VIEW_ARTIFACTS,
+    VIEW_RELEASES,
+)
 from apps.updates.selectors.artifacts import list_artifacts
 from apps.updates.selectors.releases import get_release, list_releases
+from apps.updates.selectors.use import (
+    count_devices_by_release,
+    count_devices_on,
+    list_rollouts_of,
+)
+from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
-from apps.updates.types import HOOK_NAMES, NewComponent
+from apps.updates.ui.release_form import (
+    BUNDLES,
+    FIRST,
+    KINDS,
+    arguments_of,
+    component_of,
+    row_of,
+    values_of,
+)
 
 CHOOSABLE = 500
-KINDS = [
-    ("binary", gettext_lazy("Program")),
-    ("script", gettext_lazy("Script, run once")),
-    ("config", gettext_lazy("Configuration file")),
-    ("firmware", gettext_lazy("Firmware slot")),
-]
-FIRST = {"kind": "binary", "mode": "755", "verify_timeout": "60", "name": "app"}
 
 
 class ReleaseList(OrgView):
@@ -36,24 +48,63 @@ class ReleaseList(OrgView):
 
     @needs(VIEW_RELEASES)
     def get(self, request: OrgRequest) -> HttpResponse:
-        """The page."""
+        """The page, or its list alone."""
         page = list_releases(request.actor, PageRequest.of(None, request.GET.get("page_token")))
-        return render(request, "updates/releases.html", {"actor": request.actor, "page": page})
+        counts = count_devices_by_release(request.actor, page.items)
+        rows = [{"release": each, "devices": counts.get(each.id)} for each in page.items]
+        context = {"actor": request.actor, "page": page, "rows": rows}
+        name = "releases_rows" if request.GET.get("fragment") == "list" else "releases"
+        return render(request, f"updates/{name}.html", context)
 
 
 class ReleaseDetail(OrgView):
-    """One release and its components."""
+    """One release: its components, onto what it fits, where it is, and its end."""
 
     @needs(VIEW_RELEASES)
     def get(self, request: OrgRequest, release_id: UUID) -> HttpResponse:
         """The page."""
         release = get_release(request.actor, release_id)
+        rollouts = list_rollouts_of(request.actor, release.id)
+        devices = count_devices_on(request.actor, release)
         context = {
             "actor": request.actor,
             "release": release,
             "components": release.components.all(),
+            "rollouts": rollouts,
+            "device_count": devices,
+            "consequences": _consequences(rollouts, devices),
         }
         return render(request, "updates/release.html", context)
+
+
+class ReleaseRecall(OrgView):
+    """Takes a release back for good."""
+
+    @needs(RECALL_RELEASE)
+    def post(self, request: OrgRequest, release_id: UUID) -> HttpResponse:
+        """Recalls it."""
+        reason = request.POST.get("reason", "")
+        attempt(
+            request,
+            lambda: recall_release(request.actor, release_id, reason=reason),
+            _("Recalled. No rollout of it can start any more."),
+        )
+        return go(request, "release", release_id)
+
+
+class ReleaseDeprecate(OrgView):
+    """Advises against a release."""
+
+    @needs(DEPRECATE_RELEASE)
+    def post(self, request: OrgRequest, release_id: UUID) -> HttpResponse:
+        """Says so."""
+        reason = request.POST.get("reason", "")
+        attempt(
+            request,
+            lambda: deprecate_release(request.actor, release_id, reason=reason),
+            _("Whoever looks at it reads this now."),
+        )
+        return go(request, "release", release_id)
 
 
 class ReleaseNew(OrgView):
@@ -63,16 +114,18 @@ class ReleaseNew(OrgView):
     def get(self, request: OrgRequest) -> HttpResponse:
         """The form with one component, of the artifact in the address if there is one."""
         row = {**FIRST, "key": "1", "artifact": request.GET.get("artifact", "")}
-        return _form(request, {}, [row], [])
+        return _form(request, {"bundle_mode": "atomic"}, [row], [])
 
     @needs(CREATE_RELEASE)
     def post(self, request: OrgRequest) -> HttpResponse:
         """Makes the release, or shows the form again with what is wrong."""
-        rows = [_row(request.POST, key) for key in request.POST.getlist("component")[:32]]
-        values = {name: request.POST.get(name, "").strip() for name in ("name", "version", "notes")}
+        rows = [row_of(request.POST, key) for key in request.POST.getlist("component")[:32]]
+        values = values_of(request.POST)
         try:
             release = create_release(
-                request.actor, components=[_component(row) for row in rows], **values
+                request.actor,
+                components=[component_of(row) for row in rows],
+                **arguments_of(values),
             )
         except FleetdError as error:
             return _form(request, values, rows, failure_lines(error))
@@ -90,9 +143,34 @@ class ComponentRow(OrgView):
         return render(request, "updates/component_form.html", context)
 
 
+def _consequences(rollouts: list[Any], devices: int | None) -> list[str]:
+    """What a recall does, in words, as things stand now."""
+    lines = [_("No rollout of it can be planned or started from now on. There is no way back.")]
+    running = [rollout for rollout in rollouts if rollout.state in ("running", "paused")]
+    if running:
+        lines.append(
+            ngettext(
+                "%(n)d rollout of it is under way.",
+                "%(n)d rollouts of it are under way.",
+                len(running),
+            )
+            % {"n": len(running)}
+        )
+    if devices:
+        lines.append(
+            ngettext(
+                "%(n)d device has it and keeps it until something else is rolled out.",
+                "%(n)d devices have it and keep it until something else is rolled out.",
+                devices,
+            )
+            % {"n": devices}
+        )
+    return lines
+
+
 def _form(
     request: OrgRequest,
-    values: Mapping[str, str],
+    values: Mapping[str, Any],
     rows: Iterable[Mapping[str, str]],
     errors: list[str],
 ) -> HttpResponse:
@@ -102,6 +180,7 @@ def _form(
         "values": values,
         "rows": rows,
         "errors": errors,
+        "bundles": BUNDLES,
     }
     status = 400 if errors else 200
     return render(request, "updates/release_new.html", context, status=status)
@@ -110,46 +189,3 @@ def _form(
 def _choices(request: OrgRequest) -> dict[str, Any]:
     artifacts = list_artifacts(request.actor, PageRequest(size=CHOOSABLE)).items
     return {"artifacts": artifacts, "kinds": KINDS}
-
-
-def _row(data: Mapping[str, str], key: str) -> dict[str, str]:
-    """One component as it was filled in; kept for showing the form again."""
-    names = ("name", "kind", "artifact", "target", "mode", *HOOK_NAMES)
-    row = {name: data.get(f"{name}-{key}", "").strip() for name in names}
-    return {**row, "key": key, "verify_timeout": data.get(f"verify-timeout-{key}", "60")}
-
-
-def _component(row: Mapping[str, str]) -> NewComponent:
-    """The component that a row means. Raises `InvalidRequest` for what cannot be read."""
-    artifact_id = parse_uuid(row["artifact"])
-    if artifact_id is None:
-        raise invalid("artifact", "unknown_artifact", _("Choose an artifact."))
-    return NewComponent(
-        name=row["name"],
-        kind=row["kind"],
-        artifact_id=artifact_id,
-        target=row["target"],
-        file_mode=_mode(row["mode"]),
-        hooks={name: _hook(name, row) for name in HOOK_NAMES if row[name]},
-    )
-
-
-def _mode(text: str) -> int:
-    try:
-        return int(text or "644", 8)
-    except ValueError as error:
-        message = _("A file mode has three or four octal digits, as 755.")
-        raise invalid("file_mode", "invalid_file_mode", message) from error
-
-
-def _hook(name: str, row: Mapping[str, str]) -> dict[str, Any]:
-    """A command line as its words; devices run it without a shell."""
-    try:
-        command = shlex.split(row[name])
-    except ValueError as error:
-        message = _("A quotation mark in the command is not closed.")
-        raise invalid(f"hooks.{name}", "invalid_command", message) from error
-    hook: dict[str, Any] = {"command": command}
-    if name == "verify" and row["verify_timeout"].isdigit():
-        hook["timeout_seconds"] = int(row["verify_timeout"])
-    return hook

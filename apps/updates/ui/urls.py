@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.updates.ui import artifacts, planning, releases, rollouts
+from apps.updates.ui import artifacts, planning, releases, rollouts, signing
 
 _ROLLOUT = "rollouts/<uuid:rollout_id>"
 
@@ -18,6 +18,16 @@ urlpatterns = [
     path("releases/new", releases.ReleaseNew.as_view(), name="release-new"),
     path("releases/new/component", releases.ComponentRow.as_view(), name="release-component"),
     path("releases/<uuid:release_id>", releases.ReleaseDetail.as_view(), name="release"),
+    path(
+        "releases/<uuid:release_id>/recall",
+        releases.ReleaseRecall.as_view(),
+        name="release-recall",
+    ),
+    path(
+        "releases/<uuid:release_id>/deprecate",
+        releases.ReleaseDeprecate.as_view(),
+        name="release-deprecate",
+    ),
     path("rollouts", rollouts.RolloutList.as_view(), name="rollouts"),
     path("rollouts/new", planning.RolloutNew.as_view(), name="rollout-new"),
     path("rollouts/new/preview", planning.RolloutPreview.as_view(), name="rollout-preview"),
@@ -28,4 +38,5 @@ urlpatterns = [
     path(f"{_ROLLOUT}/pause", rollouts.RolloutPause.as_view(), name="rollout-pause"),
     path(f"{_ROLLOUT}/resume", rollouts.RolloutResume.as_view(), name="rollout-resume"),
     path(f"{_ROLLOUT}/cancel", rollouts.RolloutCancel.as_view(), name="rollout-cancel"),
+    path("settings/signing", signing.Signing.as_view(), name="settings-signing"),
 ]
