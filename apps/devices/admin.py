@@ -14,6 +14,7 @@ from django.urls import path
 from django.utils.safestring import SafeString
 
 from apps.core import clock
+from apps.core.filters.lexer import MAX_LENGTH
 from apps.core.ids import parse_uuid
 from apps.core.org_admin.cells import badge, tags, when
 from apps.core.org_admin.forms import OrgForm, RowField, WordsField
@@ -42,11 +43,13 @@ from apps.devices.permissions import (
     REMOVE_DEVICES_FROM_GROUP,
     REVOKE_ACCESS,
     UPDATE_DEVICE,
+    UPDATE_DEVICE_GROUP,
     VIEW_ACCESS_GRANTS,
     VIEW_DEVICE_GROUPS,
     VIEW_DEVICES,
 )
 from apps.devices.selectors import count_group_devices
+from apps.devices.selectors.filtering import members_of, shown_filters
 from apps.devices.selectors.places import groups_within, within
 from apps.devices.services.devices import (
     approve_device,
@@ -61,6 +64,7 @@ from apps.devices.services.groups import (
     create_device_group,
     delete_device_group,
     remove_devices_from_group,
+    update_device_group,
 )
 from apps.teams.models import OrganizationGrant, TeamGrant
 
@@ -84,6 +88,16 @@ class GroupForm(forms.Form):
     """A group of chosen devices."""
 
     group = RowField(DeviceGroup)
+
+
+class GroupRuleForm(OrgForm):
+    """A group's name, and what its devices follow."""
+
+    filter = forms.CharField(
+        max_length=MAX_LENGTH,
+        required=False,
+        help_text="Of smart groups; docs/reference/filters.md",
+    )
 
 
 class DeviceForm(OrgForm):
@@ -137,6 +151,8 @@ class GroupFilter(admin.SimpleListFilter):
         group = groups.filter(id=parse_uuid(self.value())).first()
         if group is None:
             return queryset.none()
+        if group.is_smart:
+            return queryset.filter(members_of(group))
         if not group.is_static:
             return queryset.filter(tags__contains=[group.tag])
         return queryset.filter(group_ids__contains=[group.id])
@@ -360,23 +376,37 @@ class DeviceCountAdmin(OrgModelAdmin):
 
 @admin.register(DeviceGroup)
 class DeviceGroupAdmin(OrgModelAdmin):
-    """Groups of chosen devices, or of all with a tag."""
+    """Groups of chosen devices, of all with a tag, or of all that match a filter."""
 
     view_permission = VIEW_DEVICE_GROUPS
     add_permission = CREATE_DEVICE_GROUP
+    change_permission = UPDATE_DEVICE_GROUP
     delete_permission = DELETE_DEVICE_GROUP
     reached = staticmethod(groups_within)
     page = "device-group"
-    list_display = ("name", "tag", "created_at")
+    list_display = ("name", "tag", "rule", "created_at")
     search_fields = ("name", "=tag")
     ordering = ("name",)
-    add_fields = ("name", "tag")
+    form = GroupRuleForm
+    add_fields = ("name", "tag", "filter")
+    change_fields = ("name", "filter")
+    # Names groups by id; people read the filter with their names.
+    hidden_fields = ("filter_group_ids",)
     extra_fields = ("device_count",)
 
     def add_object(self, request: HttpRequest, form: Any, formsets: Sequence[Any]) -> Model:
         """Makes the group."""
-        values = form.cleaned_data
-        return create_device_group(actor_of(request), name=values["name"], tag=values["tag"])
+        return create_device_group(actor_of(request), **form.cleaned_data)
+
+    def change_object(self, request: HttpRequest, obj: Any, form: Any) -> Model:
+        """Renames the group; a smart one may get another filter."""
+        filter = form.cleaned_data["filter"]
+        return update_device_group(
+            actor_of(request),
+            obj.pk,
+            name=form.cleaned_data["name"],
+            filter=filter if filter or obj.is_smart else None,
+        )
 
     def delete_object(self, request: HttpRequest, obj: Any) -> None:
         """Deletes the group; its devices stay."""
@@ -392,7 +422,13 @@ class DeviceGroupAdmin(OrgModelAdmin):
         """The group, with the devices counted that the caller may see."""
         group = super().get_object(request, object_id, from_field)
         group.seen = count_group_devices(actor_of(request), [group.pk]).get(group.pk, 0)
+        group.filter = shown_filters(group.organization_id, [group]).get(group.pk, "")
         return group
+
+    @admin.display(description="filter")
+    def rule(self, group: DeviceGroup) -> str:
+        """The filter as people read it."""
+        return shown_filters(group.organization_id, [group]).get(group.pk, "–")
 
     @admin.display(description="devices")
     def device_count(self, group: Any) -> int:

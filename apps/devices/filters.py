@@ -254,7 +254,13 @@ DEVICE_FIELDS = Fields(
         _metric("memory_ratio", "memory_ratio", NumberKind(), "memory in use, 0 to 1", "> 0.8"),
         _metric("disk_ratio", "disk_ratio", NumberKind(), "disk in use, 0 to 1", ">= 95%"),
         _metric("cpu_temp", "temperature_celsius", NumberKind(), "degrees Celsius", "> 80"),
-        _metric("temperature_celsius", "temperature_celsius", NumberKind(), "the same", "> 80"),
+        _metric(
+            "temperature_celsius",
+            "temperature_celsius",
+            NumberKind(),
+            "the same, as the API names it",
+            "> 80",
+        ),
         _metric(
             "uptime_seconds", "uptime_seconds", WholeKind(), "seconds since it started", "< 600"
         ),

@@ -129,6 +129,7 @@ def _group(actor: Actor, mark: str, device_id: UUID) -> None:
     group = create_device_group(actor, name=f"{mark} group")
     add_devices_to_group(actor, group.id, [device_id])
     create_device_group(actor, name=f"{mark} tagged", tag=f"{mark}-tag")
+    create_device_group(actor, name=f"{mark} smart", filter=f'group = "{mark} group"')
 
 
 def _people(actor: Actor, mark: str, member: User) -> None:

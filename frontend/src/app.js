@@ -1,5 +1,6 @@
 import htmx from "htmx.org";
 import { startChoices } from "./choices.js";
+import { startCompletion } from "./complete.js";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
 import { startPasskeys } from "./passkeys.js";
@@ -15,6 +16,7 @@ function start() {
   startTimes();
   startUi();
   startChoices();
+  startCompletion();
   startKeys();
   startUpload();
   startPasskeys();

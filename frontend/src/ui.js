@@ -118,6 +118,8 @@ export function startUi() {
   document.addEventListener("click", onClick);
   document.addEventListener("keydown", onKey);
   document.addEventListener("submit", onSubmit);
+  const begun = document.querySelector("dialog[data-dialog-now]");
+  if (begun) openDialog(begun.id);
   window.addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
   document.addEventListener("htmx:responseError", ({ detail }) => {
     if ((detail.xhr.getResponseHeader("HX-Trigger") || "").includes("fleetd:toast")) return; // says it itself

@@ -20,7 +20,12 @@ from apps.updates.domain import engine
 _numbers = count(1)
 
 # Columns whose values the product reads back.
-SPECIAL = {"snapshot": engine.dump(engine.RolloutStatus()), "since": 0, "custom_role": None}
+SPECIAL = {
+    "snapshot": engine.dump(engine.RolloutStatus()),
+    "since": 0,
+    "custom_role": None,
+    "filter": "",
+}
 
 
 class Rows:

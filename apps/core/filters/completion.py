@@ -40,6 +40,8 @@ class Completion:
     start: int
     end: int
     items: list[Suggestion] = field(default_factory=list)
+    is_due: bool = False
+    """Whether something has to stand here, or was begun: otherwise one waits to be asked."""
 
 
 class Source(Protocol):
@@ -83,7 +85,8 @@ def complete(text: str, cursor: int, fields: Fields, source: Source) -> Completi
         return Completion(len(before), len(before))
     place = _place(tokens, fields)
     found = _suggestions(place, partial, fields, source)
-    return Completion(start, len(before), found[:MOST])
+    is_due = bool(partial) or place.expects in ("operator", "value", "key")
+    return Completion(start, len(before), found[:MOST], is_due)
 
 
 def _is_alone(text: str, name: str) -> bool:

@@ -10,9 +10,12 @@ from django.utils.translation import gettext_lazy
 
 from apps.core.authz import needs
 from apps.core.errors import invalid
+from apps.core.filters import FilterError
+from apps.core.filters.completion import is_filter
 from apps.core.ids import parse_uuid
-from apps.core.pagination import PageRequest
+from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
+from apps.devices.filters import DEVICE_FIELDS
 from apps.devices.permissions import (
     APPROVE_DEVICE,
     DECOMMISSION_DEVICE,
@@ -23,6 +26,7 @@ from apps.devices.permissions import (
     VIEW_DEVICES,
 )
 from apps.devices.selectors import get_device, list_device_groups, list_devices
+from apps.devices.selectors.filtering import read_filter
 from apps.devices.services.devices import (
     approve_device,
     decommission_device,
@@ -30,6 +34,7 @@ from apps.devices.services.devices import (
     release_device,
     update_device,
 )
+from apps.devices.ui.filtering import shown_error
 from apps.devices.ui.rows import rows_of
 
 PAGE_SIZE = 50
@@ -57,21 +62,12 @@ class DeviceList(OrgView):
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page, or its list alone."""
         filters = {name: request.GET.get(name, "").strip() for name in FILTERS}
-        page = list_devices(
-            request.actor,
-            PageRequest.of(PAGE_SIZE, request.GET.get("page_token")),
-            lifecycle=filters["lifecycle"],
-            connectivity=filters["connectivity"],
-            tag=filters["tag"].lower(),
-            group_id=_group_id(filters["group"]),
-            search=filters["q"],
-        )
         context: dict[str, Any] = {
             "actor": request.actor,
             "sees_all": request.actor.has_perm(VIEW_DEVICES.name),
-            "page": rows_of(page),
             "filters": filters,
             "is_filtered": any(filters.values()),
+            **_found(request, filters),
         }
         if request.GET.get("fragment") == "list":
             return render(request, "devices/list_rows.html", context)
@@ -81,6 +77,27 @@ class DeviceList(OrgView):
         return render(
             request, "devices/list.html", {**context, "groups": groups, "choices": CHOICES}
         )
+
+
+def _found(request: OrgRequest, filters: dict[str, str]) -> dict[str, Any]:
+    """The page of devices. The box takes words and filters; one that is wrong is shown so."""
+    text = filters["q"]
+    means_filter = is_filter(text, DEVICE_FIELDS)
+    try:
+        page = list_devices(
+            request.actor,
+            PageRequest.of(PAGE_SIZE, request.GET.get("page_token")),
+            lifecycle=filters["lifecycle"],
+            connectivity=filters["connectivity"],
+            tag=filters["tag"].lower(),
+            group_id=_group_id(filters["group"]),
+            search="" if means_filter else text,
+            filter=text if means_filter else "",
+        )
+    except FilterError as error:
+        return {"page": Page([]), "filter_error": shown_error(text, error)}
+    understood = read_filter(request.actor, text).shown if means_filter else ""
+    return {"page": rows_of(page), "understood": understood}
 
 
 class DeviceButton(OrgView):

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.devices.ui import devices, groups
+from apps.devices.ui import devices, filtering, groups
 
 urlpatterns = [
     path("devices", devices.DeviceList.as_view(), name="devices"),
+    path("devices/filter-words", filtering.FilterWords.as_view(), name="filter-words"),
     path("devices/<uuid:device_id>/update", devices.DeviceUpdate.as_view(), name="device-update"),
     path(
         "devices/<uuid:device_id>/approve", devices.DeviceApprove.as_view(), name="device-approve"
@@ -24,6 +25,12 @@ urlpatterns = [
         name="device-decommission",
     ),
     path("device-groups", groups.GroupList.as_view(), name="device-groups"),
+    path("device-groups/preview", groups.GroupPreview.as_view(), name="device-group-preview"),
+    path(
+        "device-groups/<uuid:group_id>/update",
+        groups.GroupUpdate.as_view(),
+        name="device-group-update",
+    ),
     path("device-groups/<uuid:group_id>", groups.GroupDetail.as_view(), name="device-group"),
     path(
         "device-groups/<uuid:group_id>/delete",
