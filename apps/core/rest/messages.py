@@ -5,7 +5,7 @@ A string field `data_json` is the JSON value `data`; a field that is not set is 
 
 import math
 from collections.abc import Collection, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -206,7 +206,7 @@ def fill(
 
 def _set(message: Message, field: Field, value: Any, where: str, errors: list[FieldError]) -> None:
     if is_map(field):
-        _fill_map(getattr(message, field.name), value, where, errors)
+        _fill_map(getattr(message, field.name), field, value, where, errors)
     elif field.is_repeated:
         if not isinstance(value, list):
             errors.append(FieldError(where, "invalid_type", f"{where} is not a list."))
@@ -221,17 +221,18 @@ def _set(message: Message, field: Field, value: Any, where: str, errors: list[Fi
             setattr(message, field.name, found)
 
 
-def _fill_map(target: Any, value: Any, where: str, errors: list[FieldError]) -> None:
-    """A map of texts, as all of the public ones are."""
+def _fill_map(target: Any, field: Field, value: Any, where: str, errors: list[FieldError]) -> None:
+    """A map from texts to texts or numbers."""
     if not isinstance(value, dict):
         errors.append(FieldError(where, "invalid_type", f"{where} is not an object."))
         return
-    for name, text in value.items():
-        if not isinstance(text, str) or "\x00" in name + text:
-            path = f"{where}.{name[:100]}"
+    held = field.message_type.fields_by_name["value"]
+    for name, item in value.items():
+        path = f"{where}.{name[:100]}"
+        if "\x00" in name:
             errors.append(FieldError(path, "invalid_value", f"{path} is not text."))
-        else:
-            target[name] = text
+        elif (found := _scalar(item, held, path, errors)) is not None:
+            target[name] = found
 
 
 def _add(message: Message, field: Field, item: Any, where: str, errors: list[FieldError]) -> None:
@@ -274,8 +275,22 @@ def _converted(value: Any, field: Field) -> tuple[str, Any]:
         low, high = INTEGERS[field.type]
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         return f"a whole number from {low} to {high}", value if fits else None
+    if field.type == _F.TYPE_MESSAGE:
+        return "a time such as 2026-12-24T20:00:00Z", _moment(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return "a number", float(value) if is_number else None
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time with its zone, as RFC 3339 writes it; None for anything else."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    try:
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _unknown(where: str) -> FieldError:

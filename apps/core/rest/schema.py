@@ -196,7 +196,8 @@ def field_schema(field: Field, *, is_request: bool = False) -> dict[str, Any]:
     """The schema of one field with its rules."""
     rules = _rules(field)
     if is_map(field):
-        return {"type": "object", "additionalProperties": {"type": "string"}}
+        held = field_schema(field.message_type.fields_by_name["value"], is_request=True)
+        return {"type": "object", "additionalProperties": held}
     if not field.is_repeated:
         return _single_schema(field, rules, is_request=is_request)
     items = _single_schema(field, rules.repeated.items, is_request=is_request)
