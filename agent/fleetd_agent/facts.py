@@ -11,12 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import available_timezones
 
 import psutil
 
 from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
 
 DMI = Path("/sys/class/dmi/id")
+LOCAL_TIME = Path("/etc/localtime")
 DEVICE_TREE = Path("/proc/device-tree")
 # What vendors leave in the firmware when they forget to fill it in.
 PLACEHOLDERS = frozenset(
@@ -114,6 +116,8 @@ class Machine:
             hostname=self.hostname(),
             ip_addresses=_addresses(),
         )
+        if zone := _time_zone():
+            inventory.facts["time_zone"] = zone
         inventory.facts.update(self._labels)
         return inventory
 
@@ -131,6 +135,14 @@ class Machine:
 
 def _ratio(value: float) -> float:
     return min(1.0, max(0.0, value))
+
+
+def _time_zone() -> str:
+    """The IANA name of the zone that the device is set to, for maintenance windows."""
+    named = os.environ.get("TZ", "").lstrip(":") or _read(Path("/etc/timezone"))
+    linked = os.path.realpath(LOCAL_TIME).partition("/zoneinfo/")[2]
+    name = named or linked
+    return name if name in available_timezones() else ""
 
 
 def _read(path: Path) -> str:

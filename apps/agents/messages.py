@@ -11,6 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from apps.agents.session import Heard, Session
 from apps.core import clock
 from apps.devices.types import Beat, Facts, Opening
+from apps.updates.domain.installation import Mode, Reboot
+from apps.updates.domain.plan import Plan
 from apps.updates.domain.states import DeploymentState
 from apps.updates.types import Offer, OfferedComponent, Report
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
@@ -19,6 +21,16 @@ MAX_SKEW_SECONDS = 1e9
 MAX_UPTIME_SECONDS = 2**32 - 1
 MIN_CELSIUS, MAX_CELSIUS = -273.15, 1000.0
 
+MODES = {
+    Mode.FORCED: pb.INSTALL_MODE_FORCED,
+    Mode.CONFIRMED: pb.INSTALL_MODE_CONFIRMED,
+    Mode.DOWNLOAD_ONLY: pb.INSTALL_MODE_DOWNLOAD_ONLY,
+}
+REBOOTS = {
+    Reboot.NEVER: pb.REBOOT_POLICY_NEVER,
+    Reboot.WHEN_NEEDED: pb.REBOOT_POLICY_WHEN_NEEDED,
+    Reboot.IN_WINDOW: pb.REBOOT_POLICY_IN_WINDOW,
+}
 BUNDLES = {"atomic": pb.BUNDLE_MODE_ATOMIC, "sequential": pb.BUNDLE_MODE_SEQUENTIAL}
 
 STEPS = {
@@ -113,7 +125,7 @@ def offer_message(offer: Offer) -> pb.ConnectResponse:
         release_version=offer.release_version,
         components=[_component(c) for c in offer.components],
         lease_seconds=offer.lease_seconds,
-        policy=pb.InstallPolicy(bundle=BUNDLES.get(offer.bundle_mode, 0)),
+        policy=_policy(offer),
         instruction=offer.instruction,
         repository_url=offer.repository_url,
         targets_url=offer.targets_url,
@@ -128,6 +140,30 @@ def timestamp(moment: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(moment.astimezone(UTC))
     return stamp
+
+
+def _policy(offer: Offer) -> pb.InstallPolicy:
+    """How and when to install; the device looks at its windows again."""
+    plan = offer.plan or Plan()
+    rules, schedule = plan.installation, plan.schedule
+    return pb.InstallPolicy(
+        mode=MODES[rules.mode],
+        windows=[
+            pb.Window(
+                weekdays=window.weekdays,
+                start_minute=window.start_minute,
+                end_minute=window.end_minute,
+            )
+            for window in schedule.windows
+        ],
+        blackout_dates=[day.isoformat() for day in schedule.blackout_dates],
+        time_zone=schedule.time_zone,
+        maximum_bytes_per_second=rules.maximum_bytes_per_second,
+        reboot=REBOOTS[rules.reboot],
+        bundle=BUNDLES.get(offer.bundle_mode, 0),
+        step_timeouts=rules.step_timeouts,
+        allow_downgrade=offer.allow_downgrade,
+    )
 
 
 def _component(component: OfferedComponent) -> pb.Component:

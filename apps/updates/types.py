@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from apps.events.types import Event
+
+if TYPE_CHECKING:
+    from apps.updates.domain.plan import Plan
 
 HOOK_NAMES = ("before", "after", "verify", "roll_back")
 
@@ -123,6 +126,8 @@ class Offer:
     deadline: datetime
     # atomic or sequential; empty is atomic.
     bundle_mode: str = ""
+    # How and when to install; at once and without limits where there is none.
+    plan: "Plan | None" = None
     # What `services.instructions` adds: see internal.agent.v1.DeploymentOffer.
     allow_downgrade: bool = False
     instruction: bytes = b""

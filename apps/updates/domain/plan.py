@@ -23,6 +23,7 @@ MIN_TIMEOUT_SECONDS = 60
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600
 MAX_PER_MINUTE = 1_000_000
 MAX_GROWTH_PERCENT = 1_000
+MOST_GROWING_MINUTES = 1_400
 MAX_PRIORITY = 100
 
 
@@ -38,17 +39,16 @@ class Rate:
     growth_percent: int = 100
     maximum_per_minute: int = 0
 
-    def allowed(self, seconds: float) -> int:
-        """How many devices may have started in a phase that has been open so long."""
-        total, now = 0, self.per_minute
-        for _ in range(int(seconds // 60) + 1):
-            total += now
-            if total >= MAX_PER_MINUTE:
-                return MAX_PER_MINUTE
-            now = now * self.growth_percent // 100
-            if self.maximum_per_minute:
-                now = min(now, self.maximum_per_minute)
-        return total
+    def allowed(self, minute: int) -> int:
+        """How many devices may start in this minute, counted from 0, of a phase that is open.
+
+        What one minute did not use is gone: after a night or a pause there is no rush.
+        """
+        most = self.maximum_per_minute or MAX_PER_MINUTE
+        # One percent more each minute leads from 1 to the limit within so many.
+        minute = min(minute, MOST_GROWING_MINUTES)
+        grown: int = self.per_minute * self.growth_percent**minute // 100**minute
+        return min(grown, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +172,9 @@ def _check_phases(phases: Sequence[PhasePlan]) -> None:
         raise BadPlan("phases", f"A rollout has 1 to {MAX_PHASES} phases.")
     for place, phase in enumerate(phases):
         _check_phase(f"phases.{place}", phase)
+    if phases[0].needs_approval:
+        message = "The first phase opens with the start: let the plan itself need approval."
+        raise BadPlan("phases.0.needs_approval", message)
     _check_rising("percentages", [phase.percent for phase in phases if not phase.devices])
     _check_rising("numbers of devices", [phase.devices for phase in phases if phase.devices])
     if phases[-1].devices or phases[-1].percent != 100:

@@ -111,6 +111,9 @@ class Phase(OrgOwnedModel):
     failed = models.PositiveIntegerField(default=0)
     cancelled = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
+    # How many devices started in the last minute in which any did, counted since it was opened.
+    rate_minute = models.PositiveIntegerField(default=0, db_default=0)
+    rate_started = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta(OrgOwnedModel.Meta):
         db_table = "updates_phase"

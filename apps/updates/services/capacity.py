@@ -1,5 +1,6 @@
 """What running rollouts allow at this moment: rates, numbers in flight, and windows."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +14,23 @@ from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.schedule import device_zone
 from apps.updates.models import Phase, Rollout
 
-_ZONES = """
-    SELECT DISTINCT coalesce(inventory ->> 'time_zone', '') FROM devices_device
-    WHERE organization_id = %s AND id = ANY(%s)
+# As the device's agent tells it with its other facts.
+_ZONE_OF = "coalesce({device}.inventory -> 'facts' ->> 'time_zone', '')"
+_ZONES = f"""
+    SELECT DISTINCT {_ZONE_OF.format(device="device")} FROM devices_device AS device
+    WHERE device.organization_id = %s AND device.id = ANY(%s)
+"""  # noqa: S608 - the only part put in is a constant
+
+# After the counters of the same phases, so that the rows are locked in their order already.
+_START = """
+    UPDATE updates_phase AS phase SET
+        rate_minute = taken.minute,
+        rate_started = taken.number
+            + CASE WHEN phase.rate_minute = taken.minute THEN phase.rate_started ELSE 0 END
+    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::int[])
+        AS taken (rollout_id, phase, minute, number)
+    WHERE phase.organization_id = %s AND phase.rollout_id = taken.rollout_id
+        AND phase.index = taken.phase
 """
 
 
@@ -23,12 +38,15 @@ _ZONES = """
 class Capacity:
     """What claims may take of limited rollouts.
 
-    `rooms` says how many devices may start, by (rollout, phase), where that is limited; `windowed`
-    are the rollouts with windows, `open_zones` the pairs (rollout, time zone) whose window is open.
-    A device that has not told its zone has the zone "", which means UTC.
+    `rooms` says how many devices may start, by (rollout, phase), where that is limited; `minutes`
+    which minute of a phase with a rate this is, and `taken` how many start in it; `windowed` are
+    the rollouts with windows, `open_zones` the pairs (rollout, time zone) whose window is open. A
+    device that has not told its zone has the zone "", which means UTC.
     """
 
     rooms: dict[tuple[UUID, int], int] = field(default_factory=dict)
+    minutes: dict[tuple[UUID, int], int] = field(default_factory=dict)
+    taken: Counter[tuple[UUID, int]] = field(default_factory=Counter)
     windowed: list[UUID] = field(default_factory=list)
     open_zones: list[tuple[UUID, str]] = field(default_factory=list)
 
@@ -50,11 +68,14 @@ class Capacity:
         if key not in self.rooms:
             return True
         self.rooms[key] -= 1
-        return self.rooms[key] >= 0
+        has_room = self.rooms[key] >= 0
+        if has_room and key in self.minutes:
+            self.taken[key] += 1
+        return has_room
 
 
 # Of the next deployment of a device, where limited rollouts are running.
-LIMITS = """
+LIMITS = f"""
     AND NOT EXISTS (
         SELECT 1 FROM unnest(%(full_rollouts)s::uuid[], %(full_phases)s::int[])
             AS crowded (rollout_id, phase)
@@ -64,43 +85,61 @@ LIMITS = """
             AS window_of (rollout_id, zone)
         JOIN devices_device AS local ON local.id = free.device_id
         WHERE window_of.rollout_id = rollout.id
-            AND window_of.zone = coalesce(local.inventory ->> 'time_zone', '')))
-"""
+            AND window_of.zone = {_ZONE_OF.format(device="local")}))
+"""  # noqa: S608 - the only part put in is a constant
 
 
 def find_capacity(
-    actor: Actor, rollout_ids: Collection[UUID], device_ids: Sequence[UUID], now: datetime
-) -> Capacity:
-    """What these limited rollouts allow these devices now.
+    actor: Actor,
+    capacity: Capacity,
+    rollout_ids: Collection[UUID],
+    device_ids: Sequence[UUID],
+    now: datetime,
+) -> None:
+    """Fills in what these limited rollouts allow these devices now.
 
-    Exact under the rollouts' locks: whoever counts devices in or out holds them then.
+    Under the rollouts' locks no other claim counts devices in; reports only make more room.
     """
-    capacity = Capacity()
     rollouts = Rollout.objects.for_org(actor.organization_id).filter(id__in=rollout_ids)
     plans = {rollout.id: Plan.restore(rollout.plan) for rollout in rollouts.only("plan")}
     phases = Phase.objects.for_org(actor.organization_id).filter(
         rollout_id__in=plans, opened_at__isnull=False
     )
     for phase in phases:
-        room = _room(plans[phase.rollout_id].phases[phase.index], phase, now)
-        if room is not None:
-            capacity.rooms[phase.rollout_id, phase.index] = room
+        _add_phase(capacity, plans[phase.rollout_id].phases[phase.index], phase, now)
     windowed = {id_: plan for id_, plan in plans.items() if not plan.schedule.is_always_open}
     capacity.windowed = [*windowed]
     if windowed:
         capacity.open_zones = _open_zones(actor, windowed, device_ids, now)
-    return capacity
 
 
-def _room(plan: PhasePlan, phase: Phase, now: datetime) -> int | None:
-    """How many devices of an open phase may start now; None for as many as want to."""
-    rooms = []
+def note_starts(actor: Actor, capacity: Capacity) -> None:
+    """Keeps how many devices started in this minute, where a rate says how many may."""
+    if not capacity.taken:
+        return
+    keys = list(capacity.taken)
+    columns = [
+        [rollout_id for rollout_id, _ in keys],
+        [phase for _, phase in keys],
+        [capacity.minutes[key] for key in keys],
+        [capacity.taken[key] for key in keys],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_START, [*columns, actor.organization_id])
+
+
+def _add_phase(capacity: Capacity, plan: PhasePlan, phase: Phase, now: datetime) -> None:
+    """How many devices of an open phase may start now; nothing for as many as want to."""
+    key, rooms = (phase.rollout_id, phase.index), []
     if plan.maximum_in_flight:
         rooms.append(plan.maximum_in_flight - phase.active)
     if plan.rate is not None and phase.opened_at is not None:
-        started = phase.active + phase.succeeded + phase.failed
-        rooms.append(plan.rate.allowed((now - phase.opened_at).total_seconds()) - started)
-    return min(rooms, default=None)
+        minute = max(int((now - phase.opened_at).total_seconds() // 60), 0)
+        started = phase.rate_started if phase.rate_minute == minute else 0
+        rooms.append(plan.rate.allowed(minute) - started)
+        capacity.minutes[key] = minute
+    if rooms:
+        capacity.rooms[key] = min(rooms)
 
 
 def _open_zones(

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +14,12 @@ from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.events.services.outbox import publish
+from apps.updates.domain.plan import Plan
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Component, Deployment, Release, Rollout
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
 from apps.updates.selectors.signing import offered_component
-from apps.updates.services.capacity import LIMITS, Capacity, find_capacity
+from apps.updates.services.capacity import LIMITS, Capacity, find_capacity, note_starts
 from apps.updates.services.instructions import instruct
 from apps.updates.services.links import make_link
 from apps.updates.services.moves import Move, note_moves
@@ -130,10 +132,12 @@ def claim_deployments(actor: Actor, device_ids: Sequence[UUID], limit: int = 100
     runs. Safe to call from several gateways at once: a deployment is handed out once.
     """
     require(actor, CLAIM_DEPLOYMENTS)
-    claims = _claim(actor, device_ids, limit, clock.now()) if device_ids else []
+    capacity = Capacity()
+    claims = _claim(actor, capacity, device_ids, limit, clock.now()) if device_ids else []
     if not claims:
         return []
     note_moves(actor, [_move(claim) for claim in claims])
+    note_starts(actor, capacity)
     per_rollout = Counter(claim.rollout_id for claim in claims)
     publish(actor, *(DeploymentOffered(rollout_id=r, count=n) for r, n in per_rollout.items()))
     return _offers(actor, claims)
@@ -159,7 +163,10 @@ def offers_for_devices(actor: Actor, device_ids: Collection[UUID]) -> list[Offer
     return _offers(actor, [_Claim(*row) for row in values])
 
 
-def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -> list[_Claim]:
+def _claim(
+    actor: Actor, capacity: Capacity, device_ids: Sequence[UUID], limit: int, at: datetime
+) -> list[_Claim]:
+    """`capacity` knows afterwards what was allowed and what of it was taken."""
     scope: dict[str, Any] = {"organization_id": actor.organization_id, "at": at}
     with connection.cursor() as cursor:
         running = _fetch(cursor, _RUNNING, scope)
@@ -168,7 +175,8 @@ def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -
             return []
         limits = LIMITS if limited else ""
         if limited:
-            scope |= find_capacity(actor, limited, device_ids, at).parameters
+            find_capacity(actor, capacity, limited, device_ids, at)
+            scope |= capacity.parameters
         wanted = _fetch(
             cursor,
             _WANTED.format(limits=limits),
@@ -178,7 +186,7 @@ def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -
         if not held:
             return []
         devices = sorted(device_id for device_id, _ in wanted)
-        capacity = find_capacity(actor, held & {*limited}, devices, at)
+        find_capacity(actor, capacity, held & {*limited}, devices, at)
         scope |= {"rollouts": [*held], **(capacity.parameters if limited else {})}
         scope["devices"] = [row[0] for row in _fetch(cursor, _FREE, {**scope, "devices": devices})]
         chosen = _fetch(cursor, _CHOOSE.format(limits=limits), scope)
@@ -192,14 +200,12 @@ def _claim(actor: Actor, device_ids: Sequence[UUID], limit: int, at: datetime) -
 def _hold(
     cursor: Any, scope: dict[str, Any], rollout_ids: set[UUID], limited: Sequence[UUID]
 ) -> set[UUID]:
-    """Locks those of these rollouts that are running still; shared ones first, always."""
+    """Locks those of these rollouts that are running still, in the order of their ids, always."""
     held: set[UUID] = set()
-    parts = ((False, rollout_ids - {*limited}), (True, rollout_ids & {*limited}))
-    for is_limited, ids in parts:
-        if ids:
-            lock = "NO KEY UPDATE" if is_limited else "SHARE"
-            parameters = {**scope, "rollouts": [*ids], "limited": is_limited}
-            held |= {row[0] for row in _fetch(cursor, _HOLD.format(lock=lock), parameters)}
+    for is_limited, ids in groupby(sorted(rollout_ids), key=lambda id_: id_ in limited):
+        lock = "NO KEY UPDATE" if is_limited else "SHARE"
+        parameters = {**scope, "rollouts": [*ids], "limited": is_limited}
+        held |= {row[0] for row in _fetch(cursor, _HOLD.format(lock=lock), parameters)}
     return held
 
 
@@ -233,17 +239,18 @@ def _move(claim: _Claim) -> Move:
 
 def _offers(actor: Actor, claims: Iterable[_Claim]) -> list[Offer]:
     claims = list(claims)
-    rollouts = Rollout.objects.for_org(actor.organization_id)
-    timeouts = dict(
-        rollouts.filter(id__in={c.rollout_id for c in claims}).values_list(
-            "id", "deployment_timeout_seconds"
-        )
+    found = Rollout.objects.for_org(actor.organization_id).filter(
+        id__in={c.rollout_id for c in claims}
     )
+    rollouts = {
+        id_: (seconds, Plan.restore(plan) if plan else Plan())
+        for id_, seconds, plan in found.values_list("id", "deployment_timeout_seconds", "plan")
+    }
     rows = Release.objects.for_org(actor.organization_id)
     releases = {r.id: r for r in rows.filter(id__in={c.release_id for c in claims})}
     parts = _components(actor, releases)
     offers = [
-        _offer(actor, c, releases[c.release_id], parts[c.release_id], timeouts[c.rollout_id])
+        _offer(actor, c, releases[c.release_id], parts[c.release_id], *rollouts[c.rollout_id])
         for c in claims
     ]
     return instruct(actor, offers)
@@ -258,7 +265,12 @@ def _components(actor: Actor, release_ids: Collection[UUID]) -> dict[UUID, list[
 
 
 def _offer(
-    actor: Actor, claim: _Claim, release: Release, parts: list[Component], seconds: int
+    actor: Actor,
+    claim: _Claim,
+    release: Release,
+    parts: list[Component],
+    seconds: int,
+    plan: Plan,
 ) -> Offer:
     return Offer(
         deployment_id=claim.id,
@@ -273,4 +285,6 @@ def _offer(
         lease_seconds=seconds,
         deadline=claim.deadline,
         bundle_mode=release.bundle_mode,
+        plan=plan,
+        allow_downgrade=plan.installation.allow_downgrade,
     )
