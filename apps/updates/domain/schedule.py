@@ -15,6 +15,7 @@ EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
 # How far ahead the next opening is looked for: a year of blackout dates, and a week.
 LOOK_AHEAD_DAYS = 373
 UNKNOWN_ZONE = ZoneInfo("UTC")
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Window:
 class Schedule:
     """When a rollout starts and ends, and when its devices may begin.
 
-    Windows and blackout dates are local times: of the device where `time_zone` is empty (of the
-    organization where the device has not told its own), else of the zone that it names. Without
-    windows any time is good. On a blackout date no window begins.
+    Windows and blackout dates are local times: of the device where `time_zone` is empty (UTC where
+    the device has not told its own), else of the zone that it names. Without windows any time is
+    good. On a blackout date nothing is open: a window from the evening before ends at midnight.
     """
 
     start_at: datetime | None = None
@@ -141,11 +142,20 @@ class Schedule:
             if day in self.blackout_dates:
                 continue
             openings += [
-                _moments(day, window, zone)
+                self._moments(day, window, zone)
                 for window in windows
                 if day.isoweekday() in window.weekdays
             ]
         return openings
+
+    def _moments(self, day: date, window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
+        """When a window opens and closes on a day, as the clocks of the zone show it."""
+        start = _moment_of(day, window.start_minute, zone)
+        if window.end_minute > window.start_minute:
+            return start, _moment_of(day, window.end_minute, zone)
+        tomorrow = day + timedelta(days=1)
+        minute = 0 if tomorrow in self.blackout_dates else window.end_minute
+        return start, _moment_of(tomorrow, minute, zone)
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -164,17 +174,14 @@ def device_zone(name: str) -> ZoneInfo:
         return UNKNOWN_ZONE
 
 
-def _moments(day: date, window: Window, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """When a window opens and closes on a day, as the clocks of the zone show it."""
-    later = timedelta(days=window.end_minute <= window.start_minute)
-    return _moment_of(day, window.start_minute, zone), _moment_of(
-        day + later, window.end_minute, zone
-    )
-
-
 def _moment_of(day: date, minute: int, zone: ZoneInfo) -> datetime:
+    """When the clocks show this time first; where they leave it out, when they jump over it."""
     local = datetime.combine(day, time.min) + timedelta(minutes=minute)
-    return local.replace(tzinfo=zone).astimezone(UTC)
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) != local:
+        while (moment - MINUTE).astimezone(zone).replace(tzinfo=None) > local:
+            moment -= MINUTE
+    return moment
 
 
 def _check_window(place: str, window: Window) -> None:
