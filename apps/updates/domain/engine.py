@@ -205,7 +205,7 @@ def _halt(state: RolloutStatus, now: datetime) -> LogEvent | None:
             return LogEvent(PHASE_HALTED, now, {"index": index, "reason": verdict.reason})
     if state.end_at and now >= state.end_at and state.counts.to_go:
         reason = f"the end time has passed with {state.counts.to_go} devices to go"
-        return LogEvent(HALTED, now, {"index": state.open_phase, "reason": reason})
+        return LogEvent(PHASE_HALTED, now, {"index": state.open_phase, "reason": reason})
     return None
 
 
@@ -384,6 +384,9 @@ def _phase_opened(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     index = event.data["index"]
     if state.state is not RolloutState.RUNNING or index != state.open_phase + 1:
         raise IllegalTransition(f"phase {index} cannot open now")
+    is_next = index == 0 or state.phases[index - 1].state is PhaseState.PROMOTED
+    if not is_next or not state.phases[index].may_open:
+        raise IllegalTransition(f"phase {index} waits for a gate or for approval")
     opened = replace(state.phases[index], state=PhaseState.OPEN, opened_at=event.time)
     opened = replace(opened, reason=opened.judged(event.time).reason)
     return replace(_with_phase(state, index, opened), open_phase=index)

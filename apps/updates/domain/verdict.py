@@ -80,7 +80,7 @@ def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime) ->
 def _halted(state: RolloutStatus) -> str:
     """Why: the phase whose gate failed, which need not be the last one that was opened."""
     failed = [phase.reason for phase in state.phases if phase.state is PhaseState.HALTED]
-    return failed[0] if failed else state.phases[state.open_phase].reason
+    return failed[0] if failed else "its roll back was stopped"
 
 
 def _outcome(counts: Counts) -> str:
