@@ -4,10 +4,11 @@ from uuid import UUID
 
 from apps.core.actors import Actor
 from apps.core.authz import PLATFORM
-from apps.core.tasks import org_task
+from apps.core.tasks import org_task, wake
 from apps.updates.selectors.rollouts import list_due_rollout_ids, list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
+from apps.updates.services.rollout_log import hold_rollouts
 from apps.updates.services.scheduling import (
     advance_rollout,
     expire_deployments,
@@ -15,6 +16,8 @@ from apps.updates.services.scheduling import (
 )
 from apps.updates.services.signing import refresh_signing
 from apps.updates.services.uploads import remove_expired_uploads
+
+START_TASK = "updates.start_due_rollout"
 
 
 @org_task(ADVANCE_TASK, permission=PLATFORM)
@@ -36,9 +39,17 @@ def expire(actor: Actor) -> None:
 def sweep(actor: Actor) -> None:
     """Finds what no wake-up told, and what only the clock says."""
     for rollout_id in list_due_rollout_ids(actor):
-        start_due_rollout(actor, rollout_id)
-    for rollout_id in list_live_rollout_ids(actor):
+        wake(START_TASK, actor, rollout_id=str(rollout_id))
+    rollout_ids = list_live_rollout_ids(actor)
+    hold_rollouts(actor, rollout_ids)
+    for rollout_id in rollout_ids:
         advance_rollout(actor, rollout_id)
+
+
+@org_task(START_TASK, permission=PLATFORM)
+def start_due(actor: Actor, rollout_id: str) -> None:
+    """Starts one rollout whose time has come; in a transaction of its own, for it can be large."""
+    start_due_rollout(actor, UUID(rollout_id))
 
 
 @org_task("updates.remove_abandoned_uploads", permission=PLATFORM, every_seconds=3600)

@@ -138,7 +138,7 @@ def target_devices(
     if target.failed_in:
         devices = devices.filter(id__in=_failed_in(actor, target.failed_in))
     if excluded is not None:
-        without = _resolved(actor, excluded)
+        without = target_devices(actor, excluded)
         devices = devices.exclude(id__in=without.order_by().values("id"))
     return devices
 
@@ -195,10 +195,15 @@ def list_live_rollout_ids(actor: Actor) -> list[UUID]:
     require(actor, VIEW_ROLLOUTS)
     rows = Rollout.objects.for_org(actor.organization_id)
     live = rows.filter(state__in=[RolloutState.RUNNING, RolloutState.PAUSED])
-    finishing = rows.filter(
-        state__in=[RolloutState.HALTED, RolloutState.CANCELLED], phases__active__gt=0
+    over = rows.exclude(state__in=[RolloutState.RUNNING, RolloutState.PAUSED])
+    finishing = over.filter(phases__active__gt=0)
+    # Of a halted one devices wait for a decision; of any other that is over none may.
+    left = over.exclude(state=RolloutState.HALTED).filter(
+        started_at__isnull=False, phases__waiting__gt=0
     )
-    return sorted({*live.values_list("id", flat=True), *finishing.values_list("id", flat=True)})
+    return sorted(
+        {id_ for found in (live, finishing, left) for id_ in found.values_list("id", flat=True)}
+    )
 
 
 def list_due_rollout_ids(actor: Actor) -> list[UUID]:

@@ -128,9 +128,10 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which deployments: those of a rollout, of a device, or past their deadline."""
+    """Which deployments: those of a rollout, a device or a release, or past their deadline."""
 
     rollout_id: UUID | None = None
+    release_id: UUID | None = None
     device_id: UUID | None = None
     deadline_before: datetime | None = None
     limit: int | None = None
@@ -149,6 +150,7 @@ def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> lis
         "message": end.message,
         "at": at,
         "rollout_id": choice.rollout_id,
+        "release_id": choice.release_id,
         "device_id": choice.device_id,
         "deadline": choice.deadline_before,
         "limit": choice.limit,
@@ -240,6 +242,8 @@ def _choosing(choice: Choice) -> str:
     conditions = ["true"]
     if choice.rollout_id is not None:
         conditions.append("rollout_id = %(rollout_id)s")
+    if choice.release_id is not None:
+        conditions.append("release_id = %(release_id)s")
     if choice.device_id is not None:
         conditions.append("device_id = %(device_id)s")
     if choice.deadline_before is not None:

@@ -29,10 +29,11 @@ from apps.updates.errors import (
     PlanChanged,
     RolloutNotDraft,
     RolloutNotPendingApproval,
+    RolloutNotReversible,
     RolloutTargetEmpty,
     checked_reason,
 )
-from apps.updates.models import Component, Phase, Release, Rollout
+from apps.updates.models import Component, Phase, Release, Rollout, RolloutEvent
 from apps.updates.permissions import (
     ALLOW_DOWNGRADE,
     APPROVE_ROLLOUT,
@@ -126,7 +127,8 @@ def update_rollout(  # noqa: PLR0913 - what a plan consists of
     rollout.save()
     Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id).delete()
     _store_phases(actor, rollout)
-    append_events(actor, rollout, [new_event(engine.EDITED, **_planned(rollout))])
+    edited = new_event(engine.EDITED, **_planned(rollout), maker_id=str(actor.user_id or ""))
+    append_events(actor, rollout, [edited])
     record(
         actor,
         CREATE_ROLLOUT.name,
@@ -162,6 +164,9 @@ def _groups_of(source: Rollout) -> dict[str, Any]:
 
 
 def _recreate(actor: Actor, source: Rollout, name: str, target: Target) -> Rollout:
+    if source.rolls_back_id is not None:
+        # Each of its devices went back to a release of its own: no single one fits them all.
+        raise RolloutNotReversible("Roll the original rollout back again instead.")
     plan = source.planned()
     schedule = replace(plan.schedule, start_at=None, end_at=None)
     return create_rollout(
@@ -195,7 +200,7 @@ def approve_rollout(actor: Actor, rollout_id: UUID, *, plan_hash: str) -> Rollou
     """Approves exactly the plan with this hash; the rollout can be started then.
 
     Approving the same plan again changes nothing. Raises `RolloutNotPendingApproval`,
-    `ApprovalNeedsAnotherPerson` for its maker, `PlanChanged` for any other hash.
+    `ApprovalNeedsAnotherPerson` for whoever made or changed it, `PlanChanged` for any other hash.
     """
     rollout = lock_rollout(actor, rollout_id, APPROVE_ROLLOUT)
     if rollout.state == RolloutState.SCHEDULED and rollout.approved_hash == plan_hash != "":
@@ -204,7 +209,7 @@ def approve_rollout(actor: Actor, rollout_id: UUID, *, plan_hash: str) -> Rollou
         raise RolloutNotPendingApproval(data={"state": rollout.state})
     if actor.user_id is None:
         raise PermissionDenied("Only a person can approve a rollout.")
-    if actor.user_id == rollout.created_by_id:
+    if str(actor.user_id) in _makers(actor, rollout):
         raise ApprovalNeedsAnotherPerson
     if plan_hash != hash_plan(actor, rollout):
         raise PlanChanged(data={"plan_hash": rollout.plan_hash})
@@ -228,6 +233,15 @@ def reject_rollout(actor: Actor, rollout_id: UUID, *, reason: str) -> Rollout:
     event = new_event(engine.REJECTED, by=actor.label, reason=checked_reason(reason))
     announced = RolloutRejected(rollout_id=rollout.id)
     return change_rollout(actor, rollout, APPROVE_ROLLOUT, event, announced)
+
+
+def _makers(actor: Actor, rollout: Rollout) -> set[str]:
+    """Who planned it, and all who changed the plan."""
+    edits = RolloutEvent.objects.for_org(actor.organization_id).filter(
+        rollout_id=rollout.id, type=engine.EDITED
+    )
+    editors = {data.get("maker_id", "") for data in edits.values_list("data", flat=True)}
+    return editors | {str(rollout.created_by_id)}
 
 
 def store_rollout(actor: Actor, rollout: Rollout) -> None:

@@ -1,6 +1,6 @@
 """The append-only log of a rollout, and the columns that repeat what it says."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +52,15 @@ def lock_rollout(actor: Actor, rollout_id: UUID, permission: Permission) -> Roll
         holds=lambda right: reaches_rollout(actor, right, target),
     )
     return rollout
+
+
+def hold_rollouts(actor: Actor, rollout_ids: Collection[UUID]) -> None:
+    """Locks all of these, in the order of their ids, before any of them is worked on.
+
+    Whoever locked the second one after the first one's audit entry would have the order reversed.
+    """
+    rows = Rollout.objects.for_org(actor.organization_id).filter(id__in=rollout_ids)
+    list(rows.order_by("id").select_for_update(no_key=True).values_list("id", flat=True))
 
 
 def append_events(actor: Actor, rollout: Rollout, events: Sequence[LogEvent]) -> RolloutStatus:

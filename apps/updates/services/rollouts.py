@@ -11,6 +11,7 @@ from apps.events.services.outbox import publish
 from apps.updates.domain import engine
 from apps.updates.domain.states import (
     DeploymentState,
+    GateDecision,
     PhaseState,
     RolloutState,
     can_rollout_become,
@@ -141,6 +142,9 @@ def advance_phase(actor: Actor, rollout_id: UUID, *, index: int, reason: str) ->
     if rollout.state != RolloutState.RUNNING:
         raise RolloutNotRunning("Only a running rollout goes on.", data={"state": rollout.state})
     if index == status.open_phase and phase.state is PhaseState.OPEN:
+        counts = reread_rollout(actor, rollout.id).counts()[index]
+        if phase.judged(clock.now(), counts).decision is GateDecision.HALT:
+            raise PhaseNotAdvanceable(data={"open_phase": status.open_phase})
         words = f"{actor.label} passed it: {reason}"
         event = new_event(engine.PHASE_PROMOTED, index=index, by=actor.label, reason=words)
         announced: RolloutChange = PhasePromoted(rollout_id=rollout.id, index=index, reason=words)
@@ -205,6 +209,9 @@ def _guard_start(actor: Actor, rollout: Rollout) -> None:
         raise RolloutNeedsApproval
     if rollout.state not in (RolloutState.DRAFT, RolloutState.SCHEDULED):
         raise RolloutNotStartable(data={"state": rollout.state})
+    end_at = rollout.status().end_at
+    if end_at and end_at <= clock.now():
+        raise RolloutNotStartable("The time at which it had to end has passed.")
     if not rollout.requires_approval:
         return
     if not rollout.approved_hash:

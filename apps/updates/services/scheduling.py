@@ -18,7 +18,7 @@ from apps.updates.domain.states import DeploymentState, RolloutState
 from apps.updates.models import Phase, Rollout
 from apps.updates.permissions import ADVANCE_ROLLOUT, HALT_ROLLOUT
 from apps.updates.services.moves import Choice, End, Move, end_deployments
-from apps.updates.services.rollout_log import append_events, lock_rollout
+from apps.updates.services.rollout_log import append_events, hold_rollouts, lock_rollout
 from apps.updates.services.rollouts import cancel_rollout, halt, start_rollout
 from apps.updates.types import (
     PhaseOpened,
@@ -37,6 +37,15 @@ TIMED_OUT = End(
 )
 DECOMMISSIONED = End(
     DeploymentState.SKIPPED, "device_decommissioned", "The device was taken out of the fleet."
+)
+RECALLED = End(DeploymentState.CANCELLED, "release_recalled", "The release was recalled.")
+# Whoever failed while its rollout was being ended may have been given another attempt.
+LEFT_OVER = End(DeploymentState.CANCELLED, "rollout_over", "The rollout is over.")
+OVER = (
+    RolloutState.CANCELLED,
+    RolloutState.ROLLING_BACK,
+    RolloutState.ROLLED_BACK,
+    RolloutState.COMPLETED,
 )
 # Events of the engine that are decisions, and the audit action that records each.
 _AUDITED = {
@@ -57,6 +66,8 @@ def advance_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     status = rollout.status()
     if status.started_at is None:
         return rollout
+    if rollout.state in OVER:
+        end_deployments(actor, Choice(rollout_id=rollout.id), LEFT_OVER, clock.now())
     phases = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
     observations = Observations(tuple(phase.counts for phase in phases.order_by("index")))
     events = decide(status, observations, clock.now())
@@ -68,8 +79,12 @@ def advance_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 
 def start_due_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     """Starts a rollout whose time has come; one that cannot start any more is cancelled, and says
-    why."""
-    require(actor, ADVANCE_ROLLOUT)
+    why. Nothing happens to one that was started, changed or put off meanwhile.
+    """
+    rollout = lock_rollout(actor, rollout_id, ADVANCE_ROLLOUT)
+    is_due = rollout.start_at is not None and rollout.start_at <= clock.now()
+    if rollout.state != RolloutState.SCHEDULED or not is_due:
+        return rollout
     try:
         with transaction.atomic():
             return start_rollout(actor, rollout_id)
@@ -78,17 +93,23 @@ def start_due_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 
 
 def halt_rollouts_of(actor: Actor, release_id: UUID, words: str) -> list[UUID]:
-    """Halts every rollout of a release that is under way; those that were not started cannot be."""
+    """Halts every rollout of a recalled release that is under way; others cannot start any more.
+
+    Devices that have not begun to install it stop, also where a roll back would bring it back.
+    """
     require(actor, ADVANCE_ROLLOUT)
     rows = Rollout.objects.for_org(actor.organization_id).filter(release_id=release_id)
     under_way = rows.filter(state__in=[RolloutState.RUNNING, RolloutState.PAUSED])
-    halted = []
-    for rollout_id in under_way.order_by("id").values_list("id", flat=True):
-        rollout = lock_rollout(actor, rollout_id, HALT_ROLLOUT)
-        if rollout.state in (RolloutState.RUNNING, RolloutState.PAUSED):
-            halt(actor, rollout, words)
-            halted.append(rollout_id)
-    return halted
+    # All of them before anything else is locked: see `lock_rollout`.
+    ids = list(under_way.order_by("id").values_list("id", flat=True))
+    hold_rollouts(actor, ids)
+    rollouts = [lock_rollout(actor, rollout_id, HALT_ROLLOUT) for rollout_id in ids]
+    end_deployments(actor, Choice(release_id=release_id), RECALLED, clock.now())
+    halted = [r for r in rollouts if r.state in (RolloutState.RUNNING, RolloutState.PAUSED)]
+    for rollout in halted:
+        halt(actor, rollout, words)
+    notify_gateways("withdrawals", organization_id=actor.organization_id)
+    return [rollout.id for rollout in halted]
 
 
 def expire_deployments(actor: Actor) -> list[Move]:
