@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(run=_doctor)
     _add_update(commands)
+    trust = commands.add_parser(
+        "trust", help="install only releases that the holders of this TUF root have signed"
+    )
+    trust.add_argument("root", type=Path, metavar="ROOT.json")
+    trust.set_defaults(run=_trust)
     uninstall = commands.add_parser("uninstall", help="stop and remove the agent's files")
     uninstall.add_argument("--purge", action="store_true", help="remove key and certificate too")
     uninstall.set_defaults(run=_uninstall)
@@ -226,6 +231,18 @@ def _update_decide(options: argparse.Namespace, places: Places) -> int:
 
     decide = {"approve": approve, "pause": pause, "resume": resume}[options.decision]
     sys.stdout.write(decide(places) + "\n")
+    return OK
+
+
+def _trust(options: argparse.Namespace, places: Places) -> int:
+    """Pins a root by hand: for devices that joined before their organization had one."""
+    from fleetd_agent.identity import IdentityStore
+
+    try:
+        IdentityStore(places.state).trust(options.root.read_text())
+    except (OSError, ValueError) as error:
+        raise Problem(f"{options.root}: {error}") from error
+    sys.stdout.write("From now on this device installs only what this root vouches for.\n")
     return OK
 
 

@@ -52,6 +52,13 @@ SECTIONS: tuple[tuple[str | Promise, tuple[Section, ...]], ...] = (
                 "organizations.view_organization_settings",
             ),
             Section(
+                "signing",
+                "settings-signing",
+                "shield-check",
+                _("Signing"),
+                "updates.view_signing",
+            ),
+            Section(
                 "cors",
                 "settings-cors",
                 "world",

@@ -9,6 +9,8 @@ OPEN_VIEWS: dict[str, str] = {
     "apps.web.api.views.docs": "the description of the API is the same for everybody",
     "apps.core.rest.views.UnknownResource": "says of every address that there is nothing",
     "apps.updates.api.downloads.download_for_device": "the signed link is the credential",
+    "apps.updates.api.repository.metadata": "metadata of TUF is public; every client needs it",
+    "apps.updates.api.repository.target": "the signed link is the credential",
     "apps.web.ui.setup.Setup": "the setup code is the credential, while nobody has an account",
     "apps.enrollment.ui.installer.install_script": "the installer is the same for everybody",
     "apps.enrollment.ui.installer.agent_package": "the agent is the same for everybody",

@@ -118,6 +118,10 @@ FORM: dict[str, object] = {
 # Addresses whose path is a secret or a word: foreign ids are tried, own ones cannot fit.
 PATHS_WITHOUT_IDS: dict[str, str] = {
     "device-artifact": "needs the signature of a link as well",
+    "tuf-target": "needs the signature of a link as well",
+    "tuf-metadata": "public, the same for everybody; it names the organization that publishes it",
+    "api-signing-metadata": "names a role and a version",
+    "api-signing-target": "holds the digest of a file",
     "invitation": "holds the invitation's secret",
     "audit-file": "names a format",
     "settings-team-take": "fits one group of one team; the form on the page of the team is walked",

@@ -62,6 +62,7 @@ NO_ACTOR = {
     "apps/organizations/services/organizations.py:insert_organization": "part of making one",
     "apps/organizations/services/organizations.py:checked_reason": "looks at a text",
     "apps/organizations/services/quotas.py:register_meter": "registers at start",
+    "apps/enrollment/services/enroll.py:register_trusted_root": "registers at start",
     "apps/organizations/services/quotas.py:count_use": "a number, the caller may know it",
     "apps/organizations/services/authentication.py": "finds out who is calling",
     "apps/devices/services/live.py:open_sessions": "many devices at once, known by certificate",

@@ -20,10 +20,13 @@ from apps.core.tenancy import tenant
 from apps.devices.domain.states import Lifecycle
 from apps.enrollment.models import Certificate
 from apps.organizations.models import Membership
+from fleetctl.sign.keys import make_key
+from fleetctl.sign.metadata import Signers, make_root, make_targets, sign, text_of
 from tests import factories
 from tests.factories import Cast
 from tests.isolation.world import Route
 from tests.rest.conftest import Api
+from tests.signing import public
 
 SCRIPT = b"#!/bin/sh\necho hello\n"
 
@@ -161,6 +164,17 @@ def _new_release(s: Stage) -> tuple[dict[str, str], Any]:
     return {}, {"name": "app", "version": "9.0.0", "components": [part]}
 
 
+def _ceremony(s: Stage) -> tuple[dict[str, str], Any]:
+    """Root and targets as `fleetctl sign init` makes them."""
+    status = s.call("prepare_signing")
+    root_key, targets_key = make_key(), make_key()
+    signers = {"root": Signers([public(root_key)]), "targets": Signers([public(targets_key)])}
+    root, targets = make_root(status, signers), make_targets()
+    sign(root, [root_key])
+    sign(targets, [targets_key])
+    return {}, {"roots": [text_of(root)], "targets": text_of(targets)}
+
+
 def _approval(s: Stage) -> tuple[dict[str, str], Any]:
     """Somebody else has made the plan."""
     mine, own = s.api, s.rollout(approval=True)
@@ -266,6 +280,8 @@ RECIPES: dict[str, Recipe] = {
     "create_release": _new_release,
     "recall_release": lambda s: ({"id": s.release()}, {"reason": "It fills the disk."}),
     "deprecate_release": lambda s: ({"id": s.release()}, {"reason": "2.0 is better."}),
+    "prepare_signing": _of(),
+    "publish_signing_metadata": _ceremony,
     "create_rollout": lambda s: ({}, {"name": "r", "release_id": s.release(), "target": {}}),
     "submit_rollout": _rollout(approval=True),
     "approve_rollout": _approval,

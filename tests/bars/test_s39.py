@@ -48,7 +48,7 @@ def test_s39_the_platform_keeps_its_own_keys_sealed(world: World) -> None:
     assert repository is not None
     stored = _database()
     for name in ("snapshot", "timestamp", "instruction"):
-        raw = private_key(repository, name)
+        raw = private_key(world.alice, repository, name)
         assert raw not in stored
         assert raw.hex().encode() not in stored
 
@@ -60,7 +60,8 @@ def test_s39_the_online_keys_make_no_file_that_a_device_installs(world: World) -
     repository = find_repository(world.alice.organization_id)
     assert repository is not None
     stolen = {
-        name: private_key(repository, name) for name in ("snapshot", "timestamp", "instruction")
+        name: private_key(world.alice, repository, name)
+        for name in ("snapshot", "timestamp", "instruction")
     }
     for key in stolen.values():
         targets = renewed(world.holder.targets)

@@ -279,7 +279,7 @@ def _result(device: Device, certificate: Certificate | None) -> EnrollmentResult
         root_pem=ca.pem(load_authority().root),
         chain_pem=certificate.chain_pem if certificate else "",
         retry_after_seconds=0 if certificate else RETRY_AFTER_SECONDS,
-        trusted_root=trusted_root(device.organization_id) if certificate else "",
+        trusted_root=_trusted_root(device.organization_id) if certificate else "",
     )
 
 
@@ -289,7 +289,7 @@ def register_trusted_root(find: Callable[[UUID], str]) -> None:
     _ROOTS.append(find)
 
 
-def trusted_root(organization_id: UUID) -> str:
+def _trusted_root(organization_id: UUID) -> str:
     """The TUF root that a device which joins now is told to trust."""
     return next((root for find in _ROOTS if (root := find(organization_id))), "")
 

@@ -5,6 +5,7 @@ answers like one that publishes nothing. `/tuf/<organization>/targets/<token>/â€
 was made for a deployment. Members have the same files below `/api/v1/signing/`.
 """
 
+import asyncio
 import hashlib
 import re
 from http import HTTPStatus
@@ -19,9 +20,9 @@ from apps.core.errors import FleetdError, NotFound
 from apps.core.rest.problems import Problem, problem_of, problem_response
 from apps.core.rest.views import handler
 from apps.core.rpc import DATABASE_AWAY, orm
-from apps.updates.api.sending import is_same_content, send_file
+from apps.updates.api.sending import is_same_content, send_artifact
 from apps.updates.permissions import VIEW_ARTIFACTS, VIEW_SIGNING
-from apps.updates.selectors.artifacts import file_path, get_artifact_by_digest
+from apps.updates.selectors.artifacts import get_artifact_by_digest
 from apps.updates.selectors.signing import find_metadata, get_metadata
 from apps.updates.services.target_links import open_target, read_target_link
 
@@ -57,9 +58,9 @@ async def target(
     if request.method not in ("GET", "HEAD"):
         return _not_allowed(request)
     try:
-        link = read_target_link(organization_id, token, name)
+        link = read_target_link(None, organization_id, token, name)
         artifact = await orm(organization_id, open_target, None, link)
-        return send_file(request, file_path(artifact), artifact.sha256, artifact.size_bytes)
+        return await asyncio.to_thread(send_artifact, request, artifact)
     except FleetdError as error:
         return problem_response(request, problem_of(error))
     except DATABASE_AWAY:
@@ -99,7 +100,7 @@ def download_target(self: object, request: Any, name: str) -> HttpResponseBase:
     """The same files for members."""
     sha256 = name.rsplit("/", 1)[-1].partition(".")[0]
     artifact = get_artifact_by_digest(request.actor, sha256)
-    return send_file(request, file_path(artifact), artifact.sha256, artifact.size_bytes)
+    return send_artifact(request, artifact)
 
 
 def _asked(name: str) -> tuple[str, int | None]:

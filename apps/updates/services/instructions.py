@@ -41,7 +41,7 @@ def instruct(actor: Actor, offers: Sequence[Offer]) -> list[Offer]:
     repository = find_repository(actor.organization_id)
     if repository is None or repository.published_at is None:
         return [replace(offer, is_trial_unsigned=is_trial) for offer in offers]
-    key = Ed25519PrivateKey.from_private_bytes(private_key(repository, "instruction"))
+    key = Ed25519PrivateKey.from_private_bytes(private_key(actor, repository, "instruction"))
     name = key_id(repository.instruction_public)
     numbers = _count(actor, [offer.device_id for offer in offers])
     return [

@@ -121,7 +121,7 @@ def require_signed(actor: Actor, release_id: UUID) -> None:
         raise ReleaseNotSigned(data={"release_id": str(release_id)})
 
 
-def private_key(repository: SigningRepository, name: str) -> bytes:
+def private_key(actor: Actor, repository: SigningRepository, name: str) -> bytes:
     """The private half of one of the platform's keys."""
     return unseal(getattr(repository, f"{name}_key"), purpose=PURPOSES[name])
 
@@ -216,7 +216,7 @@ def _sign_snapshot(actor: Actor, repository: SigningRepository) -> None:
     if targets is None:
         raise SigningNotPrepared
     version = _next(actor, SigningRole.SNAPSHOT)
-    key = private_key(repository, "snapshot")
+    key = private_key(actor, repository, "snapshot")
     text = rules.make_snapshot(version, targets.content, key, clock.now())
     _store(actor, SigningRole.SNAPSHOT, text, Metadata.from_bytes(text.encode()))
     _sign_timestamp(actor, repository, text)
@@ -224,7 +224,7 @@ def _sign_snapshot(actor: Actor, repository: SigningRepository) -> None:
 
 def _sign_timestamp(actor: Actor, repository: SigningRepository, snapshot: str) -> None:
     version = _next(actor, SigningRole.TIMESTAMP)
-    key = private_key(repository, "timestamp")
+    key = private_key(actor, repository, "timestamp")
     text = rules.make_timestamp(version, snapshot, key, clock.now())
     _store(actor, SigningRole.TIMESTAMP, text, Metadata.from_bytes(text.encode()))
     _forget_old(actor)

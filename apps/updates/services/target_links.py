@@ -47,7 +47,7 @@ def make_targets_url(actor: Actor, deployment_id: UUID) -> str:
     return f"{base}/targets/{deployment_id}.{expires}.{signature}/"
 
 
-def read_target_link(organization_id: UUID, token: str, path: str) -> TargetLink:
+def read_target_link(actor: None, organization_id: UUID, token: str, path: str) -> TargetLink:
     """The link that an address holds: its token, and the digest before the file's name.
 
     Raises `LinkInvalid` for anything that was not made here, `LinkExpired` for what is old.

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from apps.core import clock
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.verdict import verdict as verdict_of
+from apps.updates.selectors.signing import allows_unsigned
 from apps.web import vocabulary
 
 register = template.Library()
@@ -43,6 +44,13 @@ def icon(name: str, css: str = "") -> SafeString:
         css,
         href,
     )
+
+
+@register.simple_tag(takes_context=True)
+def trial_mode(context: Any) -> bool:
+    """Whether the reader's organization lets devices install what nobody signed."""
+    actor = getattr(context.get("request"), "actor", None)
+    return bool(actor) and allows_unsigned(actor.organization_id)
 
 
 @register.simple_tag
