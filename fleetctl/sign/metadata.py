@@ -102,7 +102,7 @@ def target_of(release: Mapping[str, Any], wanted: Mapping[str, Any]) -> TargetFi
 
 def description_digest(description: Mapping[str, Any]) -> str:
     """SHA-256 of a description in canonical JSON."""
-    return sha256(str(encode_canonical(description)).encode()).hexdigest()
+    return sha256(str(encode_canonical(dict(description))).encode()).hexdigest()
 
 
 def sign(metadata: Metadata[Any], keys: Iterable[OfflineKey]) -> None:

@@ -45,7 +45,7 @@ _KEY_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~%+-]{1,300}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
-S = TypeVar("S", bound=Signed)
+S = TypeVar("S", Root, Targets)
 
 
 class BadMetadata(ValueError):

@@ -265,7 +265,8 @@ def _target(
 
 def _role(organization_id: UUID, role: SigningRole, root: SigningMetadata | None) -> RoleStatus:
     latest = root if role is SigningRole.ROOT else find_latest(organization_id, role)
-    threshold, keys = 0, ()
+    threshold = 0
+    keys: tuple[PublicKey, ...] = ()
     if root is not None:
         trusted = Metadata[Root].from_bytes(root.content.encode()).signed
         threshold = trusted.roles[role.value].threshold
