@@ -201,3 +201,28 @@ def test_ages_are_short() -> None:
 def test_a_table_aligns_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
     show_list([{"a": "日本", "b": "x"}, {"a": "ab", "b": "y"}], (("A", "a"), ("B", "b")), "table")
     assert capsys.readouterr().out.splitlines() == ["A     B", "日本  x", "ab    y"]
+
+
+@pytest.mark.parametrize(("verb", "body"), [("halt", {"reason": "smoke"}), ("retry", None)])
+def test_verbs_that_need_a_reason_send_it(
+    door: type[Door], verb: str, body: dict[str, str] | None
+) -> None:
+    words = ["--reason", "smoke"] if body else []
+    assert main(["rollouts", verb, "1", *words]) == 0
+    assert door.seen[0][1] == f"/api/v1/rollouts/1:{verb}"
+    assert json.loads(door.seen[0][2] or b"null") == body
+
+
+def test_a_dry_run_sends_the_plan_and_asks_that_nothing_is_stored(door: type[Door]) -> None:
+    words = ["--name", "Lab", "--release", "r1", "--tag", "lab", "--phases", "10,100"]
+    main(["rollouts", "plan", *words, "--statistical", "-o", "json"])
+    sent = json.loads(door.seen[0][2])
+    assert sent["validate_only"] is True
+    assert sent["target"] == {"tags": ["lab"], "filter": ""}
+    assert [p["percent"] for p in sent["plan"]["phases"]] == [10, 100]
+    assert {p["gate"]["kind"] for p in sent["plan"]["phases"]} == {"sequential"}
+
+
+def test_a_phase_is_counted_from_one_by_people(door: type[Door]) -> None:
+    assert main(["rollouts", "advance", "1", "--phase", "2", "--reason", "seen"]) == 0
+    assert json.loads(door.seen[0][2]) == {"index": 1, "reason": "seen"}

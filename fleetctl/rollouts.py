@@ -1,0 +1,179 @@
+"""fleetctl rollouts: planning, running and ending them."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fleetctl.client import Client, quoted
+from fleetctl.errors import UsageError
+from fleetctl.output import Columns, show_list, show_one
+from fleetctl.sign_in import connect
+from fleetctl.verbs import add_get, add_list, confirm, verb
+
+ROLLOUTS: Columns = (
+    ("NAME", "name"),
+    ("STATE", "state"),
+    ("RELEASE", "release_name"),
+    ("VERSION", "release_version"),
+    ("DONE", "counts.succeeded"),
+    ("FAILED", "counts.failed"),
+    ("TOTAL", "counts.total"),
+    ("WHY", "verdict"),
+    ("ID", "id"),
+)
+PHASES: Columns = (
+    ("PHASE", "name"),
+    ("STATE", "state"),
+    ("TO", "percent"),
+    ("DEVICES", "counts.total"),
+    ("GATE", "gate_reason"),
+)
+# The word of the API, what it does, and whether it wants a reason.
+VERBS = {
+    "submit": ("ask for approval, or make it ready", False),
+    "reject": ("send a plan back to its maker", True),
+    "start": ("begin", False),
+    "pause": ("offer nothing more until it is resumed", False),
+    "resume": ("go on", False),
+    "halt": ("stop it for good; devices at work finish", True),
+    "retry": ("plan a rollout for the devices that failed", False),
+    "clone": ("plan a rollout like it", False),
+    "cancel": ("end it where it is; asks first unless --yes", False),
+    "roll-back": ("bring devices back to what they had; asks first unless --yes", False),
+}
+ASKED = {
+    "cancel": "cancel rollout {}?",
+    "roll-back": "bring the devices of rollout {} back to their earlier releases?",
+}
+
+
+def add_rollouts(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Every verb of `fleetctl rollouts`."""
+    add_list(verbs, common, "rollouts", ROLLOUTS, "state")
+    add_get(verbs, common, "rollouts")
+    _add_plan(verbs, common, "create", "plan a rollout as a draft")
+    _add_plan(verbs, common, "plan", "say what creating it would do, and store nothing")
+    for name, (text, wants_reason) in VERBS.items():
+        _add_verb(verbs, common, name, text, wants_reason=wants_reason)
+    examples = "fleetctl rollouts approve ID --plan-hash HASH\nfleetctl rollouts get ID"
+    approve = verb(verbs, common, "approve", "approve exactly this plan", examples, _approve)
+    approve.add_argument("id", metavar="ID")
+    approve.add_argument("--plan-hash", required=True, help="as shown by `rollouts get ID`")
+    examples = 'fleetctl rollouts advance ID --phase 2 --reason "looked at the ten devices"'
+    advance = verb(verbs, common, "advance", "pass a gate, or open a phase", examples, _advance)
+    advance.add_argument("id", metavar="ID")
+    advance.add_argument("--phase", type=int, required=True, metavar="N", help="counted from 1")
+    advance.add_argument("--reason", required=True)
+
+
+def _add_verb(
+    verbs: Any, common: argparse.ArgumentParser, name: str, text: str, *, wants_reason: bool
+) -> None:
+    def run(options: argparse.Namespace) -> int:
+        if name in ASKED:
+            confirm(options, ASKED[name].format(options.id))
+        body = {"reason": options.reason} if wants_reason else None
+        rollout = connect(options).post(f"rollouts/{quoted(options.id)}:{name}", body)
+        _show(rollout, options.output)
+        return 0
+
+    examples = f"fleetctl rollouts {name} ID\nfleetctl rollouts {name} ID -o json"
+    if wants_reason:
+        examples = f'fleetctl rollouts {name} ID --reason "too hot"'
+    parser = verb(verbs, common, name, text, examples, run)
+    parser.add_argument("id", metavar="ID")
+    if wants_reason:
+        parser.add_argument("--reason", required=True)
+    if name in ASKED:
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str) -> None:
+    def run(options: argparse.Namespace) -> int:
+        client = connect(options)
+        body = _body(client, options) | ({"validate_only": True} if name == "plan" else {})
+        rollout = client.post("rollouts", body)
+        if name == "plan" and options.output != "json":
+            show_list(rollout["phases"], PHASES, options.output)
+        else:
+            _show(rollout, options.output)
+        return 0
+
+    examples = (
+        f"fleetctl rollouts {name} --name Lab --release app@2.4.0 --filter 'tags:lab'\n"
+        f"fleetctl rollouts {name} --name All --release app@2.4.0 --phases 1,10,100 --statistical\n"
+        f"fleetctl rollouts {name} -f rollout.json"
+    )
+    parser = verb(verbs, common, name, text, examples, run)
+    parser.add_argument("-f", "--file", help="the request in JSON, as the REST reference has it")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--release", default="", metavar="NAME@VERSION", help="or the release's id")
+    parser.add_argument("--tag", action="append", default=[], help="devices with this tag")
+    parser.add_argument("--filter", default="", help="devices that match")
+    parser.add_argument("--phases", default="100", metavar="1,10,100", help="cumulative percent")
+    parser.add_argument("--statistical", action="store_true", help="gates with known error rates")
+    parser.add_argument("--needs-approval", action="store_true", help="of another person")
+
+
+def _body(client: Client, options: argparse.Namespace) -> dict[str, Any]:
+    if options.file:
+        return _read(options.file)
+    if not options.name or not options.release:
+        raise UsageError("give --name and --release, or -f FILE")
+    kind = "sequential" if options.statistical else "strict"
+    return {
+        "name": options.name,
+        "release_id": _release_id(client, options.release),
+        "target": {"tags": options.tag, "filter": options.filter},
+        "requires_approval": options.needs_approval,
+        "plan": {"phases": [{"percent": p, "gate": {"kind": kind}} for p in _percents(options)]},
+    }
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: a rollout is a JSON object")
+    return found
+
+
+def _percents(options: argparse.Namespace) -> list[int]:
+    try:
+        return [int(word) for word in options.phases.split(",")]
+    except ValueError as error:
+        raise UsageError("--phases are whole numbers, as 1,10,100") from error
+
+
+def _release_id(client: Client, text: str) -> str:
+    name, at, version = text.rpartition("@")
+    if not at:
+        return text
+    for release in client.pages("releases", 1000):
+        if (release["name"], release["version"]) == (name, version):
+            return str(release["id"])
+    raise UsageError(f"there is no release {text}")
+
+
+def _approve(options: argparse.Namespace) -> int:
+    body = {"plan_hash": options.plan_hash}
+    rollout = connect(options).post(f"rollouts/{quoted(options.id)}:approve", body)
+    _show(rollout, options.output)
+    return 0
+
+
+def _advance(options: argparse.Namespace) -> int:
+    body = {"index": options.phase - 1, "reason": options.reason}
+    rollout = connect(options).post(f"rollouts/{quoted(options.id)}:advance-phase", body)
+    _show(rollout, options.output)
+    return 0
+
+
+def _show(rollout: dict[str, Any], form: str) -> None:
+    if form == "json":
+        show_one(rollout, form)
+    else:
+        show_list([rollout], ROLLOUTS, form)
