@@ -72,7 +72,10 @@ def _of(actor: Actor, offer: Offer, number: int) -> Instruction:
 
 def _count(actor: Actor, device_ids: Sequence[UUID]) -> dict[UUID, int]:
     """The next number of each device."""
-    scope: dict[str, Any] = {"organization_id": actor.organization_id, "devices": sorted(set(device_ids))}
+    scope: dict[str, Any] = {
+        "organization_id": actor.organization_id,
+        "devices": sorted(set(device_ids)),
+    }
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, scope)
         return {device_id: int(number) for device_id, number in cursor.fetchall()}
