@@ -158,6 +158,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Artifacts ---
 STORAGE_URL = env.find_text("FLEETD_STORAGE_URL") or f"file://{LAYOUT.artifacts}"
+STORAGE_FOLDER = LAYOUT.artifacts  # for what is on its way to a bucket
+S3_ACCESS_KEY = env.find_text("FLEETD_S3_ACCESS_KEY") or ""
+S3_SECRET_KEY = env.find_text("FLEETD_S3_SECRET_KEY") or ""
 ARTIFACT_MAX_BYTES = env.integer("FLEETD_ARTIFACT_MAX_BYTES")
 
 # --- Django ---

@@ -232,9 +232,11 @@ SETTINGS: tuple[Setting, ...] = (
         "FLEETD_STORAGE_URL",
         Kind.URL,
         None,
-        "Where artifacts lie; `file://`",
+        "Where artifacts lie: `file:///folder`, or `s3://bucket/prefix?endpoint=…&region=…`",
         shown_default="file://$FLEETD_DATA_DIR/artifacts",
     ),
+    Setting("FLEETD_S3_ACCESS_KEY", Kind.SECRET, None, "Access key of the bucket"),
+    Setting("FLEETD_S3_SECRET_KEY", Kind.SECRET, None, "Secret key of the bucket"),
     Setting(
         "FLEETD_ARTIFACT_MAX_BYTES",
         Kind.INTEGER,

@@ -10,9 +10,11 @@ import pytest
 
 from apps.core.actors import Actor, Source, system_actor
 from apps.core.tenancy import tenant
+from apps.organizations.storage import storage_root
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.states import Bucket, DeploymentState, bucket_of
-from apps.updates.models import Deployment, Phase, Release, Rollout
+from apps.updates.models import Artifact, Deployment, Phase, Release, Rollout
+from apps.updates.selectors.artifacts import storage_name
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.offers import apply_reports, claim_deployments
 from apps.updates.services.planning import create_rollout
@@ -30,6 +32,11 @@ def storage(settings: object, tmp_path: Path) -> Path:
     root = tmp_path / "artifacts"
     settings.STORAGE_URL = f"file://{root}"
     return root
+
+
+def file_path(artifact: Artifact) -> Path:
+    """The file that holds an artifact's bytes, where they lie in files."""
+    return storage_root() / storage_name(artifact.organization_id, artifact.sha256)
 
 
 def make_release(actor: Actor, version: str = "1.0.0", content: bytes = b"echo hello\n") -> Release:

@@ -15,7 +15,7 @@ from apps.core.actors import Actor, Source, system_actor
 from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
 from apps.updates.domain.ranges import NotSatisfiable, is_same, parse_range
-from apps.updates.selectors.artifacts import file_path, list_artifacts
+from apps.updates.selectors.artifacts import list_artifacts
 from apps.updates.selectors.deployments import list_deployments
 from apps.updates.selectors.releases import get_release
 from apps.updates.services.artifacts import CHUNK_BYTES
@@ -24,7 +24,7 @@ from apps.updates.services.offers import claim_deployments
 from apps.updates.services.rollouts import cancel_rollout, start_rollout
 from apps.updates.types import Offer
 from tests.factories import Cast
-from tests.updates.conftest import make_release, make_rollout
+from tests.updates.conftest import file_path, make_release, make_rollout
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,13 +21,14 @@ from apps.updates.errors import (
     StorageFull,
 )
 from apps.updates.models import Artifact, Release
-from apps.updates.selectors.artifacts import file_path, get_artifact
+from apps.updates.selectors.artifacts import get_artifact
 from apps.updates.services.artifacts import (
     delete_artifact,
     remove_abandoned_uploads,
     store_artifact,
 )
 from tests.factories import Cast
+from tests.updates.conftest import file_path
 
 CONTENT = b"#!/bin/sh\necho hello\n" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

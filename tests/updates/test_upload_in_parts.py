@@ -21,7 +21,7 @@ from apps.updates.errors import (
     UploadsTooMany,
 )
 from apps.updates.models import Artifact, ArtifactUpload
-from apps.updates.selectors.artifacts import count_stored_bytes, file_path, get_artifact_upload
+from apps.updates.selectors.artifacts import count_stored_bytes, get_artifact_upload
 from apps.updates.services import uploads
 from apps.updates.services.artifacts import remove_abandoned_uploads, store_artifact
 from apps.updates.services.uploads import (
@@ -31,6 +31,7 @@ from apps.updates.services.uploads import (
     create_artifact_upload,
     remove_expired_uploads,
 )
+from tests.updates.conftest import file_path
 
 CONTENT = bytes(range(256)) * 100
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

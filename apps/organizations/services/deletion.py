@@ -1,6 +1,5 @@
 """The end of an organization: asked for, waited for, then erased."""
 
-import shutil
 from datetime import timedelta
 from uuid import UUID
 
@@ -30,7 +29,7 @@ from apps.organizations.permissions import (
     PURGE_ORGANIZATION,
 )
 from apps.organizations.services.organizations import checked_reason, tell_gateways
-from apps.organizations.storage import organization_folder
+from apps.organizations.storage import remove_organization_files
 from apps.organizations.types import OrganizationDeletionRequested, OrganizationResumed
 
 log = structlog.get_logger(__name__)
@@ -111,7 +110,7 @@ def remove_files_of_erased(_actor: None, folder_of: UUID) -> bool:
     """Removes the stored files of an organization that is no more; never those of one that is."""
     if Organization.objects.filter(id=folder_of).exists():
         return False
-    shutil.rmtree(organization_folder(folder_of), ignore_errors=True)
+    remove_organization_files(folder_of)
     return True
 
 

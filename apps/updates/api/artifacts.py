@@ -14,10 +14,10 @@ from apps.core.public import id_of
 from apps.core.rest.messages import render
 from apps.core.rest.schema import reference
 from apps.core.rest.views import handler, json_response
-from apps.updates.api.sending import send_file
+from apps.updates.api.sending import send_artifact
 from apps.updates.messages import artifact_message
 from apps.updates.permissions import STORE_ARTIFACT, VIEW_ARTIFACTS
-from apps.updates.selectors.artifacts import file_path, get_artifact
+from apps.updates.selectors.artifacts import get_artifact
 from apps.updates.services.artifacts import store_artifact
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
@@ -89,7 +89,7 @@ def upload_artifact(self: object, request: Any) -> HttpResponse:
 def download_artifact(self: object, request: Any, id: str) -> HttpResponseBase:
     """Sends the file, whole or one range of it."""
     artifact = get_artifact(request.actor, id_of(id))
-    return send_file(request, file_path(artifact), artifact.sha256, artifact.size_bytes)
+    return send_artifact(request, artifact)
 
 
 def _form_file(request: Any) -> Any:

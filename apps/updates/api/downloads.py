@@ -1,5 +1,6 @@
 """Where devices download artifacts. The signed link is the credential; there is no other."""
 
+import asyncio
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -9,9 +10,8 @@ from apps.core.errors import FleetdError
 from apps.core.ids import parse_uuid
 from apps.core.rest.problems import Problem, problem_of, problem_response
 from apps.core.rpc import DATABASE_AWAY, orm
-from apps.updates.api.sending import send_file
+from apps.updates.api.sending import send_artifact
 from apps.updates.errors import LinkInvalid
-from apps.updates.selectors.artifacts import file_path
 from apps.updates.services.links import Link, check_link, open_link
 
 
@@ -32,7 +32,7 @@ async def download_for_device(
         link = _link(request, deployment_id, sha256)
         check_link(None, link)
         artifact = await orm(link.organization_id, open_link, None, link)
-        return send_file(request, file_path(artifact), artifact.sha256, artifact.size_bytes)
+        return await asyncio.to_thread(send_artifact, request, artifact)
     except FleetdError as error:
         return problem_response(request, problem_of(error))
     except DATABASE_AWAY:

@@ -3,27 +3,29 @@
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from apps.core.errors import NotFound
+from apps.core.errors import NotFound, Unavailable
 from apps.core.rest.problems import Problem, problem_response
 from apps.updates.domain.ranges import ByteRange, NotSatisfiable, is_same, parse_range
+from apps.updates.selectors.artifacts import is_stored, open_stored
 
 CHUNK_BYTES = 256 * 1024
 CONTENT_TYPE = "application/octet-stream"
 
 
-def send_file(request: HttpRequest, path: Path, sha256: str, size: int) -> HttpResponseBase:
+def send_artifact(request: HttpRequest, artifact: Any) -> HttpResponseBase:
     """Answers GET and HEAD with Range, If-Range and If-None-Match (RFC 9110).
 
     Django's own file response is not used: served through ASGI it reads the whole file into
-    memory. Raises `NotFound` where the file is gone.
+    memory. It asks the storage, so doors on the event loop call it in a thread. Raises `NotFound`
+    where the file is gone, `Unavailable` where the storage does not answer.
     """
-    if not path.is_file():
+    if not _is_stored(artifact):
         raise NotFound("The file of this artifact is gone from the storage.")
-    etag = f'"{sha256}"'
+    etag, size = f'"{artifact.sha256}"', artifact.size_bytes
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
@@ -44,7 +46,7 @@ def send_file(request: HttpRequest, path: Path, sha256: str, size: int) -> HttpR
     status = HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT
     if request.method == "HEAD":
         return HttpResponse(b"", CONTENT_TYPE, status, headers=headers)
-    chunks = _chunks(path, sent)
+    chunks = _chunks(artifact, sent)
     return StreamingHttpResponse(chunks, status=status, content_type=CONTENT_TYPE, headers=headers)
 
 
@@ -70,11 +72,17 @@ def _no_such_bytes(request: HttpRequest, size: int) -> HttpResponse:
     )
 
 
-async def _chunks(path: Path, part: ByteRange) -> AsyncIterator[bytes]:
-    """The bytes, read in threads: the event loop never waits for the disk."""
-    file = await asyncio.to_thread(path.open, "rb", buffering=0)
+def _is_stored(artifact: Any) -> bool:
     try:
-        await asyncio.to_thread(file.seek, part.first)
+        return is_stored(artifact)
+    except OSError as error:
+        raise Unavailable("The artifact storage does not answer.") from error
+
+
+async def _chunks(artifact: Any, part: ByteRange) -> AsyncIterator[bytes]:
+    """The bytes, read in threads: the event loop never waits for a disk or another server."""
+    file = await asyncio.to_thread(open_stored, artifact, part.first, part.length)
+    try:
         left = part.length
         while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))):
             left -= len(chunk)

@@ -1,7 +1,7 @@
 """Reading artifacts."""
 
 from collections.abc import Collection
-from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from django.db.models import Q, QuerySet, Sum
@@ -11,7 +11,7 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
-from apps.organizations.storage import storage_root
+from apps.organizations.storage import artifact_storage
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
 )
@@ -85,12 +85,24 @@ def get_artifact_upload(actor: Actor, upload_id: UUID) -> ArtifactUpload:
 def find_stored_artifact(organization_id: UUID, sha256: str) -> Artifact | None:
     """The artifact with this content, if its file is there."""
     found: Artifact | None = Artifact.objects.for_org(organization_id).filter(sha256=sha256).first()
-    return found if found is not None and file_path(found).is_file() else None
+    return found if found is not None and is_stored(found) else None
 
 
-def file_path(artifact: Artifact) -> Path:
-    """The file that holds an artifact's bytes."""
-    return storage_root() / artifact_path(artifact.organization_id, artifact.sha256)
+def storage_name(organization_id: UUID, sha256: str) -> str:
+    """Under which name the storage holds the bytes with this digest."""
+    return str(artifact_path(organization_id, sha256))
+
+
+def is_stored(artifact: Artifact) -> bool:
+    """Whether the storage has an artifact's bytes."""
+    name = storage_name(artifact.organization_id, artifact.sha256)
+    return artifact_storage().exists(name)
+
+
+def open_stored(artifact: Artifact, first: int, length: int) -> BinaryIO:
+    """Some of an artifact's bytes, to be read in pieces and closed. Raises `OSError`."""
+    name = storage_name(artifact.organization_id, artifact.sha256)
+    return artifact_storage().open_range(name, first, length)
 
 
 def find_offered_artifact(

@@ -24,7 +24,7 @@ from apps.core.tenancy import tenant
 from apps.core.transactions import after_commit
 from apps.events.services.outbox import publish
 from apps.organizations.services.quotas import require_room
-from apps.organizations.storage import storage_root
+from apps.organizations.storage import artifact_storage, storage_root
 from apps.updates.domain.storage import INCOMING, is_content_type, is_plain_name, is_sha256
 from apps.updates.errors import (
     ArtifactDigestMismatch,
@@ -35,7 +35,7 @@ from apps.updates.errors import (
 )
 from apps.updates.models import Artifact, Component
 from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT
-from apps.updates.selectors.artifacts import file_path
+from apps.updates.selectors.artifacts import storage_name
 from apps.updates.types import ArtifactStored
 
 CHUNK_BYTES = 1024 * 1024
@@ -97,11 +97,12 @@ def _store(
         raise ArtifactDigestMismatch(data={"sha256": received.sha256, "expected": expected})
     _lock(actor, received.sha256)
     existing = _find(actor, received.sha256)
-    if existing is not None and file_path(existing).is_file():
+    place = storage_name(actor.organization_id, received.sha256)
+    if existing is not None and artifact_storage().exists(place):
         return existing
     if existing is None:
         require_room(actor, "storage_bytes", adding=received.size_bytes)
-    _put_in_place(received.path, _path_of(actor, received.sha256))
+    artifact_storage().put(received.path, place)
     return existing or _insert(actor, received, name, content_type)
 
 
@@ -144,11 +145,6 @@ def remove_abandoned_uploads(actor: Actor) -> int:
                 path.unlink()
                 removed += 1
     return removed
-
-
-def _path_of(actor: Actor, sha256: str) -> Path:
-    """Where the actor's organization keeps the file with this digest."""
-    return file_path(Artifact(organization_id=actor.organization_id, sha256=sha256))
 
 
 def _insert(actor: Actor, received: _Received, name: str, content_type: str) -> Artifact:
@@ -228,36 +224,12 @@ def _receive(path: Path, file: BinaryIO) -> _Received:
     return _Received(path, digest.hexdigest(), size)
 
 
-def _put_in_place(source: Path, target: Path) -> None:
-    """Renames: the file appears at its address complete, and stays there after a power cut.
-
-    Under its own name it stays too, so that nothing is lost where the transaction fails.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = source.with_name(f"{source.name}.whole")
-    staged.unlink(missing_ok=True)
-    staged.hardlink_to(source)
-    staged.chmod(0o440)
-    staged.replace(target)
-    staged.unlink(missing_ok=True)  # two names of one file: renaming did nothing
-    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-        _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _remove_unused_file(actor: Actor, sha256: str) -> None:
     """Unless the same content was stored again since the row was deleted."""
     with tenant(actor.organization_id):
         _lock(actor, sha256)
         if _find(actor, sha256) is None:
-            _path_of(actor, sha256).unlink(missing_ok=True)
+            artifact_storage().delete(storage_name(actor.organization_id, sha256))
 
 
 def _find(actor: Actor, sha256: str) -> Artifact | None:
