@@ -15,6 +15,7 @@ _NAME = re.compile(r"[^\W_][\w .+-]{0,99}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}", re.ASCII)
 # The same pattern stands in the agent.
 _SLOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}", re.ASCII)
 _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", re.ASCII)
 
 
@@ -46,8 +47,9 @@ def check_component(kind: str, target: str, file_mode: int) -> None:
         raise BadComponent("target", "invalid_target", "Firmware needs the name of a slot.")
     if kind == "container" and not _CONTAINER.fullmatch(target):
         raise BadComponent("target", "invalid_target", "A container needs its name.")
-    if kind == "package" and target:
-        raise BadComponent("target", "invalid_target", "A package goes where its manager puts it.")
+    if kind == "package" and target and not _PACKAGE.fullmatch(target):
+        message = "The target of a package is its name, or empty."
+        raise BadComponent("target", "invalid_target", message)
     if kind in ("binary", "config") and not _is_plain_path(target):
         message = "Binaries and configuration files need an absolute path on the device."
         raise BadComponent("target", "invalid_target", message)

@@ -50,6 +50,9 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "manager": Option("apt", "the package manager"),
         "package_name": Option(r"[a-z0-9][a-z0-9+.-]{1,127}", "the name that the package has"),
         "hold": Option(_BOOLEAN, "whether the device's own upgrades leave it alone"),
+        "without_way_back": Option(
+            _BOOLEAN, "whether to install it where the file of the version before is not to be had"
+        ),
         "reboot": _REBOOT,
     },
     "container": {
@@ -66,6 +69,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
             is_list=True,
         ),
         "environment": Option(_VARIABLE, "variables, as NAME=value", is_list=True),
+        "reboot": _REBOOT,
     },
 }
 
