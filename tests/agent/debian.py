@@ -13,7 +13,8 @@ def make_root(root: Path) -> None:
         (database / folder).mkdir(parents=True, exist_ok=True)
     for name in ("status", "available"):
         (database / name).touch()
-    (root / "var/log").mkdir(parents=True, exist_ok=True)
+    for folder in ("var/log/apt", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
 
 
 def build(folder: Path, version: str, *, postinst: str = "", architecture: str = "all") -> bytes:
@@ -35,14 +36,21 @@ def build(folder: Path, version: str, *, postinst: str = "", architecture: str =
     return file.read_bytes()
 
 
-def installed(root: Path) -> tuple[str, str]:
-    """State and version of the package, by dpkg's own word."""
+def ask(root: Path, form: str) -> str:
+    """dpkg's own word on the package."""
+    command = ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", "--show"]
     done = subprocess.run(
-        ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", "--show"]
-        + ["--showformat=${db:Status-Status} ${Version}", NAME],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*command, f"--showformat={form}", NAME], capture_output=True, text=True, check=False
     )
-    state, _, version = done.stdout.strip().partition(" ")
+    return done.stdout.strip()
+
+
+def installed(root: Path) -> tuple[str, str]:
+    """State and version of the package."""
+    state, _, version = ask(root, "${db:Status-Status} ${Version}").partition(" ")
     return state or "not-installed", version
+
+
+def wanted(root: Path) -> str:
+    """What is wanted of the package: install or hold."""
+    return ask(root, "${db:Status-Want}")

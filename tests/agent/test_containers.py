@@ -61,12 +61,15 @@ async def install(tmp_path: Path, item: Component) -> Report:
 async def test_replaces_the_container_and_removes_the_old_one_at_the_end(
     tmp_path: Path, files: FileServer, stand_in: StandIn
 ) -> None:
-    options = {"arguments": "--publish 80:8080 --restart=always", "command": "serve 'two words'"}
+    options = {"ports": "80:8080\n443:8443/tcp", "environment": "A=two words", "image": "app:2"}
     report = await install(tmp_path, app(files, "app:2", options=options))
     assert report.step == Step.SUCCEEDED, report
     assert stand_in.running == {"app": "app:2"}
     run = next(call for call in stand_in.read()["calls"] if call[0] == "run")
-    assert run[-6:] == ["--publish", "80:8080", "--restart=always", "app:2", "serve", "two words"]
+    assert run[-5:] == [
+        *("--restart=unless-stopped", "--publish=80:8080", "--publish=443:8443/tcp"),
+        *("--env=A=two words", "app:2"),
+    ]
     assert list(stand_in.read()["containers"]) == ["app"]
 
 
@@ -120,3 +123,19 @@ async def test_a_name_that_is_none_is_refused(
 ) -> None:
     report = await install(tmp_path, app(files, "app:2", target=name))
     assert (report.step, report.reason_code) == (Step.FAILED, "target_refused")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"privileged": "true"}, "offer_refused"),
+        ({"engine": "podman"}, "engine_missing"),
+        ({"image": "other:2"}, "container_failed"),
+    ],
+)
+async def test_options_that_cannot_be_kept_are_refused(
+    tmp_path: Path, files: FileServer, stand_in: StandIn, options: dict[str, str], reason: str
+) -> None:
+    report = await install(tmp_path, app(files, "app:2", options=options))
+    assert (report.step, report.reason_code) == (Step.FAILED, reason)
+    assert stand_in.running == {"app": "app:1"}

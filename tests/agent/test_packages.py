@@ -122,5 +122,22 @@ async def test_a_version_that_is_installed_already_is_not_installed_again(
     assert (root / "log").read_text() == "1.0 configure\n"
 
 
+async def test_apt_installs_the_file_and_a_hold_is_set_and_taken_back(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    options = {"manager": "apt", "package_name": debian.NAME}
+    report = await install(tmp_path, files, root, "1.0", options=options)
+    assert report.step == Step.SUCCEEDED, report.log_tail
+    assert debian.installed(root) == ("installed", "1.0")
+    held = {**options, "hold": "true"}
+    bad = await install(tmp_path, files, root, "2.0", options=held, verify=shell("exit 1"))
+    assert bad.step == Step.ROLLED_BACK, bad
+    assert debian.installed(root) == ("installed", "1.0")
+    assert debian.wanted(root) == "install"
+    good = await install(tmp_path, files, root, "2.0", options=held)
+    assert good.step == Step.SUCCEEDED
+    assert debian.wanted(root) == "hold"
+
+
 def test_this_machines_own_packages_are_not_those_of_the_tests() -> None:
     assert debian.installed(Path("/"))[0] == "not-installed"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fleetd_agent.commands import CommandRunner
 from fleetd_agent.handlers import FileHandler, FirmwareHandler
 from fleetd_agent.messages import Component, StepFailed
 from hypothesis import given
@@ -35,11 +36,11 @@ def test_these_targets_are_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "link").symlink_to(state)
     os.mkfifo(tmp_path / "pipe")
     path = target.format(state=state, link=tmp_path / "link", tmp=tmp_path)
-    assert refusal(FileHandler(state, 0o755), path) == "target_refused"
+    assert refusal(FileHandler(state, 0o755, CommandRunner()), path) == "target_refused"
 
 
 def test_ordinary_paths_are_taken(tmp_path: Path) -> None:
-    handler = FileHandler(tmp_path / "state", 0o755)
+    handler = FileHandler(tmp_path / "state", 0o755, CommandRunner())
     assert refusal(handler, str(tmp_path / "new folder/äpp")) == ""
     assert refusal(handler, str(tmp_path / "state-of-mind")) == ""
 

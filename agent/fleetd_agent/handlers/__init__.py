@@ -21,8 +21,8 @@ def handlers_for(state_dir: Path, runner: Runner) -> dict[str, Handler]:
     slots = state_dir / "slots"
     handlers: dict[str, Handler] = {
         **find_plugins(state_dir, runner),
-        "binary": FileHandler(state_dir, BINARY_MODE),
-        "config": FileHandler(state_dir, CONFIG_MODE),
+        "binary": FileHandler(state_dir, BINARY_MODE, runner),
+        "config": FileHandler(state_dir, CONFIG_MODE, runner),
         "script": ScriptHandler(runner),
         "firmware": FirmwareHandler(slots),
         AGENT: AgentHandler(slots),

@@ -2,13 +2,13 @@
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 from fleetd_agent.failures import StepFailed
+from fleetd_agent.handlers.options import check_options, lines_of
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Record, Runner, Undone, Work
 
@@ -17,6 +17,7 @@ LOAD_SECONDS = 1800
 COMMAND_SECONDS = 120
 LABEL = "fleetd.deployment"
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,100}")
+OPTIONS = ("engine", "image", "restart", "network", "ports", "volumes", "environment")
 LOADED = re.compile(r"Loaded image(?:\(s\)| ID)?: *(\S+)")
 
 
@@ -24,7 +25,7 @@ class ContainerHandler:
     """Replaces one container by another. The old one is stopped and renamed, and waits.
 
     The component's file is an image archive (`docker save`, `podman save`), its target the name of
-    the container. Options: `arguments` of `run`, and `command`, both split like a shell does.
+    the container.
     """
 
     is_resumable = True
@@ -38,8 +39,10 @@ class ContainerHandler:
         if not NAME.fullmatch(component.target):
             message = f"not the name of a container: {component.target!r}"
             raise StepFailed("target_refused", message)
-        for option in ("arguments", "command"):
-            _words(component, option)
+        check_options(component, *OPTIONS)
+        wanted = component.options.get("engine", "auto")
+        if wanted not in ("auto", self._engine):
+            raise StepFailed("engine_missing", f"this device has {self._engine}, not {wanted}")
 
     async def prepare(self, work: Work) -> Record:
         """Finds out whether the engine answers and what runs under this name."""
@@ -72,10 +75,9 @@ class ContainerHandler:
             await self._run(work, "stop", name)
             await self._run(work, "rename", name, previous)
         image = record.get("image") or await self._load(work)
-        arguments, command = (_words(work.component, key) for key in ("arguments", "command"))
         label = f"{LABEL}={_mark(work)}"
-        run = ("run", "--detach", "--name", name, "--label", label, *arguments, image, *command)
-        await self._run(work, *run)
+        run = ("run", "--detach", "--name", name, "--label", label)
+        await self._run(work, *run, *_arguments(work.component), image)
 
     async def verify(self, work: Work, record: Record) -> None:
         """The new container runs."""
@@ -112,10 +114,12 @@ class ContainerHandler:
 
     async def _load(self, work: Work) -> str:
         text = await self._run(work, "load", "--input", str(work.file), seconds=LOAD_SECONDS)
-        found = LOADED.findall(text)
-        if not found:
-            raise StepFailed("container_failed", "the file has no image", text)
-        return str(found[-1])
+        found: list[str] = LOADED.findall(text)
+        wanted = work.component.options.get("image", "")
+        if not found or (wanted and wanted not in found):
+            message = f"the file has no image {wanted}".rstrip()
+            raise StepFailed("container_failed", message, text)
+        return wanted or found[-1]
 
     async def _look(self, work: Work, name: str) -> dict[str, Any] | None:
         """What the engine says of a container, None where there is none of this name."""
@@ -163,8 +167,12 @@ def _label(there: dict[str, Any]) -> str:
     return str((there["Config"].get("Labels") or {}).get(LABEL, ""))
 
 
-def _words(component: Component, option: str) -> list[str]:
-    try:
-        return shlex.split(component.options.get(option, ""))
-    except ValueError as error:
-        raise StepFailed("offer_refused", f"option {option}: {error}") from error
+def _arguments(component: Component) -> list[str]:
+    """The options of `run`. Each value is glued to its option, so that it cannot be one itself."""
+    options = component.options
+    arguments = [f"--restart={options.get('restart', 'unless-stopped')}"]
+    if "network" in options:
+        arguments.append(f"--network={options['network']}")
+    arguments += [f"--publish={port}" for port in lines_of(component, "ports")]
+    arguments += [f"--volume={volume}" for volume in lines_of(component, "volumes")]
+    return arguments + [f"--env={variable}" for variable in lines_of(component, "environment")]

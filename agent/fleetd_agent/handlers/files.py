@@ -1,7 +1,9 @@
 """Binaries and configuration files: one file at an absolute path."""
 
 import asyncio
+import grp
 import os
+import pwd
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +16,14 @@ from fleetd_agent.files import (
     sha256_of,
     sync_folder,
 )
-from fleetd_agent.messages import Component
-from fleetd_agent.ports import Record, Undone, Work
+from fleetd_agent.handlers.options import check_options
+from fleetd_agent.messages import Component, Hook
+from fleetd_agent.ports import Record, Runner, Undone, Work
 
 MODE_MASK = 0o7777
+# What is staged may be a secret: others see it as the target's mode says, once it is there.
+STAGED_MODE = 0o600
+SERVICE_SECONDS = 120
 
 
 class FileHandler:
@@ -29,12 +35,15 @@ class FileHandler:
 
     is_resumable = True
 
-    def __init__(self, state_dir: Path, default_mode: int) -> None:
+    def __init__(self, state_dir: Path, default_mode: int, runner: Runner) -> None:
         self._state_dir = state_dir.resolve()
         self._default_mode = default_mode
+        self._runner = runner
 
     def check(self, component: Component) -> None:
         """Refuses targets that are relative, climb, or lie in the agent's own state."""
+        check_options(component, "service", "action", "owner")
+        _owner(component)
         target = component.target
         is_plain = target.startswith("/") and not target.endswith("/") and "\0" not in target
         if not is_plain or ".." in Path(target).parts:
@@ -70,14 +79,28 @@ class FileHandler:
 
     def _fill(self, work: Work, new: Path) -> None:
         if sha256_of(new) != work.component.sha256:
-            copy_durably(work.file, new, mode=self._mode(work.component, new))
+            copy_durably(work.file, new, mode=STAGED_MODE)
 
     async def apply(self, work: Work, record: Record) -> None:
-        """Puts the file in place, unless an interrupted earlier attempt did."""
+        """Puts the file in place, unless an interrupted earlier attempt did; tells its service."""
         try:
             await asyncio.to_thread(self._apply, work, record)
         except OSError as error:
             raise as_step_failure(error, f"installing {work.component.name}") from error
+        await self._tell_service(work)
+
+    async def _tell_service(self, work: Work) -> None:
+        options = work.component.options
+        action = options.get("action", "restart")
+        if "service" not in options or action == "none":
+            return
+        environment = {
+            "FLEETD_HOOK": f"systemctl {action} {options['service']}",
+            "FLEETD_RUN_ID": f"{work.deployment_id}:{work.index}:apply",
+        }
+        command = ("systemctl", action, options["service"])
+        hook = Hook(command, work.limited(SERVICE_SECONDS))
+        await self._runner.run(hook, "service_failed", environment)
 
     def _apply(self, work: Work, record: Record) -> None:
         target, new, previous = (Path(record[key]) for key in ("target", "new", "previous"))
@@ -88,6 +111,7 @@ class FileHandler:
         self._fill(work, new)
         os.chmod(new, self._mode(work.component, target))
         _keep_owner(target, new)
+        _set_owner(work.component, new)
         if not record["is_new_file"] and not previous.exists():
             _keep_previous(target, previous)
         os.replace(new, target)
@@ -113,6 +137,7 @@ class FileHandler:
         if previous.exists():
             os.replace(previous, target)
             sync_folder(target.parent)
+            await self._tell_service(work)
             return Undone.RESTORED
         if not record["is_new_file"] or not target.exists():
             _remove_empty(record["folders"])
@@ -129,6 +154,27 @@ class FileHandler:
     def environment(self, work: Work, record: Record | None) -> Mapping[str, str]:
         """FLEETD_TARGET: where the file goes."""
         return {"FLEETD_TARGET": work.component.target}
+
+
+def _owner(component: Component) -> tuple[int, int]:
+    """User and group that the file is to belong to; -1 leaves them as they are."""
+    user, _, group = component.options.get("owner", "").partition(":")
+    try:
+        return (
+            pwd.getpwnam(user).pw_uid if user else -1,
+            grp.getgrnam(group).gr_gid if group else -1,
+        )
+    except KeyError as error:
+        message = f"this device has no account {error.args[0]}"
+        raise StepFailed("target_refused", message) from error
+
+
+def _set_owner(component: Component, new: Path) -> None:
+    user, group = _owner(component)
+    if (user, group) != (-1, -1):
+        mode = new.stat().st_mode & MODE_MASK
+        os.chown(new, user, group)
+        os.chmod(new, mode)  # chown clears set-user-id
 
 
 def _keep_previous(target: Path, previous: Path) -> None:

@@ -15,6 +15,7 @@ from fleetd_agent.files import (
     switch_link,
     sync_folder,
 )
+from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component
 from fleetd_agent.ports import Record, Undone, Work
 
@@ -37,6 +38,7 @@ class FirmwareHandler:
 
     def check(self, component: Component) -> None:
         """The target is the name of a slot, not a path."""
+        check_options(component)
         if not SLOT_PATTERN.fullmatch(component.target):
             raise StepFailed("target_refused", f"not the name of a slot: {component.target!r}")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fleetd_agent.failures import StepFailed
 from fleetd_agent.files import copy_durably, remove_file, sync_folder
+from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Record, Runner, Undone, Work
 
@@ -18,6 +19,12 @@ INSTALL_SECONDS = 1800
 QUERY_SECONDS = 60
 APT_CACHE = Path("/var/cache/apt/archives")
 KEEP_CONFIGURATION = ("--force-confdef", "--force-confold", "--force-downgrade")
+APT_INSTALL = (
+    *("install", "--yes", "--no-install-recommends"),
+    *("--allow-downgrades", "--allow-change-held-packages"),
+)
+APT_LOCK_SECONDS = 120
+WITHOUT_WAY_BACK = "without_way_back"
 # States of dpkg in which nothing is half done.
 SETTLED = frozenset({"installed", "config-files", "not-installed"})
 
@@ -34,6 +41,19 @@ class Root:
         if self.folder == Path("/"):
             return ()
         return (f"--instdir={self.folder}", *self.database, "--force-script-chrootless")
+
+    @property
+    def apt(self) -> tuple[str, ...]:
+        """Where apt-get keeps its own things."""
+        if self.folder == Path("/"):
+            return ()
+        places = {
+            "Dir::State::status": "var/lib/dpkg/status",
+            "Dir::State": "var/lib/apt",
+            "Dir::Cache": "var/cache/apt",
+            "Dir::Log": "var/log/apt",
+        }
+        return tuple(f"{name}={self.folder / place}" for name, place in places.items())
 
     @property
     def database(self) -> tuple[str, ...]:
@@ -56,13 +76,17 @@ class PackageHandler:
         self._root = root or Root()
 
     def check(self, component: Component) -> None:
-        """The target, where there is one, is the name of the package: see `prepare`."""
+        """Options are known, and apt-get is here where it is asked for."""
+        check_options(component, "manager", "package_name", "hold", WITHOUT_WAY_BACK)
+        if _wants_apt(component) and not shutil.which("apt-get"):
+            raise StepFailed("engine_missing", "this device has no apt-get")
 
     async def prepare(self, work: Work) -> Record:
         """Reads what the file is, and what is installed now."""
         package, version, architecture = await self._about(work, work.file)
-        if work.component.target not in ("", package):
-            message = f"the file is the package {package}, not {work.component.target}"
+        expected = work.component.options.get("package_name", work.component.target)
+        if expected not in ("", package):
+            message = f"the file is the package {package}, not {expected}"
             raise StepFailed("package_refused", message)
         await self._check_architecture(work, architecture)
         state, previous = await self._state(work, package)
@@ -75,6 +99,7 @@ class PackageHandler:
             "version": version,
             "state": state,
             "previous": previous if is_there else "",
+            "was_held": await self._is_held(work, package),
             "file": str(self._folder / f"{package}-{work.component.sha256}.deb"),
         }
 
@@ -88,11 +113,11 @@ class PackageHandler:
         previous = record["previous"]
         is_replaced = previous and previous != record["version"]
         if is_replaced and not await self._find_previous(work, record):
-            if work.component.options.get("without_way_back") == "true":
+            if work.component.options.get(WITHOUT_WAY_BACK) == "true":
                 return
             message = (
                 f"the file of {record['package']} {previous} is not to be had, so there would be "
-                "no way back; install option without_way_back=true does without"
+                f"no way back; install option {WITHOUT_WAY_BACK}=true does without"
             )
             raise StepFailed("no_way_back", message)
 
@@ -101,11 +126,16 @@ class PackageHandler:
         await self._runner.wait_for_leftovers(_run_id(work), INSTALL_SECONDS)
         state, version = await self._state(work, record["package"])
         if state == "installed" and version == record["version"]:
+            await self._hold(work, record)
             return
         if state not in SETTLED:
             message = f"dpkg was interrupted and left {record['package']} {state}"
             raise StepFailed("interrupted", message)
-        await self._dpkg(work, *KEEP_CONFIGURATION, "--install", record["file"])
+        if _wants_apt(work.component):
+            await self._apt(work, record["file"])
+        else:
+            await self._dpkg(work, *KEEP_CONFIGURATION, "--install", record["file"])
+        await self._hold(work, record)
 
     async def verify(self, work: Work, record: Record) -> None:
         """dpkg says that this version is installed."""
@@ -129,6 +159,8 @@ class PackageHandler:
         if previous is None:
             return Undone.IMPOSSIBLE
         await self._dpkg(work, *KEEP_CONFIGURATION, "--install", str(previous))
+        if not record.get("was_held"):
+            await asyncio.to_thread(self._select, record["package"], "install")
         return Undone.RESTORED
 
     def commit(self, record: Record) -> None:
@@ -142,6 +174,32 @@ class PackageHandler:
         return {"FLEETD_PACKAGE": record["package"]} if record else {}
 
     # dpkg
+
+    async def _is_held(self, work: Work, package: str) -> bool:
+        form = "--showformat=${db:Status-Want}"
+        command = ("dpkg-query", *self._root.database, "--show", form, package)
+        try:
+            return await self._run(work, command, QUERY_SECONDS, "package_refused") == "hold"
+        except StepFailed:
+            return False
+
+    async def _hold(self, work: Work, record: Record) -> None:
+        """Lets the device's own upgrades leave the package alone, or not."""
+        wish = work.component.options.get("hold")
+        if wish:
+            selection = "hold" if wish == "true" else "install"
+            await asyncio.to_thread(self._select, record["package"], selection)
+
+    def _select(self, package: str, selection: str) -> None:
+        command = ("dpkg", *self._root.database, "--set-selections")
+        subprocess.run(  # noqa: S603 - a fixed command of dpkg
+            command,
+            input=f"{package} {selection}\n",
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=QUERY_SECONDS,
+        )
 
     async def _find_previous(self, work: Work, record: Record) -> Path | None:
         """The file of the version that was installed: our own, or that of apt's cache."""
@@ -180,6 +238,14 @@ class PackageHandler:
         state, _, version = text.strip().partition(" ")
         return state, version
 
+    async def _apt(self, work: Work, file: str) -> None:
+        """Lets apt-get fetch what the package depends on."""
+        options = [f"Dpkg::Options::={word}" for word in (*KEEP_CONFIGURATION, *self._root.options)]
+        options += [f"DPkg::Lock::Timeout={APT_LOCK_SECONDS}", *self._root.apt]
+        settings = [word for option in options for word in ("-o", option)]
+        command = ("apt-get", *APT_INSTALL, *settings, file)
+        await self._run(work, command, work.limited(INSTALL_SECONDS), "package_failed")
+
     async def _dpkg(self, work: Work, *arguments: str) -> None:
         command = ("dpkg", *self._root.options, *arguments)
         await self._run(work, command, work.limited(INSTALL_SECONDS), "package_failed")
@@ -212,6 +278,10 @@ def _ask(*command: str) -> str:
         command, capture_output=True, text=True, check=False, timeout=QUERY_SECONDS
     )
     return done.stdout.strip() if done.returncode == os.EX_OK else ""
+
+
+def _wants_apt(component: Component) -> bool:
+    return component.options.get("manager") == "apt"
 
 
 def _run_id(work: Work) -> str:

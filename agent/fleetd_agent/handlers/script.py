@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from fleetd_agent.failures import StepFailed
+from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Record, Runner, Undone, Work
 
@@ -21,6 +23,8 @@ class ScriptHandler:
 
     def check(self, component: Component) -> None:
         """Any script may run."""
+        check_options(component, "timeout_seconds", "interpreter")
+        _seconds(component)
 
     async def prepare(self, work: Work) -> Record:
         """There is nothing to keep."""
@@ -34,7 +38,10 @@ class ScriptHandler:
         await asyncio.to_thread(os.chmod, work.file, SCRIPT_MODE)
         with work.file.open("rb") as stream:
             is_executable = stream.read(4).startswith((b"#!", b"\x7fELF"))
-        command = (str(work.file),) if is_executable else ("/bin/sh", str(work.file))
+        interpreter = work.component.options.get("interpreter", "")
+        if not interpreter and not is_executable:
+            interpreter = "/bin/sh"
+        command = (interpreter, str(work.file)) if interpreter else (str(work.file),)
         environment = {
             "FLEETD_DEPLOYMENT_ID": work.deployment_id,
             "FLEETD_COMPONENT": work.component.name,
@@ -43,7 +50,7 @@ class ScriptHandler:
             "FLEETD_HOOK": "apply",
             "FLEETD_RUN_ID": f"{work.deployment_id}:{work.index}:apply",
         }
-        hook = Hook(command, work.limited(SCRIPT_TIMEOUT_SECONDS))
+        hook = Hook(command, work.limited(_seconds(work.component)))
         await self._runner.run(hook, "script_failed", environment)
 
     async def verify(self, work: Work, record: Record) -> None:
@@ -59,3 +66,10 @@ class ScriptHandler:
     def environment(self, work: Work, record: Record | None) -> Mapping[str, str]:
         """Nothing beyond the common variables."""
         return {}
+
+
+def _seconds(component: Component) -> int:
+    text = component.options.get("timeout_seconds", str(SCRIPT_TIMEOUT_SECONDS))
+    if not text.isdecimal() or not int(text):
+        raise StepFailed("offer_refused", f"option timeout_seconds: {text!r} is no number")
+    return int(text)
