@@ -27,6 +27,7 @@ from tests.agent.support import deploy, engine_on
 DEPLOYMENT = "0199a0b0-0000-7000-8000-000000000009"
 # So long that a kill falls into it, and dpkg is still at work when the next agent looks.
 SLOW = "sleep 0.05"
+FAILING = "/bin/false"
 
 
 def prepare(template: Path, packages: Path, folder: Path) -> None:
@@ -44,7 +45,7 @@ def offer_in(folder: Path, url: str, digests: dict[str, tuple[str, int]], scenar
         digest, size = digests[kind]
         return Component(name, "2", kind, digest, size, f"{url}/{digest}", target=target, **more)
 
-    verify = Hook(("/bin/false" if scenario == "bad" else "/bin/true",), 10)
+    verify = Hook((FAILING if scenario == "bad" else "/bin/true",), 10)
     return Offer(
         DEPLOYMENT,
         "bundle",
@@ -73,6 +74,8 @@ def arm(number: int) -> None:
         replace(source, destination)
 
     async def watched_start(*words: Any, **more: Any) -> Any:
+        if words[0] == FAILING:
+            Path(os.environ["COUNT_FILE"]).write_text(str(number - left))
         if words[0] != "dpkg" or "--install" not in words and "--purge" not in words:
             return await start(*words, **more)
         pass_instant()
@@ -120,7 +123,13 @@ def walk(root: Path, url: str, digests: Any, scenario: str, tell: Callable[[str]
     debian.build(packages, "1.0")
     command = ["dpkg", *Root(template).options, "--install", str(packages / "1.0-all.deb")]
     subprocess.run(command, check=True, capture_output=True)
+    # Up to its failing verification "bad" does nothing that "good" does not.
     number, is_killed = 0, True
+    if scenario == "bad":
+        os.environ["COUNT_FILE"] = str(root / "count")
+        prepare(template, packages, root / "whole")
+        run_child(root / "whole", offer_in(root / "whole", url, digests, scenario), 1_000_000)
+        number = int((root / "count").read_text()) - 2
     while is_killed:
         number += 1
         folder = root / f"{scenario}-{number}"

@@ -109,7 +109,7 @@ def test_a_kill_around_dpkg_leaves_one_whole_version_and_configures_it_once(
     folder: Path, files: FileServer, scenario: str
 ) -> None:
     results = run_packages(folder, files, scenario)
-    assert len(results) > 12
+    assert len(results) > (12 if scenario == "good" else 5)
     assert results[-1]["step"] == ("succeeded" if scenario == "good" else "rolled_back")
     for result in results:
         version = "2.0" if result["step"] == "succeeded" else "1.0"
