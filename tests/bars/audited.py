@@ -15,11 +15,15 @@ from django.test import Client
 
 from apps.audit.models import AuditEntry
 from apps.core import clock
+from apps.core.actors import Source, system_actor
 from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.devices.domain.states import Lifecycle
 from apps.enrollment.models import Certificate
 from apps.organizations.models import Membership
+from apps.updates.services.offers import apply_reports, claim_deployments
+from apps.updates.services.scheduling import advance_rollout
+from apps.updates.types import Report
 from fleetctl.sign.keys import make_key
 from fleetctl.sign.metadata import Signers, make_root, make_targets, sign, text_of
 from tests import factories
@@ -122,8 +126,34 @@ def _device(lifecycle: Lifecycle = Lifecycle.ACTIVE, **body: Any) -> Recipe:
     return lambda s: ({"id": s.device(lifecycle)}, body)
 
 
-def _rollout(*steps: str, approval: bool = False) -> Recipe:
-    return lambda s: ({"id": s.rollout(*steps, approval=approval)["id"]}, {})
+def _rollout(*steps: str, approval: bool = False, **body: Any) -> Recipe:
+    return lambda s: ({"id": s.rollout(*steps, approval=approval)["id"]}, body)
+
+
+def _planned(s: Stage) -> tuple[dict[str, str], Any]:
+    body = {"name": "other", "release_id": s.release(), "target": {}, "plan": {"priority": 5}}
+    return {"id": s.rollout()["id"]}, body
+
+
+def _worked(s: Stage, step: str) -> str:
+    """A rollout in which every device has ended so."""
+    rollout = s.rollout("start_rollout")
+    with tenant(s.acme.id):
+        system = system_actor(s.acme.id, source=Source.AGENT)
+        offers = claim_deployments(system, [d.id for d in s.acme.devices])
+        reports = [Report(o.device_id, o.deployment_id, 1, step) for o in offers]
+        apply_reports(system, reports)
+        advance_rollout(system, UUID(rollout["id"]))
+    return str(rollout["id"])
+
+
+def _failed(s: Stage) -> tuple[dict[str, str], Any]:
+    return {"id": _worked(s, "failed")}, {}
+
+
+def _reversible(s: Stage) -> tuple[dict[str, str], Any]:
+    _worked(s, "succeeded")
+    return {"id": _worked(s, "succeeded")}, {}
 
 
 def _own(**body: Any) -> Recipe:
@@ -173,6 +203,11 @@ def _ceremony(s: Stage) -> tuple[dict[str, str], Any]:
     sign(root, [root_key])
     sign(targets, [targets_key])
     return {}, {"roots": [text_of(root)], "targets": text_of(targets)}
+
+
+def _rejection(s: Stage) -> tuple[dict[str, str], Any]:
+    ids, _plan = _approval(s)
+    return ids, {"reason": "too early"}
 
 
 def _approval(s: Stage) -> tuple[dict[str, str], Any]:
@@ -283,7 +318,14 @@ RECIPES: dict[str, Recipe] = {
     "prepare_signing": _of(),
     "publish_signing_metadata": _ceremony,
     "create_rollout": lambda s: ({}, {"name": "r", "release_id": s.release(), "target": {}}),
+    "update_rollout": _planned,
+    "clone_rollout": _rollout(),
+    "retry_rollout": _failed,
     "submit_rollout": _rollout(approval=True),
+    "reject_rollout": _rejection,
+    "advance_phase": _rollout("start_rollout", index=0, reason="looked at it"),
+    "halt_rollout": _rollout("start_rollout", reason="it smells"),
+    "roll_back_rollout": _reversible,
     "approve_rollout": _approval,
     "start_rollout": _rollout(),
     "pause_rollout": _rollout("start_rollout"),

@@ -92,6 +92,7 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
         rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
         _plan(actor, rollout, plan or Plan())
         store_rollout(actor, rollout)
+        record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout))
         created = reread_rollout(actor, rollout.id)
         if validate_only:
             transaction.set_rollback(True)
@@ -245,11 +246,13 @@ def _makers(actor: Actor, rollout: Rollout) -> set[str]:
 
 
 def store_rollout(actor: Actor, rollout: Rollout) -> None:
-    """Stores a planned rollout with its phases as a draft, with the first entry of its log."""
+    """Stores a planned rollout with its phases as a draft, with the first entry of its log.
+
+    The caller audits what it was for.
+    """
     rollout.save(force_insert=True)
     _store_phases(actor, rollout)
     append_events(actor, rollout, [new_event(engine.CREATED, **_planned(rollout))])
-    record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout))
     publish(actor, RolloutCreated(rollout_id=rollout.id))
 
 

@@ -74,17 +74,17 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     if not sum(sizes):
         raise RolloutTargetEmpty
     open_rollout(actor, rollout, sizes)
+    record(actor, START_ROLLOUT.name, rollout, changes={"devices": sum(sizes), "phases": sizes})
     return reread_rollout(actor, rollout.id)
 
 
 def open_rollout(actor: Actor, rollout: Rollout, sizes: list[int]) -> None:
-    """Starts a locked rollout whose deployments are there: the first phase opens."""
+    """Starts a locked rollout whose deployments are there: the first phase opens. The caller audits it."""
     Release.objects.for_org(actor.organization_id).filter(
         id=rollout.release_id, locked_at=None
     ).update(locked_at=clock.now())
     started = new_event(engine.STARTED, sizes=sizes)
     append_events(actor, rollout, [started, new_event(engine.PHASE_OPENED, index=0)])
-    record(actor, START_ROLLOUT.name, rollout, changes={"devices": sum(sizes), "phases": sizes})
     publish(
         actor,
         RolloutStarted(rollout_id=rollout.id),
