@@ -79,7 +79,7 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
 
 
 def open_rollout(actor: Actor, rollout: Rollout, sizes: list[int]) -> None:
-    """Starts a locked rollout whose deployments are there: the first phase opens. The caller audits it."""
+    """Starts a locked rollout whose deployments are there; the caller audits it."""
     Release.objects.for_org(actor.organization_id).filter(
         id=rollout.release_id, locked_at=None
     ).update(locked_at=clock.now())
