@@ -167,6 +167,7 @@ class Bench:
                         organization_id=self.person.organization_id,
                         rollout_id=rollout.id,
                         device_id=device_id,
+                        release_id=rollout.release_id,
                         phase_index=0,
                         position=position,
                         created_at=at,
