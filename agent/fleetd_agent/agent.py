@@ -20,6 +20,7 @@ from fleetd_agent.failures import Restart
 from fleetd_agent.handlers import handlers_for
 from fleetd_agent.identity import IdentityStore
 from fleetd_agent.journal import FileJournal
+from fleetd_agent.launcher import is_launched
 from fleetd_agent.places import Configuration, Places, Problem
 from fleetd_agent.ports import Clock, Ports
 from fleetd_agent.reboot import CommandRebooter
@@ -88,7 +89,8 @@ class Agent:
         logger.info("agent started", extra={"device": self._identity.device_id})
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({stopping, engine, connection}, return_when=asyncio.FIRST_COMPLETED)
-        systemd.notify("STOPPING=1")
+        if not is_launched() and not self.is_replaced:  # else it is not the service that stops
+            systemd.notify("STOPPING=1")
         await self._stop(engine, connection)
         for helper in helpers:
             helper.cancel()

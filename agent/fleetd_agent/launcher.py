@@ -17,10 +17,12 @@ from collections import deque
 from pathlib import Path
 from typing import IO, Any
 
+from fleetd_agent import systemd
 from fleetd_agent.files import remove_file, switch_link, write_atomic
 from fleetd_agent.handlers.firmware import read_link
 from fleetd_agent.handlers.self_update import SLOT_VARIABLE, TRIAL, read_trial
 from fleetd_agent.messages import LOG_TAIL_CHARACTERS, clean_text
+from fleetd_agent.places import default_places
 from fleetd_agent.plan import AGENT
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,11 @@ def has_slots(state_dir: Path) -> bool:
 def is_launched() -> bool:
     """Whether a launcher started this process."""
     return SLOT_VARIABLE in os.environ
+
+
+def use_installed(state_dir: Path) -> None:
+    """Lets the agent that was just installed by hand run, and not one of an earlier update."""
+    remove_file(_folder(state_dir) / "active")
 
 
 class Launcher:
@@ -74,6 +81,7 @@ class Launcher:
 
     def _forward(self, number: int, frame: Any) -> None:
         self._is_stopping = True
+        systemd.notify("STOPPING=1")
         if self._child:
             self._child.send_signal(number)
 
@@ -175,3 +183,7 @@ def _folder(state_dir: Path) -> Path:
 
 def _how(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+if __name__ == "__main__":  # the installer calls this
+    use_installed(default_places().state)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fleetd_agent.places import Places, Problem
+from fleetd_agent.plan import AGENT
 
 UNIT = Path("/etc/systemd/system/fleetd-agent.service")
 COMMAND = Path("/usr/local/bin/fleetd-agent")
@@ -60,7 +61,7 @@ def _remove_state(places: Places, *, is_purge: bool) -> Iterator[str]:
         return
     for path in sorted(places.state.iterdir()):
         if path.name == "slots":
-            yield f"kept {path}: the machine may run from it"
+            yield from _remove_slots(path)
         elif path.name in KEYS and not is_purge:
             yield f"kept {path} (remove it with --purge)"
         elif path.is_dir() and not path.is_symlink():
@@ -72,6 +73,17 @@ def _remove_state(places: Places, *, is_purge: bool) -> Iterator[str]:
     if is_purge and not any(places.state.iterdir()):
         places.state.rmdir()
         yield f"removed {places.state}"
+
+
+def _remove_slots(folder: Path) -> Iterator[str]:
+    agent = folder / AGENT
+    if agent.exists():
+        shutil.rmtree(agent)
+        yield f"removed {agent}"
+    if any(folder.iterdir()):
+        yield f"kept {folder}: the machine may run from it"
+    else:
+        folder.rmdir()
 
 
 def _remove_program() -> Iterator[str]:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fleetd_agent import __version__, package
+from fleetd_agent import __version__, launcher, package
 from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
 
 from tests.agent.peer import Device, Peer, until
@@ -109,3 +109,15 @@ async def test_the_launcher_ends_with_its_agent(peer: Peer, device: Device, tmp_
         process.terminate()
         assert await process.wait() == 0
         await until(lambda: peer.streams[-1].of("goodbye"))
+
+
+def test_an_agent_that_is_installed_by_hand_takes_the_place_of_an_earlier_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = tmp_path / "slots/fleetd-agent"
+    slot.mkdir(parents=True)
+    (slot / "active").symlink_to("a")
+    assert launcher.has_slots(tmp_path)
+    launcher.use_installed(tmp_path)
+    launcher.use_installed(tmp_path)  # again, or where there never was one
+    assert not launcher.has_slots(tmp_path)

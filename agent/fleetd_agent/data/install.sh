@@ -97,6 +97,8 @@ install_agent() {
         would "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check \
             --force-reinstall --no-deps "$temporary/$AGENT_FILE"
     fi
+    # What runs from now on is this one, and not one of an earlier update of the agent by itself.
+    would "$prefix/bin/python" -m fleetd_agent.launcher
     if [ -n "$is_service" ]; then
         would ln -sfn "$agent" /usr/local/bin/fleetd-agent
     fi

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 GROUP = "fleetd_agent.handlers"
 FOLDER = Path("/usr/lib/fleetd/handlers.d")
 KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+# A device may name 16 kinds in all.
+MAXIMUM_KINDS = 10
 ACTION_SECONDS = 900
 FEATURES_SECONDS = 5
 NOTHING_TO_UNDO = 3
@@ -32,6 +34,9 @@ def find_plugins(state_dir: Path, runner: Runner) -> dict[str, Handler]:
     """The handlers that this device has beside our own, by kind. A broken one is left out."""
     found: dict[str, Handler] = {}
     for point in entry_points(group=GROUP):
+        if not KIND.fullmatch(point.name):
+            logger.warning("not the name of a kind", extra={"kind": point.name})
+            continue
         try:
             found[point.name] = point.load()(state_dir, runner)
         except Exception:  # somebody else's code must not keep the agent from starting
@@ -40,6 +45,9 @@ def find_plugins(state_dir: Path, runner: Runner) -> dict[str, Handler]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if KIND.fullmatch(path.name) and _is_trusted(path):
             found[path.name] = ExecutableHandler(path, state_dir / "handlers", runner)
+    for kind in sorted(found)[MAXIMUM_KINDS:]:
+        logger.warning("too many kinds, left out", extra={"kind": kind})
+        del found[kind]
     return found
 
 
