@@ -158,7 +158,8 @@ OPERATIONS = [
 # software, keys and the organization are posted in tests/admin/test_writing.py, which counts rows.
 FORMS = {
     ("ApiKey", "add"), ("Organization", "change"), ("Membership", "add"), ("Device", "change"),
-    ("DeviceGroup", "add"), ("DeviceGroup", "delete"), ("EnrollmentToken", "add"),
+    ("DeviceGroup", "add"), ("DeviceGroup", "change"), ("DeviceGroup", "delete"),
+    ("EnrollmentToken", "add"),
     ("Artifact", "delete"), ("Release", "add"), ("Rollout", "add"),
     ("Team", "add"), ("Team", "change"), ("Team", "delete"), ("TeamMember", "add"),
     ("CustomRole", "add"), ("CustomRole", "change"), ("CustomRole", "delete"),

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db.models import BooleanField, F, IntegerField, Q, TextField, Value
 from django.db.models import Func as SqlFunction
-from django.db.models.functions import StrIndex
+from django.db.models.functions import Collate, StrIndex
 from django.db.models.lookups import (
     Exact,
     GreaterThan,
@@ -385,10 +385,5 @@ def _maybe_not(found: Q, operator: str) -> Q:
 
 
 def _folded(expression: Any) -> Any:
-    return SqlFunction(
-        expression,
-        Value(_UPPER),
-        Value(_UPPER.lower()),
-        function="translate",
-        output_field=TextField(),
-    )
+    """By the rules of the C locale only A to Z have small letters, wherever the database runs."""
+    return SqlFunction(Collate(expression, "C"), function="lower", output_field=TextField())
