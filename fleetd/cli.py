@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _keys,
         _service_token,
         _check_isolation,
+        _replay_rollout,
     )
     if rest and parsed.run not in takes_more:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         ("keys", _keys, "list and rotate the keys that sign access tokens"),
         ("service-token", _service_token, "tokens of the platform's own services"),
         ("check-isolation", _check_isolation, "prove that no organization reaches another"),
+        ("replay-rollout", _replay_rollout, "check a rollout's log, or judge it by other gates"),
         ("audit", _audit, "verify, export, sign (checkpoint) or prune the audit trail"),
     ):
         commands.add_parser(name, help=text, add_help=False).set_defaults(run=run)
@@ -140,6 +142,10 @@ def _users(_: argparse.Namespace, rest: list[str]) -> int:
 
 def _reset_link(_: argparse.Namespace, rest: list[str]) -> int:
     return _manage(["users", "reset-link", *rest])
+
+
+def _replay_rollout(_: argparse.Namespace, rest: list[str]) -> int:
+    return _manage(["replay_rollout", *rest])
 
 
 def _check_isolation(_: argparse.Namespace, rest: list[str]) -> int:

@@ -1,6 +1,7 @@
 """The log of a rollout gives its state; the command says so, or fails."""
 
 import io
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -83,3 +84,53 @@ def test_the_application_cannot_change_the_log(rollout: Rollout) -> None:
 def test_an_unknown_rollout_is_said_to_be_unknown(acme: object) -> None:
     with pytest.raises(CommandError, match="no such rollout"):
         replay(uuid4())
+
+
+def policy(folder: Path, text: str) -> Path:
+    path = folder / "gate.yaml"
+    path.write_text(text)
+    return path
+
+
+QUICK = "kind: sequential\nacceptable_rate: 0.05\nunacceptable_rate: 0.8\n"
+
+
+def test_what_if_shows_where_other_gates_would_have_decided(
+    rollout: Rollout, tmp_path: Path
+) -> None:
+    said = replay(rollout.id, policy=policy(tmp_path, QUICK))
+    was, would = said.split("With these gates\n")
+    assert "phase 1 promoted at event" in was
+    assert "phase 2 halted at event" in was
+    assert would.count("promoted at event") == 2
+    assert "halted" not in would
+
+
+def test_what_if_says_what_nobody_can_know(rollout: Rollout, tmp_path: Path) -> None:
+    said = replay(rollout.id, policy=policy(tmp_path, "- {}\n- kind: sequential\n"))
+    assert "phase 2 undecided when the log ends: 2 of 3 succeeded, 1 failed" in said
+    said = replay(rollout.id, policy=policy(tmp_path, "{}"), until=5)
+    assert "As it was\n  undecided\n" in said
+    assert "phase 1 undecided when the log ends: 0 of 2 succeeded, 2 to go" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("kind: brave", "kind must be one of"),
+        ("colour: red", "colour is not known"),
+        ("alpha: [", "cannot be read"),
+        ("just words", "neither a gate"),
+        ("[{}, {}, {}]", "There are 2 phases"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(
+    rollout: Rollout, tmp_path: Path, text: str, named: str
+) -> None:
+    with pytest.raises(CommandError, match=named):
+        replay(rollout.id, policy=policy(tmp_path, text))
+
+
+def test_a_policy_file_that_is_missing_is_named(rollout: Rollout, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"gone\.yaml cannot be read"):
+        replay(rollout.id, policy=tmp_path / "gone.yaml")

@@ -1,6 +1,6 @@
 """Reading rollouts, and checking their logs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -21,11 +21,13 @@ from apps.devices.selectors.places import (
     reaches_groups,
 )
 from apps.updates.domain import engine
+from apps.updates.domain.gates import GatePolicy
 from apps.updates.domain.states import (
     FAILED_DEPLOYMENT_STATES,
     DeploymentState,
     RolloutState,
 )
+from apps.updates.domain.whatif import WhatIf, what_if
 from apps.updates.models import (
     Deployment,
     Phase,
@@ -230,6 +232,29 @@ def check_log(actor: Actor, rollout_id: UUID, *, until: int | None = None) -> Lo
     With `until` only the events up to that number are replayed and nothing is compared.
     """
     rollout = get_rollout(actor, rollout_id)
+    numbers, events = _read_log(actor, rollout_id, until)
+    status = engine.replay(events)
+    differences = [] if until is not None else _differences(rollout, status)
+    if numbers != list(range(1, len(numbers) + 1)):
+        differences.append("the log has gaps")
+    return LogCheck(status, engine.state_hash(status), rollout.state_hash, tuple(differences))
+
+
+def judge_log(
+    actor: Actor, rollout_id: UUID, gates: Sequence[GatePolicy], *, until: int | None = None
+) -> WhatIf:
+    """What other gates would have decided: one for all phases, or one for each.
+
+    Raises `ValueError` for another number of gates.
+    """
+    get_rollout_id(actor, rollout_id)
+    return what_if(_read_log(actor, rollout_id, until)[1], gates)
+
+
+def _read_log(
+    actor: Actor, rollout_id: UUID, until: int | None
+) -> tuple[list[int], list[engine.LogEvent]]:
+    """The numbers of a rollout's events, and the events."""
     rows = RolloutEvent.objects.for_org(actor.organization_id).filter(rollout_id=rollout_id)
     if until is not None:
         rows = rows.filter(sequence__lte=until)
@@ -238,11 +263,7 @@ def check_log(actor: Actor, rollout_id: UUID, *, until: int | None = None) -> Lo
     for sequence, type_, time, data in values.iterator(chunk_size=2000):
         numbers.append(sequence)
         events.append(engine.LogEvent(type_, time, data))
-    status = engine.replay(events)
-    differences = [] if until is not None else _differences(rollout, status)
-    if numbers != list(range(1, len(numbers) + 1)):
-        differences.append("the log has gaps")
-    return LogCheck(status, engine.state_hash(status), rollout.state_hash, tuple(differences))
+    return numbers, events
 
 
 def _differences(rollout: Rollout, status: engine.RolloutStatus) -> list[str]:
