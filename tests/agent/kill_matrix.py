@@ -18,11 +18,13 @@ from typing import Any
 
 from fleetd_agent.journal import FileJournal
 from fleetd_agent.messages import Component, Hook, Offer
+from fleetd_agent.policy import Bundle, InstallPolicy
 
 from tests.agent.support import deploy, engine_on
 
 DEPLOYMENT = "0199a0b0-0000-7000-8000-000000000001"
 FAILING = "/bin/false"
+SEQUENTIAL = InstallPolicy(bundle=Bundle.SEQUENTIAL)
 CHANGES = ("replace", "link", "symlink", "unlink", "mkdir")
 NEW = {"config": b"new config", "binary": b"new binary", "firmware": b"new image"}
 SCRIPT = b"#!/bin/sh\necho script >> $(dirname $0)/../../../log\n"
@@ -57,6 +59,7 @@ def offer_in(folder: Path, url: str, scenario: str) -> Offer:
             component(folder, url, "image", "firmware", NEW["firmware"], target="main"),
             component(folder, url, "script", "script", SCRIPT, verify=verify),
         ),
+        policy=SEQUENTIAL if scenario == "sequential" else None,
     )
 
 
@@ -114,6 +117,7 @@ def look(folder: Path) -> dict[str, Any]:
     return {
         "step": report.step,
         "reason": report.reason_code,
+        "message": report.message,
         "config": read(folder / "etc/app"),
         "binary": read(folder / "new/bin/app"),
         "has_new_folder": (folder / "new").exists(),
@@ -125,7 +129,7 @@ def look(folder: Path) -> dict[str, Any]:
 
 def first_instant(root: Path, url: str, scenario: str) -> int:
     """Where to begin: up to the failing verification, "bad" does nothing that "good" does not."""
-    if scenario == "good":
+    if scenario != "bad":
         return 0
     os.environ["COUNT_FILE"] = str(root / "count")
     prepare(root / "0")
@@ -137,7 +141,7 @@ def main(root: Path, url: str, scenario: str) -> None:
     """Walks through all the instants."""
     number = first_instant(root, url, scenario)
     while True:
-        number += 1
+        number += 3 if scenario == "sequential" else 1  # a sample is enough for the second order
         folder = root / str(number)
         prepare(folder)
         offer = offer_in(folder, url, scenario)

@@ -85,6 +85,25 @@ def test_a_kill_at_any_instant_leaves_all_new_or_all_old(
         assert ends["succeeded"] > ends["rolled_back"], ends
 
 
+def test_a_kill_in_a_sequential_bundle_leaves_a_whole_beginning_of_it(
+    folder: Path, files: FileServer
+) -> None:
+    results = run_matrix(folder, files, "sequential")
+    assert results[-1]["step"] == "succeeded"
+    for result in results:
+        assert_nothing_twice(result)
+        assert result["strays"] == [], result
+        new = [result["config"] == "new config", result["binary"] == "new binary"]
+        new.append(result["image"] == "new image")
+        assert new == sorted(new, reverse=True), result  # those at the beginning, and no other
+        kept = result["message"].partition("installed and kept: ")[2].split(", ")
+        if result["step"] == "succeeded":
+            assert_all_new(result)
+        else:
+            names = ("config", "binary", "image")
+            assert [name in kept for name in names] == new, result
+
+
 def run_packages(folder: Path, files: FileServer, scenario: str) -> list[dict[str, Any]]:
     contents = {
         "package": debian.build(folder, "2.0", postinst=kill_packages.SLOW),
