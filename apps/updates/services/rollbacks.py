@@ -17,12 +17,13 @@ from apps.updates.domain.states import DeploymentState, RolloutState, can_rollou
 from apps.updates.errors import NothingToRollBack, RolloutNotReversible
 from apps.updates.models import Rollout
 from apps.updates.permissions import ROLL_BACK_ROLLOUT
+from apps.updates.selectors.reversible import count_reversible
 from apps.updates.selectors.rollouts import reread_rollout
 from apps.updates.services.moves import Choice, End, end_deployments
 from apps.updates.services.planning import hash_plan, set_plan, store_rollout
 from apps.updates.services.rollout_log import append_events, lock_rollout, new_event
 from apps.updates.services.rollouts import open_rollout
-from apps.updates.services.targets import count_reversible, create_rollback_deployments
+from apps.updates.services.targets import create_rollback_deployments
 from apps.updates.types import RollbackEnded, RollbackStarted
 
 CAREFUL = (PhasePlan(10), PhasePlan(100))

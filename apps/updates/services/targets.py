@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
@@ -13,9 +12,9 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import invalid
 from apps.updates.domain.plan import phase_sizes
-from apps.updates.domain.states import DeploymentState
 from apps.updates.models import Phase, Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
+from apps.updates.selectors.reversible import EARLIER, TOUCHED
 from apps.updates.selectors.rollouts import get_rollout_id, reaches_rollout, target_devices
 from apps.updates.services.moves import new_id
 from apps.updates.types import Target
@@ -50,40 +49,6 @@ _INSERT = """
     FROM placed, ends
     ORDER BY place
 """
-
-# What each device of a rollout had before: the release of the same name that its latest earlier
-# deployment put there. Devices that came back on their own, or never began, have it still.
-_EARLIER = """
-    SELECT deployment.device_id, earlier.release_id
-    FROM updates_deployment AS deployment
-    JOIN updates_release AS release ON release.id = deployment.release_id
-    JOIN devices_device AS device ON device.id = deployment.device_id
-        AND device.lifecycle = 'active'
-    CROSS JOIN LATERAL (
-        SELECT before.release_id FROM updates_deployment AS before
-        JOIN updates_release AS had ON had.id = before.release_id AND had.name = release.name
-            AND had.recalled_at IS NULL
-        WHERE before.organization_id = deployment.organization_id
-            AND before.device_id = deployment.device_id AND before.state = 'succeeded'
-            AND before.release_id <> deployment.release_id
-            AND before.finished_at <= deployment.created_at
-        ORDER BY before.finished_at DESC LIMIT 1
-    ) AS earlier
-    WHERE deployment.organization_id = %s AND deployment.rollout_id = %s
-        AND NOT deployment.is_retried AND deployment.state = ANY(%s)
-"""
-# Devices that may have a release of the rollout now, or will soon.
-_TOUCHED = [
-    s.value
-    for s in (
-        DeploymentState.INSTALLING,
-        DeploymentState.REBOOTING,
-        DeploymentState.VERIFYING,
-        DeploymentState.SUCCEEDED,
-        DeploymentState.FAILED,
-        DeploymentState.TIMED_OUT,
-    )
-]
 
 
 def checked_target(actor: Actor, target: Target) -> dict[str, Any]:
@@ -130,16 +95,8 @@ def create_deployments(actor: Actor, rollout: Rollout) -> list[int]:
 
 def create_rollback_deployments(actor: Actor, rollout: Rollout, source: Rollout) -> list[int]:
     """One deployment for each device that the source reached and that had a release before."""
-    parameters = (actor.organization_id, source.id, _TOUCHED)
-    return _sized(actor, rollout, _insert(actor, rollout, _EARLIER, parameters))
-
-
-def count_reversible(actor: Actor, source: Rollout) -> list[tuple[UUID, int]]:
-    """How many devices of a rollout would go back to which release, the most frequent first."""
-    statement = f"SELECT release_id, count(*) FROM ({_EARLIER}) AS back GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [actor.organization_id, source.id, _TOUCHED])
-        return [(release_id, int(number)) for release_id, number in cursor.fetchall()]
+    parameters = (actor.organization_id, source.id, TOUCHED)
+    return _sized(actor, rollout, _insert(actor, rollout, EARLIER, parameters))
 
 
 def _sized(actor: Actor, rollout: Rollout, total: int) -> list[int]:

@@ -8,8 +8,9 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
+from apps.core import clock
 from apps.core.authz import needs
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
@@ -40,6 +41,8 @@ from apps.updates.services.rollouts import (
     resume_rollout,
     start_rollout,
 )
+from apps.updates.ui.phases import shown_phases
+from apps.updates.ui.wording import installation_lines, schedule_lines, target_text
 
 EVENTS = 30
 DEVICES = 50
@@ -52,6 +55,7 @@ TABS: tuple[tuple[str, str | Promise], ...] = (
     ("halted", gettext_lazy("Halted")),
     ("draft", gettext_lazy("Drafts")),
     ("completed", gettext_lazy("Completed")),
+    ("rolled_back", gettext_lazy("Rolled back")),
     ("cancelled", gettext_lazy("Cancelled")),
 )
 CHIPS: tuple[tuple[str, str | Promise], ...] = (
@@ -70,6 +74,8 @@ VERDICT_LOOKS = {
     "paused": ("warn", "player-pause"),
     "pending_approval": ("warn", "hourglass"),
     "halted": ("bad", "player-stop"),
+    "rolling_back": ("warn", "arrow-back-up"),
+    "rolled_back": ("ok", "arrow-back-up"),
     "completed": ("ok", "circle-check"),
 }
 EVENT_LOOKS = {
@@ -83,6 +89,11 @@ EVENT_LOOKS = {
     "cancelled": ("warn", "ban"),
     "halted": ("bad", "player-stop"),
     "phase_halted": ("bad", "player-stop"),
+    "rejected": ("warn", "arrow-back-up"),
+    "phase_approved": ("ok", "check"),
+    "rollback_started": ("warn", "arrow-back-up"),
+    "rollback_halted": ("bad", "player-stop"),
+    "rolled_back": ("ok", "arrow-back-up"),
 }
 
 
@@ -195,13 +206,17 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
     return {
         "actor": actor_at_rollout(actor, rollout),
         "rollout": rollout,
-        "phases": rollout.phases.all(),
+        "phases": shown_phases(rollout, clock.now()),
         "verdict_tone": tone,
         "verdict_icon": icon,
-        "target_text": target_text(rollout.target),
+        **_plan_words(rollout),
         "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
         "can_start": is_ready or rollout.state == "scheduled",
-        "can_cancel": can_rollout_become(RolloutState(rollout.state), RolloutState.CANCELLED),
+        **_may_become(RolloutState(rollout.state)),
+        "source": rollout.rolls_back,
+        "rollbacks": rollout.rollbacks.order_by("-id"),
+        "can_repeat": rollout.rolls_back_id is None,
+        "can_retry": rollout.rolls_back_id is None and any(p.failed for p in rollout.phases.all()),
         "failures": _failures(request, rollout_id),
         "page": list_deployments(actor, asked, rollout_id=rollout_id, state=state)
         if may_look
@@ -209,6 +224,26 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "chips": _choices(CHIPS, state),
         "is_filtered": bool(state),
         "events": _events(request, rollout_id),
+    }
+
+
+def _plan_words(rollout: Any) -> dict[str, Any]:
+    """The plan in words."""
+    plan = rollout.planned()
+    return {
+        "target_text": target_text(rollout.target),
+        "excluded_text": target_text(rollout.excluded, everything="-") if rollout.excluded else "",
+        "schedule": schedule_lines(plan.schedule),
+        "installation": installation_lines(plan.installation),
+    }
+
+
+def _may_become(state: RolloutState) -> dict[str, bool]:
+    """Which of the ways to stop it are open."""
+    return {
+        "can_cancel": can_rollout_become(state, RolloutState.CANCELLED),
+        "can_halt": state in (RolloutState.RUNNING, RolloutState.PAUSED),
+        "can_roll_back": can_rollout_become(state, RolloutState.ROLLING_BACK),
     }
 
 
@@ -232,18 +267,6 @@ def _events(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
         }
         for event in list_newest_rollout_events(request.actor, rollout_id, limit=EVENTS)
     ]
-
-
-def target_text(target: dict[str, Any]) -> str:
-    """Whom a rollout aims at, in words."""
-    parts = []
-    if tags := target.get("tags"):
-        parts.append(_("tags %(tags)s") % {"tags": ", ".join(tags)})
-    if groups := target.get("group_ids"):
-        parts.append(ngettext("%(n)d group", "%(n)d groups", len(groups)) % {"n": len(groups)})
-    if ids := target.get("device_ids"):
-        parts.append(ngettext("%(n)d device", "%(n)d devices", len(ids)) % {"n": len(ids)})
-    return _(" or ").join(parts) or _("every active device")
 
 
 def _choices(words: tuple[tuple[str, str | Promise], ...], current: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.updates.ui import artifacts, planning, releases, rollouts, signing
+from apps.updates.ui import artifacts, decisions, planning, releases, rollouts, signing
 
 _ROLLOUT = "rollouts/<uuid:rollout_id>"
 
@@ -23,6 +23,7 @@ urlpatterns = [
         releases.ReleaseRecall.as_view(),
         name="release-recall",
     ),
+    path("releases/<uuid:release_id>/sbom", releases.ReleaseSbom.as_view(), name="release-sbom"),
     path(
         "releases/<uuid:release_id>/deprecate",
         releases.ReleaseDeprecate.as_view(),
@@ -38,5 +39,11 @@ urlpatterns = [
     path(f"{_ROLLOUT}/pause", rollouts.RolloutPause.as_view(), name="rollout-pause"),
     path(f"{_ROLLOUT}/resume", rollouts.RolloutResume.as_view(), name="rollout-resume"),
     path(f"{_ROLLOUT}/cancel", rollouts.RolloutCancel.as_view(), name="rollout-cancel"),
+    path(f"{_ROLLOUT}/reject", decisions.RolloutReject.as_view(), name="rollout-reject"),
+    path(f"{_ROLLOUT}/advance", decisions.RolloutAdvance.as_view(), name="rollout-advance"),
+    path(f"{_ROLLOUT}/halt", decisions.RolloutHalt.as_view(), name="rollout-halt"),
+    path(f"{_ROLLOUT}/roll-back", decisions.RolloutRollBack.as_view(), name="rollout-roll-back"),
+    path(f"{_ROLLOUT}/clone", decisions.RolloutClone.as_view(), name="rollout-clone"),
+    path(f"{_ROLLOUT}/retry", decisions.RolloutRetry.as_view(), name="rollout-retry"),
     path("settings/signing", signing.Signing.as_view(), name="settings-signing"),
 ]
