@@ -203,6 +203,33 @@ def test_groups_are_made_filled_emptied_and_deleted(
     ]
 
 
+def test_a_smart_group_is_made_and_changed(
+    browser: Client, acme: Cast, entries: Callable[[], Any]
+) -> None:
+    page = "/admin/devices/devicegroup/"
+    wrong = browser.post(f"{page}add/", {"name": "rest", "tag": "", "filter": "nmae:x"})
+    assert "did you mean &quot;name&quot;?" in wrong.content.decode()
+    rule = 'NOT group = "acme-group"'
+    browser.post(f"{page}add/", {"name": "rest", "tag": "", "filter": rule})
+    group = _fresh(DeviceGroup, acme.id, name="rest")
+    assert group.filter == f'NOT group = "{acme.group.id}"'
+    shown = browser.get(f"{page}{group.pk}/change/").content.decode()
+    assert "NOT group = &quot;acme-group&quot;" in shown
+    assert rule.replace('"', "&quot;") in browser.get(page).content.decode()
+    listed = browser.get(DEVICES, {"group": str(group.pk)}).content.decode()
+    assert "acme-two" in listed
+    assert "acme-one" not in listed
+    browser.post(f"{page}{group.pk}/change/", {"name": "others", "filter": "tags:lab"})
+    browser.post(f"{page}{acme.group.pk}/change/", {"name": "first", "filter": ""})
+    assert _fresh(DeviceGroup, acme.id, id=group.pk).filter == 'tags:"lab"'
+    assert _fresh(DeviceGroup, acme.id, id=acme.group.pk).name == "first"
+    assert [action for action, _ in entries()] == [
+        "devices.create_device_group",
+        "devices.update_device_group",
+        "devices.update_device_group",
+    ]
+
+
 def test_a_name_that_is_taken_is_said_in_the_form(browser: Client, acme: Cast) -> None:
     page = browser.post("/admin/devices/devicegroup/add/", {"name": acme.group.name, "tag": ""})
     assert page.status_code == 200
