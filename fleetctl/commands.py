@@ -41,6 +41,7 @@ RELEASES: Columns = (
     ("CREATED", "created_at"),
     ("ID", "id"),
 )
+CARRIERS: Columns = (("DEVICE", "device_name"), ("RELEASES", "releases"), ("ID", "device_id"))
 STEPS: Columns = (("NAME", "name"), ("VERSION", "version"), ("RELEASE", "release_id"))
 TOKENS: Columns = (
     ("NAME", "name"),
@@ -112,8 +113,18 @@ def _upload(options: argparse.Namespace) -> int:
 
 
 def _add_releases(verbs: Any, common: argparse.ArgumentParser) -> None:
-    add_list(verbs, common, "releases", RELEASES)
+    add_list(verbs, common, "releases", RELEASES, "package")
     add_get(verbs, common, "releases")
+    examples = "fleetctl releases attach-sbom ID --artifact ARTIFACT"
+    text = "make a stored CycloneDX or SPDX document its bill of materials"
+    attach = verb(verbs, common, "attach-sbom", text, examples, _attach_sbom)
+    attach.add_argument("id", metavar="ID")
+    attach.add_argument("--artifact", required=True, metavar="ARTIFACT")
+    examples = "fleetctl releases devices --package openssl"
+    text = "which devices have releases with a package installed"
+    devices = verb(verbs, common, "devices", text, examples, _package_devices)
+    devices.add_argument("--package", required=True, metavar="NAME")
+    devices.add_argument("--limit", type=int, default=50, metavar="N")
     examples = "fleetctl releases create -f release.json\nfleetctl releases create -f - < made.json"
     create = verb(verbs, common, "create", "make one of artifacts", examples, _create_release)
     create.add_argument("-f", "--file", required=True, help="as the REST API takes it, in JSON")
@@ -123,6 +134,20 @@ def _add_releases(verbs: Any, common: argparse.ArgumentParser) -> None:
     path = verb(verbs, common, "path", "what to install, to get a device there", examples, _path)
     path.add_argument("id", metavar="ID")
     path.add_argument("--device", required=True, metavar="DEVICE")
+
+
+def _attach_sbom(options: argparse.Namespace) -> int:
+    body = {"artifact_id": options.artifact}
+    release = connect(options).post(f"releases/{quoted(options.id)}:attach-sbom", body)
+    show_one(release, options.output)
+    return 0
+
+
+def _package_devices(options: argparse.Namespace) -> int:
+    query = {"package": options.package}
+    items = list(connect(options).pages("package-devices", options.limit, **query))
+    show_list(items, CARRIERS, options.output)
+    return 0
 
 
 def _create_release(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from apps.updates.models import (
     Deployment,
     Phase,
     Release,
+    ReleasePackage,
     Rollout,
 )
 from apps.updates.models import RolloutEvent as LoggedEvent
@@ -67,7 +68,13 @@ def release_message(release: Release) -> pb.Release:
         recall_reason=release.recall_reason,
         deprecated_at=timestamp(release.deprecated_at),
         deprecation_reason=release.deprecation_reason,
+        sbom_artifact_id=str(release.sbom_id or ""),
     )
+
+
+def package_message(package: ReleasePackage) -> pb.ReleasePackage:
+    """A piece of software inside of a release."""
+    return pb.ReleasePackage(name=package.name, version=package.version, purl=package.purl)
 
 
 def rollout_message(rollout: Rollout) -> pb.Rollout:

@@ -8,10 +8,12 @@ from apps.updates.domain.checks import NUMBERS
 from apps.updates.domain.compatibility import Unreachable
 from apps.updates.messages import (
     artifact_message,
+    package_message,
     release_message,
     upload_message,
 )
 from apps.updates.permissions import (
+    ATTACH_RELEASE_SBOM,
     CREATE_RELEASE,
     DEPRECATE_RELEASE,
     RECALL_RELEASE,
@@ -19,7 +21,8 @@ from apps.updates.permissions import (
     VIEW_ARTIFACTS,
     VIEW_RELEASES,
 )
-from apps.updates.selectors import artifacts, fitting, releases
+from apps.updates.selectors import artifacts, fitting, packages, releases
+from apps.updates.services import packages as package_services
 from apps.updates.services import recalls, uploads
 from apps.updates.services import releases as release_services
 from apps.updates.types import HOOK_NAMES, Compatibility, NewComponent
@@ -87,7 +90,7 @@ def cancel_artifact_upload(
 @operation(VIEW_RELEASES)
 def list_releases(actor: Actor, request: pb.ListReleasesRequest) -> pb.ListReleasesResponse:
     """The organization's releases with their components, newest first."""
-    page = releases.list_releases(actor, page_of(request))
+    page = releases.list_releases(actor, page_of(request), package=request.package)
     return pb.ListReleasesResponse(
         items=[release_message(each) for each in page.items], next_page_token=page.next_page_token
     )
@@ -134,6 +137,44 @@ def deprecate_release(
     """Advises against a release; it can be rolled out still."""
     release = recalls.deprecate_release(actor, id_of(request.id), reason=request.reason)
     return pb.DeprecateReleaseResponse(release=release_message(release))
+
+
+@operation(ATTACH_RELEASE_SBOM)
+def attach_release_sbom(
+    actor: Actor, request: pb.AttachReleaseSbomRequest
+) -> pb.AttachReleaseSbomResponse:
+    """Makes a stored CycloneDX or SPDX document a release's bill of materials."""
+    (artifact_id,) = ids_of([request.artifact_id], "artifact_id")
+    release = package_services.attach_release_sbom(
+        actor, id_of(request.id), artifact_id=artifact_id
+    )
+    return pb.AttachReleaseSbomResponse(release=release_message(release))
+
+
+@operation(VIEW_RELEASES)
+def list_release_packages(
+    actor: Actor, request: pb.ListReleasePackagesRequest
+) -> pb.ListReleasePackagesResponse:
+    """What a release's bill of materials names, by name."""
+    page = packages.list_release_packages(actor, id_of(request.id), page_of(request))
+    return pb.ListReleasePackagesResponse(
+        items=[package_message(each) for each in page.items], next_page_token=page.next_page_token
+    )
+
+
+@operation(VIEW_RELEASES)
+def list_package_devices(
+    actor: Actor, request: pb.ListPackageDevicesRequest
+) -> pb.ListPackageDevicesResponse:
+    """The devices in sight that have a release with this package installed."""
+    page = packages.list_package_devices(actor, page_of(request), package=request.package)
+    items = [
+        pb.PackageDevice(
+            device_id=str(each.device.id), device_name=each.device.name, releases=each.releases
+        )
+        for each in page.items
+    ]
+    return pb.ListPackageDevicesResponse(items=items, next_page_token=page.next_page_token)
 
 
 @operation(VIEW_RELEASES)

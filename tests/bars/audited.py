@@ -188,6 +188,12 @@ def _upload(s: Stage, content: bytes) -> str:
     return str(made["id"])
 
 
+def _sbom(s: Stage) -> str:
+    """A stored bill of materials."""
+    document = b'{"bomFormat": "CycloneDX", "components": [{"name": "openssl"}]}'
+    return str(s.send(s.routes["upload_artifact"], {}, document).json()["id"])
+
+
 def _new_release(s: Stage) -> tuple[dict[str, str], Any]:
     artifact = s.send(s.routes["upload_artifact"], {}, SCRIPT).json()
     part = {"name": "app", "kind": "script", "artifact_id": artifact["id"]}
@@ -312,6 +318,7 @@ RECIPES: dict[str, Recipe] = {
     "create_artifact_upload": _of(name="a.bin", size_bytes=len(SCRIPT)),
     "complete_artifact_upload": lambda s: ({"id": _upload(s, SCRIPT)}, {}),
     "cancel_artifact_upload": lambda s: ({"id": _upload(s, b"")}, {}),
+    "attach_release_sbom": lambda s: ({"id": s.release()}, {"artifact_id": _sbom(s)}),
     "create_release": _new_release,
     "recall_release": lambda s: ({"id": s.release()}, {"reason": "It fills the disk."}),
     "deprecate_release": lambda s: ({"id": s.release()}, {"reason": "2.0 is better."}),

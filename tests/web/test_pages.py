@@ -287,7 +287,7 @@ def test_a_release_form_keeps_checks_options_and_rules(owner: Client, fleet: Fur
 def test_a_recall_says_what_it_does_and_asks_for_a_reason(owner: Client, fleet: Furnished) -> None:
     address = f"/releases/{fleet.release.id}"
     assert "2 rollouts" not in text_of(owner, address)
-    assert "1 rollout of it is under way." in text_of(owner, address)
+    assert "1 rollout of it is under way and halts." in text_of(owner, address)
     owner.post(f"{address}/recall", {"reason": " "})
     assert 'data-dialog-open="recall"' in text_of(owner, address)
     owner.post(f"{address}/deprecate", {"reason": "2.0 is better."})

@@ -10,11 +10,10 @@ from django.utils.safestring import SafeString
 from apps.core.org_admin.cells import digest, when
 from apps.core.org_admin.model_admin import OrgModelAdmin
 from apps.core.org_admin.scoping import actor_of
-from apps.updates.models import (
-    Artifact,
-)
+from apps.updates.models import Artifact, ArtifactUpload
 from apps.updates.permissions import (
     DELETE_ARTIFACT,
+    STORE_ARTIFACT,
     VIEW_ARTIFACTS,
 )
 from apps.updates.services.artifacts import delete_artifact
@@ -49,3 +48,34 @@ class ArtifactAdmin(OrgModelAdmin):
     def created(self, artifact: Artifact) -> SafeString:
         """When it was stored."""
         return when(artifact.created_at)
+
+
+@admin.register(ArtifactUpload)
+class ArtifactUploadAdmin(OrgModelAdmin):
+    """Files on their way."""
+
+    view_permission = STORE_ARTIFACT
+    list_display = ("name", "size", "received", "created_by", "created", "expires")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    sortable_by = ("name",)
+
+    @admin.display(description="size")
+    def size(self, upload: ArtifactUpload) -> SafeString:
+        """As announced, in readable units."""
+        return render_to_string("admin/cells/size.html", {"bytes": upload.size_bytes})
+
+    @admin.display(description="received")
+    def received(self, upload: ArtifactUpload) -> SafeString:
+        """In readable units."""
+        return render_to_string("admin/cells/size.html", {"bytes": upload.received_bytes})
+
+    @admin.display(description="begun")
+    def created(self, upload: ArtifactUpload) -> SafeString:
+        """When it began."""
+        return when(upload.created_at)
+
+    @admin.display(description="expires")
+    def expires(self, upload: ArtifactUpload) -> SafeString:
+        """When it is forgotten."""
+        return when(upload.expires_at)

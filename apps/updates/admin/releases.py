@@ -18,6 +18,7 @@ from apps.core.org_admin.scoping import actor_of
 from apps.updates.models import (
     Component,
     Release,
+    ReleasePackage,
     Rollout,
 )
 from apps.updates.permissions import (
@@ -214,5 +215,18 @@ class ComponentAdmin(OrgModelAdmin):
     list_filter = ("kind", "release")
     linked_by = ("artifact",)
     search_fields = ("name", "target")
+    ordering = ("-id",)
+    sortable_by = ("name",)
+
+
+@admin.register(ReleasePackage)
+class ReleasePackageAdmin(OrgModelAdmin):
+    """What bills of materials name."""
+
+    view_permission = VIEW_RELEASES
+    list_display = ("name", "version", "release", "purl")
+    list_select_related = ("release",)
+    list_filter = ("release",)
+    search_fields = ("^name", "^purl")
     ordering = ("-id",)
     sortable_by = ("name",)

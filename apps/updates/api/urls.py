@@ -56,6 +56,19 @@ urlpatterns = [
         post=does(public_releases.deprecate_release),
     ),
     *resource(
+        "release-sbom",
+        "releases/<ident:id>:attach-sbom",
+        post=does(public_releases.attach_release_sbom),
+    ),
+    *resource(
+        "release-packages",
+        "releases/<ident:id>/packages",
+        get=reads(public_releases.list_release_packages),
+    ),
+    *resource(
+        "package-devices", "package-devices", get=reads(public_releases.list_package_devices)
+    ),
+    *resource(
         "release-path", "releases/<ident:id>/path", get=reads(public_releases.get_release_path)
     ),
     *resource(

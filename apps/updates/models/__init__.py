@@ -2,6 +2,7 @@
 
 from apps.updates.models.artifacts import Artifact
 from apps.updates.models.deployments import Deployment
+from apps.updates.models.packages import ReleasePackage
 from apps.updates.models.releases import BundleMode, Component, ComponentKind, Release
 from apps.updates.models.rollouts import Phase, Rollout, RolloutEvent
 from apps.updates.models.signing import (
@@ -22,6 +23,7 @@ __all__ = [
     "InstructionCounter",
     "Phase",
     "Release",
+    "ReleasePackage",
     "Rollout",
     "RolloutEvent",
     "SigningMetadata",

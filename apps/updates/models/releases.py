@@ -31,6 +31,8 @@ class Release(OrgOwnedModel):
     requires = models.JSONField(default=list, blank=True)
     conflicts = models.JSONField(default=list, blank=True)
     # Devices with an older version have to install this one before any newer one.
+    # The document that names the software inside, where one was attached.
+    sbom = TenantForeignKey(Artifact, related_name="+", null=True, blank=True)
     is_stepping_stone = models.BooleanField(default=False)
     locked_at = models.DateTimeField(null=True)
     # Once set they stay: a recall cannot be taken back.

@@ -11,16 +11,24 @@ from apps.core.pagination import Page, PageRequest, paginate
 from apps.updates.models import (
     Component,
     Release,
+    ReleasePackage,
 )
 from apps.updates.permissions import (
     VIEW_RELEASES,
 )
 
 
-def list_releases(actor: Actor, page: PageRequest) -> Page[Release]:
-    """The organization's releases with their components, newest first."""
+def list_releases(actor: Actor, page: PageRequest, *, package: str = "") -> Page[Release]:
+    """The organization's releases with their components, newest first.
+
+    With `package` only those whose bill of materials names it.
+    """
     require(actor, VIEW_RELEASES)
-    return paginate(_releases(actor), page, order_by=["-id"])
+    rows = _releases(actor)
+    if package:
+        named = ReleasePackage.objects.for_org(actor.organization_id).filter(name=package)
+        rows = rows.filter(id__in=named.values("release_id"))
+    return paginate(rows, page, order_by=["-id"])
 
 
 def get_release(actor: Actor, release_id: UUID) -> Release:

@@ -33,7 +33,7 @@ from apps.updates.errors import (
     ArtifactTooLarge,
     StorageFull,
 )
-from apps.updates.models import Artifact, Component
+from apps.updates.models import Artifact, Component, Release
 from apps.updates.permissions import DELETE_ARTIFACT, STORE_ARTIFACT
 from apps.updates.selectors.artifacts import storage_name
 from apps.updates.types import ArtifactStored
@@ -69,7 +69,7 @@ def store_artifact(
     """
     require(actor, STORE_ARTIFACT)
     expected = expected_sha256.strip().lower()
-    check_description(name, content_type, expected)
+    check_description(actor, name, content_type, expected)
     with _received(actor.organization_id, file) as received:
         return _store(actor, received, name, content_type, expected)
 
@@ -127,7 +127,9 @@ def _releases_of(actor: Actor, artifact_id: UUID) -> list[str]:
     """Names of the newest releases that are made of an artifact."""
     rows = Component.objects.for_org(actor.organization_id).filter(artifact_id=artifact_id)
     parts = rows.select_related("release").order_by("-release_id")[:SHOWN_USERS]
-    return list(dict.fromkeys(str(part.release) for part in parts))
+    described = Release.objects.for_org(actor.organization_id).filter(sbom_id=artifact_id)
+    found = [*(part.release for part in parts), *described.order_by("-id")[:SHOWN_USERS]]
+    return list(dict.fromkeys(str(release) for release in found))
 
 
 def remove_abandoned_uploads(actor: Actor) -> int:
@@ -164,7 +166,7 @@ def _insert(actor: Actor, received: _Received, name: str, content_type: str) -> 
     return artifact
 
 
-def check_description(name: str, content_type: str, expected: str) -> None:
+def check_description(actor: Actor, name: str, content_type: str, expected: str) -> None:
     """Raises `InvalidRequest` for a name, type or digest that no artifact can have."""
     if not is_plain_name(name):
         message = "A file name has 1 to 200 printable characters and is not a path."

@@ -64,7 +64,7 @@ def create_artifact_upload(
     """
     require(actor, STORE_ARTIFACT)
     expected = expected_sha256.strip().lower()
-    check_description(name, content_type, expected)
+    check_description(actor, name, content_type, expected)
     if size_bytes < 1:
         raise invalid("size_bytes", "invalid_size", "An artifact has at least one byte.")
     if size_bytes > settings.ARTIFACT_MAX_BYTES:

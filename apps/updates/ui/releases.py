@@ -11,10 +11,11 @@ from django.utils.translation import ngettext
 
 from apps.core.authz import needs
 from apps.core.errors import FleetdError
-from apps.core.ids import uuid7
+from apps.core.ids import parse_uuid, uuid7
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
 from apps.updates.permissions import (
+    ATTACH_RELEASE_SBOM,
     CREATE_RELEASE,
     DEPRECATE_RELEASE,
     RECALL_RELEASE,
@@ -22,12 +23,14 @@ from apps.updates.permissions import (
     VIEW_RELEASES,
 )
 from apps.updates.selectors.artifacts import list_artifacts
+from apps.updates.selectors.packages import list_release_packages
 from apps.updates.selectors.releases import get_release, list_releases
 from apps.updates.selectors.use import (
     count_devices_by_release,
     count_devices_on,
     list_rollouts_of,
 )
+from apps.updates.services.packages import attach_release_sbom
 from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
 from apps.updates.ui.release_form import (
@@ -41,6 +44,7 @@ from apps.updates.ui.release_form import (
 )
 
 CHOOSABLE = 500
+PACKAGES = 50
 
 
 class ReleaseList(OrgView):
@@ -49,10 +53,12 @@ class ReleaseList(OrgView):
     @needs(VIEW_RELEASES)
     def get(self, request: OrgRequest) -> HttpResponse:
         """The page, or its list alone."""
-        page = list_releases(request.actor, PageRequest.of(None, request.GET.get("page_token")))
+        package = request.GET.get("package", "").strip()
+        asked = PageRequest.of(None, request.GET.get("page_token"))
+        page = list_releases(request.actor, asked, package=package)
         counts = count_devices_by_release(request.actor, page.items)
         rows = [{"release": each, "devices": counts.get(each.id)} for each in page.items]
-        context = {"actor": request.actor, "page": page, "rows": rows}
+        context = {"actor": request.actor, "page": page, "rows": rows, "package": package}
         name = "releases_rows" if request.GET.get("fragment") == "list" else "releases"
         return render(request, f"updates/{name}.html", context)
 
@@ -73,6 +79,10 @@ class ReleaseDetail(OrgView):
             "rollouts": rollouts,
             "device_count": devices,
             "consequences": _consequences(rollouts, devices),
+            "packages": list_release_packages(
+                request.actor, release.id, PageRequest.of(PACKAGES, request.GET.get("page_token"))
+            ),
+            "documents": _documents(request) if release.sbom_id is None else [],
         }
         return render(request, "updates/release.html", context)
 
@@ -88,6 +98,23 @@ class ReleaseRecall(OrgView):
             request,
             lambda: recall_release(request.actor, release_id, reason=reason),
             _("Recalled. No rollout of it can start any more."),
+        )
+        return go(request, "release", release_id)
+
+
+class ReleaseSbom(OrgView):
+    """Attaches a bill of materials."""
+
+    @needs(ATTACH_RELEASE_SBOM)
+    def post(self, request: OrgRequest, release_id: UUID) -> HttpResponse:
+        """Reads the chosen artifact, or says why it is none."""
+        artifact_id = parse_uuid(request.POST.get("artifact", ""))
+        attempt(
+            request,
+            lambda: attach_release_sbom(
+                request.actor, release_id, artifact_id=artifact_id or UUID(int=0)
+            ),
+            _("Its bill of materials is read."),
         )
         return go(request, "release", release_id)
 
@@ -143,6 +170,14 @@ class ComponentRow(OrgView):
         return render(request, "updates/component_form.html", context)
 
 
+def _documents(request: OrgRequest) -> list[Any]:
+    """Artifacts that may be bills of materials, by their names."""
+    if not request.actor.has_perm(ATTACH_RELEASE_SBOM.name):
+        return []
+    found = list_artifacts(request.actor, PageRequest(size=CHOOSABLE)).items
+    return [artifact for artifact in found if artifact.name.endswith(".json")]
+
+
 def _consequences(rollouts: list[Any], devices: int | None) -> list[str]:
     """What a recall does, in words, as things stand now."""
     lines = [_("No rollout of it can be planned or started from now on. There is no way back.")]
@@ -150,8 +185,8 @@ def _consequences(rollouts: list[Any], devices: int | None) -> list[str]:
     if running:
         lines.append(
             ngettext(
-                "%(n)d rollout of it is under way.",
-                "%(n)d rollouts of it are under way.",
+                "%(n)d rollout of it is under way and halts.",
+                "%(n)d rollouts of it are under way and halt.",
                 len(running),
             )
             % {"n": len(running)}

@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -168,6 +168,21 @@ class FleetService(Protocol):
     async def deprecate_release(self, request: DeprecateReleaseRequest, ctx: RequestContext[DeprecateReleaseRequest, DeprecateReleaseResponse], /) -> DeprecateReleaseResponse:
         """
         Advises against a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def attach_release_sbom(self, request: AttachReleaseSbomRequest, ctx: RequestContext[AttachReleaseSbomRequest, AttachReleaseSbomResponse], /) -> AttachReleaseSbomResponse:
+        """
+        Makes a stored CycloneDX or SPDX document a release's bill of materials.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_release_packages(self, request: ListReleasePackagesRequest, ctx: RequestContext[ListReleasePackagesRequest, ListReleasePackagesResponse], /) -> ListReleasePackagesResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_package_devices(self, request: ListPackageDevicesRequest, ctx: RequestContext[ListPackageDevicesRequest, ListPackageDevicesResponse], /) -> ListPackageDevicesResponse:
+        """
+        Which devices have a release with this package installed.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -673,6 +688,39 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.deprecate_release,
+                ),
+                "/public.v1.FleetService/AttachReleaseSbom": Endpoint.unary(
+                    method=MethodInfo(
+                        name="AttachReleaseSbom",
+                        service_name="public.v1.FleetService",
+                        input=AttachReleaseSbomRequest,
+                        output=AttachReleaseSbomResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.attach_release_sbom,
+                ),
+                "/public.v1.FleetService/ListReleasePackages": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListReleasePackages",
+                        service_name="public.v1.FleetService",
+                        input=ListReleasePackagesRequest,
+                        output=ListReleasePackagesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_release_packages,
+                ),
+                "/public.v1.FleetService/ListPackageDevices": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListPackageDevices",
+                        service_name="public.v1.FleetService",
+                        input=ListPackageDevicesRequest,
+                        output=ListPackageDevicesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_package_devices,
                 ),
                 "/public.v1.FleetService/GetReleasePath": Endpoint.unary(
                     method=MethodInfo(
@@ -1704,6 +1752,76 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def attach_release_sbom(
+        self,
+        request: AttachReleaseSbomRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AttachReleaseSbomResponse:
+        """
+        Makes a stored CycloneDX or SPDX document a release's bill of materials.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AttachReleaseSbom",
+                service_name="public.v1.FleetService",
+                input=AttachReleaseSbomRequest,
+                output=AttachReleaseSbomResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_release_packages(
+        self,
+        request: ListReleasePackagesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListReleasePackagesResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListReleasePackages",
+                service_name="public.v1.FleetService",
+                input=ListReleasePackagesRequest,
+                output=ListReleasePackagesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_package_devices(
+        self,
+        request: ListPackageDevicesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListPackageDevicesResponse:
+        """
+        Which devices have a release with this package installed.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListPackageDevices",
+                service_name="public.v1.FleetService",
+                input=ListPackageDevicesRequest,
+                output=ListPackageDevicesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
     async def get_release_path(
         self,
         request: GetReleasePathRequest,
@@ -2405,6 +2523,21 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def attach_release_sbom(self, request: AttachReleaseSbomRequest, ctx: RequestContext[AttachReleaseSbomRequest, AttachReleaseSbomResponse], /) -> AttachReleaseSbomResponse:
+        """
+        Makes a stored CycloneDX or SPDX document a release's bill of materials.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_release_packages(self, request: ListReleasePackagesRequest, ctx: RequestContext[ListReleasePackagesRequest, ListReleasePackagesResponse], /) -> ListReleasePackagesResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_package_devices(self, request: ListPackageDevicesRequest, ctx: RequestContext[ListPackageDevicesRequest, ListPackageDevicesResponse], /) -> ListPackageDevicesResponse:
+        """
+        Which devices have a release with this package installed.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def get_release_path(self, request: GetReleasePathRequest, ctx: RequestContext[GetReleasePathRequest, GetReleasePathResponse], /) -> GetReleasePathResponse:
         """
         What to install, in which order, to bring a device to a release.
@@ -2905,6 +3038,39 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.deprecate_release,
+                ),
+                "/public.v1.FleetService/AttachReleaseSbom": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="AttachReleaseSbom",
+                        service_name="public.v1.FleetService",
+                        input=AttachReleaseSbomRequest,
+                        output=AttachReleaseSbomResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.attach_release_sbom,
+                ),
+                "/public.v1.FleetService/ListReleasePackages": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListReleasePackages",
+                        service_name="public.v1.FleetService",
+                        input=ListReleasePackagesRequest,
+                        output=ListReleasePackagesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_release_packages,
+                ),
+                "/public.v1.FleetService/ListPackageDevices": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListPackageDevices",
+                        service_name="public.v1.FleetService",
+                        input=ListPackageDevicesRequest,
+                        output=ListPackageDevicesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_package_devices,
                 ),
                 "/public.v1.FleetService/GetReleasePath": EndpointSync.unary(
                     method=MethodInfo(
@@ -3935,6 +4101,76 @@ class FleetServiceClientSync(ConnectClientSync):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    def attach_release_sbom(
+        self,
+        request: AttachReleaseSbomRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AttachReleaseSbomResponse:
+        """
+        Makes a stored CycloneDX or SPDX document a release's bill of materials.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AttachReleaseSbom",
+                service_name="public.v1.FleetService",
+                input=AttachReleaseSbomRequest,
+                output=AttachReleaseSbomResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_release_packages(
+        self,
+        request: ListReleasePackagesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListReleasePackagesResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListReleasePackages",
+                service_name="public.v1.FleetService",
+                input=ListReleasePackagesRequest,
+                output=ListReleasePackagesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_package_devices(
+        self,
+        request: ListPackageDevicesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListPackageDevicesResponse:
+        """
+        Which devices have a release with this package installed.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListPackageDevices",
+                service_name="public.v1.FleetService",
+                input=ListPackageDevicesRequest,
+                output=ListPackageDevicesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )
     def get_release_path(
         self,
