@@ -42,7 +42,7 @@ STEPS = {
     pb.DEPLOYMENT_STEP_SUCCEEDED: DeploymentState.SUCCEEDED,
     pb.DEPLOYMENT_STEP_FAILED: DeploymentState.FAILED,
     pb.DEPLOYMENT_STEP_ROLLED_BACK: DeploymentState.ROLLED_BACK,
-    # Not a state that devices give: such a report is acknowledged and changes nothing.
+    # Stays in the state that it is in, and says why: see `take_report`.
     pb.DEPLOYMENT_STEP_WAITING: DeploymentState.WAITING,
 }
 

@@ -86,6 +86,35 @@ def test_a_repeated_report_answers_as_before_and_changes_nothing(fleet: Fleet) -
     assert OutboxEvent.objects.for_org(fleet.organization_id).count() == before
 
 
+@pytest.mark.parametrize("before", [[], ["downloading", "downloaded"]])
+def test_a_device_that_waits_stays_where_it_is_and_says_why(
+    fleet: Fleet, before: list[str]
+) -> None:
+    rollout = fleet.start()
+    offer = fleet.claim()[0]
+    for sequence, step in enumerate(before, start=1):
+        fleet.report(offer, sequence, step)
+    told = fleet.report(offer, 5, "waiting", reason_code="window_closed", message="until 02:00")
+    assert told.outcome == "stored"
+    row = fleet.deployment(offer)
+    assert row.state == (before[-1] if before else "offered")
+    assert (row.reason_code, row.message) == ("window_closed", "until 02:00")
+    assert counts_of_phases(rollout) == counts_of_rows(rollout)
+    fleet.report(offer, 6, "installing")
+    row = fleet.deployment(offer)
+    assert (row.state, row.reason_code) == ("installing", "")
+    fleet.report(offer, 7, "succeeded")
+    assert fleet.report(offer, 8, "waiting", reason_code="paused").outcome == "ignored"
+
+
+def test_a_download_alone_succeeds_and_installs_nothing(fleet: Fleet) -> None:
+    fleet.start()
+    offer = fleet.claim()[0]
+    fleet.report(offer, 1, "succeeded", reason_code="downloaded_only")
+    assert fleet.deployment(offer).state == "succeeded"
+    assert installed(fleet, offer.device_id) == {}
+
+
 def test_older_reports_and_steps_backwards_are_ignored(fleet: Fleet) -> None:
     fleet.start()
     offer = fleet.claim()[0]
@@ -107,7 +136,7 @@ def test_terminal_states_never_reopen(fleet: Fleet) -> None:
     assert (row.state, row.reason_code) == ("failed", "broken")
 
 
-@pytest.mark.parametrize("step", ["waiting", "offered", "timed_out", "cancelled", "nonsense", ""])
+@pytest.mark.parametrize("step", ["offered", "timed_out", "cancelled", "nonsense", ""])
 def test_devices_cannot_report_what_is_the_platforms_to_say(fleet: Fleet, step: str) -> None:
     fleet.start()
     offer = fleet.claim()[0]

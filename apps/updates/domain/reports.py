@@ -42,7 +42,8 @@ def take_report(
     """What becomes of report number `sequence`, which says that the device is at `step`.
 
     A number seen last answers as before, an older one is ignored; terminal states never reopen;
-    steps may be skipped, because reports can be lost, but never taken backwards.
+    steps may be skipped, because reports can be lost, but never taken backwards. A device that says
+    that it waits (for a window, for agreement, for a hook) stays where it is.
     """
     if sequence == standing.report_sequence:
         return Outcome.DUPLICATE, standing
@@ -52,6 +53,8 @@ def take_report(
         late = standing.state is DeploymentState.TIMED_OUT and step in REPORTED_FINAL_STATES
         outcome = Outcome.RECONCILED if late else Outcome.IGNORED
         return outcome, Standing(standing.state, sequence)
+    if step is DeploymentState.WAITING:
+        return Outcome.STORED, Standing(standing.state, sequence)
     forward = step == standing.state or can_deployment_become(standing.state, step)
     if forward and is_reportable(step):
         return Outcome.STORED, Standing(step, sequence)

@@ -24,6 +24,8 @@ from apps.updates.permissions import APPLY_REPORTS
 from apps.updates.services.moves import Move, note_moves
 from apps.updates.types import DeploymentProgressed, Report, ReportResult
 
+# A success of the agent that installed nothing: it keeps the files for a later deployment.
+DOWNLOADED_ONLY = "downloaded_only"
 MAX_MESSAGE, MAX_LOG_TAIL, MAX_REASON = 1024, 16_384, 64
 # Device pages hear of each step as long as this many devices report together at most.
 NAMED_DEVICES = 25
@@ -130,7 +132,7 @@ def _apply(row: _Row | None, report: Report, at: datetime) -> ReportResult:
     if after.report_sequence != row.report_sequence:
         row.report_sequence, row.is_changed = after.report_sequence, True
     if outcome is Outcome.STORED:
-        _take(row, report, step, at)
+        _take(row, report, after.state, at)
     elif outcome is Outcome.RECONCILED:
         _reconcile(row, report, step, at)
     return _result(report, outcome, is_terminal=after.is_terminal)
@@ -147,8 +149,9 @@ def _take(row: _Row, report: Report, step: DeploymentState, at: datetime) -> Non
     row.log_tail = _clean(report.log_tail, MAX_LOG_TAIL, from_end=True) or row.log_tail
     if row.standing.is_terminal:
         row.finished_at = at
-        row.has_installed = step is DeploymentState.SUCCEEDED
-        row.progress_percent = 100 if row.has_installed else row.progress_percent
+        is_success = step is DeploymentState.SUCCEEDED
+        row.has_installed = _has_installed(report, step)
+        row.progress_percent = 100 if is_success else row.progress_percent
 
 
 def _reconcile(row: _Row, report: Report, step: DeploymentState, at: datetime) -> None:
@@ -157,7 +160,11 @@ def _reconcile(row: _Row, report: Report, step: DeploymentState, at: datetime) -
     late = f"After the time-out, at {at:%Y-%m-%d %H:%M:%S} UTC, the device reported {step.value}"
     row.message = f"{late}: {said}"[:MAX_MESSAGE] if said else f"{late}."
     row.log_tail = _clean(report.log_tail, MAX_LOG_TAIL, from_end=True) or row.log_tail
-    row.has_installed = step is DeploymentState.SUCCEEDED
+    row.has_installed = _has_installed(report, step)
+
+
+def _has_installed(report: Report, step: DeploymentState) -> bool:
+    return step is DeploymentState.SUCCEEDED and report.reason_code != DOWNLOADED_ONLY
 
 
 def _step(report: Report) -> DeploymentState | None:
@@ -166,7 +173,7 @@ def _step(report: Report) -> DeploymentState | None:
         step = DeploymentState(report.step)
     except ValueError:
         return None
-    return step if is_reportable(step) else None
+    return step if is_reportable(step) or step is DeploymentState.WAITING else None
 
 
 def _store(actor: Actor, rows: Sequence[_Row]) -> None:
