@@ -501,6 +501,8 @@ TASKS: dict[str, str] = {
     "events.relay_outbox": "hands on events that were recorded with their cause",
     "events.purge_outbox": "removes what was handed on",
     "updates.sweep_rollouts": "wakes others",
+    "updates.start_due_rollout": "start_rollout, which records it, at the planned time",
+    "updates.refresh_signing": "signs again what was published, before it expires",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
     "devices.sweep_offline": "notes what is so already: a device that fell silent",
     "organizations.continue_export": "writes what somebody has asked for, on record",
