@@ -1,0 +1,289 @@
+"""The whole reducer against a small model of it that knows no events (hypothesis).
+
+The model keeps one state per device and one word per phase and works out what a person would expect
+from the documentation. Gates are strict or sequential, with soak, approvals and an end time. The
+log is cut, stored, restored and replayed at every event boundary.
+"""
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import log as ln
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from apps.updates.domain import engine
+from apps.updates.domain.engine import (
+    IllegalTransition,
+    LogEvent,
+    Observations,
+    decide,
+    dump,
+    reduce,
+    replay,
+    restore,
+    state_hash,
+)
+from apps.updates.domain.gate import Counts
+from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
+from apps.updates.domain.states import ROLLOUT_TRANSITIONS, RolloutState
+
+EXAMPLES = int(os.environ.get("FLEETD_BAR_EXAMPLES") or 60)
+START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+P0, P1, ALPHA, BETA = 0.05, 0.8, 0.05, 0.05
+FINAL = {"completed", "cancelled", "rolled_back"}
+
+
+@dataclass
+class Gate:
+    """What the model knows of a gate."""
+
+    kind: str
+    soak: int
+    promotes_if_clean: bool
+
+    @property
+    def policy(self) -> GatePolicy:
+        exhausted = OnExhausted.PROMOTE_IF_CLEAN if self.promotes_if_clean else OnExhausted.HOLD
+        return GatePolicy(
+            GateKind(self.kind),
+            acceptable_rate=Decimal(str(P0)),
+            unacceptable_rate=Decimal(str(P1)),
+            minimum_soak_seconds=self.soak,
+            on_exhausted=exhausted,
+        )
+
+    def says(self, devices: list[str], seconds: int) -> str:
+        """promote, hold or halt."""
+        if not devices:
+            return "promote"
+        good, bad = devices.count("succeeded"), devices.count("failed")
+        to_go = devices.count("waiting") + devices.count("active")
+        if self.kind == "strict":
+            done = "halt" if bad else "hold" if to_go else "promote"
+        else:
+            ratio = bad * ln(P1 / P0) + good * ln((1 - P1) / (1 - P0))
+            if ratio >= ln((1 - BETA) / ALPHA):
+                return "halt"
+            is_clean = not to_go and not bad and self.promotes_if_clean
+            is_sure = ratio <= ln(BETA / (1 - ALPHA))
+            done = "promote" if is_sure or is_clean else "hold"
+        return "hold" if done == "promote" and seconds < self.soak else done
+
+
+@dataclass
+class Model:
+    """A rollout as the documentation tells it."""
+
+    gates: list[Gate]
+    needs: list[bool]
+    devices: list[list[str]]
+    end: datetime | None
+    state: str = "running"
+    phases: list[str] = field(default_factory=list)
+    opened: dict[int, datetime] = field(default_factory=dict)
+    approved: set[int] = field(default_factory=set)
+
+    @property
+    def open(self) -> int:
+        return max(self.opened)
+
+    def look(self, now: datetime) -> None:
+        """What the scheduler does."""
+        while self.state in ("running", "paused") and self._step(now):
+            pass
+
+    def _step(self, now: datetime) -> bool:
+        verdicts = {i: self._says(i, now) for i in self.opened}
+        to_go = sum(each in ("waiting", "active") for phase in self.devices for each in phase)
+        if "halt" in verdicts.values() or (self.end and now >= self.end and to_go):
+            self.state = "halted"
+        elif self.state == "paused":
+            return False
+        elif self.phases[self.open] == "open":
+            if verdicts[self.open] != "promote":
+                return False
+            self.phases[self.open] = "promoted"
+        elif self.open + 1 < len(self.phases):
+            if self.needs[self.open + 1] and self.open + 1 not in self.approved:
+                return False
+            self.phases[self.open + 1] = "open"
+            self.opened[self.open + 1] = now
+        elif to_go:
+            return False
+        else:
+            self.state = "completed"
+        return True
+
+    def _says(self, index: int, now: datetime) -> str:
+        seconds = int((now - self.opened[index]).total_seconds())
+        return self.gates[index].says(self.devices[index], seconds)
+
+
+GATES = st.builds(
+    Gate, st.sampled_from(["strict", "sequential"]), st.sampled_from([0, 0, 30]), st.booleans()
+)
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """Devices, people, the clock and a scheduler that may die between any two events."""
+
+    @initialize(
+        phases=st.lists(st.tuples(GATES, st.booleans(), st.integers(0, 5)), min_size=1, max_size=3),
+        minutes=st.sampled_from([None, None, 2]),
+    )
+    def start(self, phases: list[tuple[Gate, bool, int]], minutes: int | None) -> None:
+        self.now = START
+        end = START + timedelta(minutes=minutes) if minutes else None
+        needs = [index > 0 and need for index, (_, need, _) in enumerate(phases)]
+        sizes = [size for _, _, size in phases]
+        self.model = Model(
+            [gate for gate, _, _ in phases], needs, [["waiting"] * n for n in sizes], end
+        )
+        self.model.phases = ["open", *["waiting"] * (len(phases) - 1)]
+        self.model.opened = {0: START}
+        plan = {
+            "plan_hash": "ab",
+            "percents": [*range(10, 10 * len(phases), 10), 100],
+            "gates": [gate.policy.dump() for gate, _, _ in phases],
+            "approvals": needs,
+            **({"end_at": end.isoformat()} if end else {}),
+        }
+        self.log = [
+            LogEvent(engine.CREATED, START, plan),
+            LogEvent(engine.STARTED, START, {"sizes": sizes}),
+            LogEvent(engine.PHASE_OPENED, START, {"index": 0}),
+        ]
+        self.stored = replay(self.log)
+
+    def _seen(self) -> Observations:
+        names = ("waiting", "active", "succeeded", "failed", "skipped")
+        return Observations(
+            tuple(Counts(**{n: phase.count(n) for n in names}) for phase in self.model.devices)
+        )
+
+    def _append(self, *events: LogEvent) -> None:
+        """As the services do: from the stored state on."""
+        self.stored = restore(dump(replay(events, self.stored)))
+        self.log += events
+
+    @rule(data=st.data(), number=st.integers(1, 3))
+    def devices_begin(self, data: st.DataObject, number: int) -> None:
+        if self.model.state == "running":
+            phase = self.model.devices[data.draw(st.integers(0, self.model.open))]
+            for _ in range(min(number, phase.count("waiting"))):
+                phase[phase.index("waiting")] = "active"
+
+    @rule(data=st.data(), end=st.sampled_from(["succeeded", "succeeded", "failed", "skipped"]))
+    def a_device_ends(self, data: st.DataObject, end: str) -> None:
+        phase = data.draw(st.sampled_from(self.model.devices))
+        if "active" in phase:
+            phase[phase.index("active")] = end
+
+    @rule()
+    def an_attempt_fails_and_is_queued_again(self) -> None:
+        for phase in self.model.devices:
+            if "active" in phase and self.model.state == "running":
+                phase[phase.index("active")] = "waiting"
+
+    @rule(seconds=st.sampled_from([1, 29, 60]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(data=st.data())
+    def the_scheduler_looks_and_may_die(self, data: st.DataObject) -> None:
+        events = decide(self.stored, self._seen(), self.now)
+        reached = state_hash(replay(events, self.stored))
+        for cut in range(len(events) + 1):
+            halfway = restore(dump(replay(events[:cut], self.stored)))
+            assert state_hash(replay(events[cut:], halfway)) == reached
+            rest = decide(halfway, self._seen(), self.now)
+            assert state_hash(replay(rest, halfway)) == reached
+        if data.draw(st.booleans(), label="dies before it stores anything"):
+            return
+        self._append(*events)
+        self.model.look(self.now)
+
+    @precondition(lambda self: self.model.state == "running")
+    @rule()
+    def somebody_pauses(self) -> None:
+        self.model.state = "paused"
+        self._append(LogEvent(engine.PAUSED, self.now))
+
+    @precondition(lambda self: self.model.state == "paused")
+    @rule()
+    def somebody_resumes(self) -> None:
+        self.model.state = "running"
+        self._append(LogEvent(engine.RESUMED, self.now))
+
+    @precondition(lambda self: self.stored.awaits_approval)
+    @rule()
+    def somebody_approves_the_next_phase(self) -> None:
+        index = self.stored.open_phase + 1
+        assert self.model.needs[index]
+        self.model.approved.add(index)
+        self._append(LogEvent(engine.PHASE_APPROVED, self.now, {"index": index}))
+
+    @precondition(lambda self: self.model.state == "running")
+    @rule()
+    def somebody_passes_a_gate(self) -> None:
+        if self.model.phases[self.model.open] == "open":
+            data = {"index": self.model.open, "reason": "by hand"}
+            self.model.phases[self.model.open] = "promoted"
+            self._append(LogEvent(engine.PHASE_PROMOTED, self.now, data))
+
+    @precondition(lambda self: self.model.state not in FINAL and len(self.log) > 9)
+    @rule()
+    def somebody_cancels(self) -> None:
+        if self.model.state != "rolling_back":
+            self.model.state = "cancelled"
+            self._append(LogEvent(engine.CANCELLED, self.now))
+
+    @precondition(lambda self: self.model.state in ("halted", "completed"))
+    @rule()
+    def somebody_rolls_back(self) -> None:
+        self.model.state = "rolling_back"
+        self._append(LogEvent(engine.ROLLBACK_STARTED, self.now))
+
+    @precondition(lambda self: self.model.state == "rolling_back")
+    @rule(is_done=st.booleans())
+    def the_roll_back_ends(self, is_done: bool) -> None:
+        self.model.state = "rolled_back" if is_done else "halted"
+        kind = engine.ROLLED_BACK if is_done else engine.ROLLBACK_HALTED
+        self._append(LogEvent(kind, self.now))
+
+    @invariant()
+    def engine_and_model_agree(self) -> None:
+        assert self.stored.state.value == self.model.state
+        assert self.stored.open_phase == self.model.open
+        for index, phase in enumerate(self.stored.phases):
+            if phase.state.value != "halted":
+                assert phase.state.value == self.model.phases[index]
+            assert phase.opened_at == self.model.opened.get(index)
+
+    @invariant()
+    def the_log_alone_gives_the_stored_state(self) -> None:
+        assert state_hash(replay(self.log)) == state_hash(self.stored)
+
+    @invariant()
+    def deciding_again_changes_nothing(self) -> None:
+        once = replay(decide(self.stored, self._seen(), self.now), self.stored)
+        assert decide(once, self._seen(), self.now) == []
+
+    @invariant()
+    def the_log_takes_no_step_that_the_table_does_not_know(self) -> None:
+        for kind in (engine.PAUSED, engine.RESUMED, engine.CANCELLED, engine.COMPLETED):
+            try:
+                after = reduce(self.stored, LogEvent(kind, self.now))
+            except IllegalTransition:
+                continue
+            assert after.state in ROLLOUT_TRANSITIONS[self.stored.state]
+        if self.stored.state in (RolloutState.CANCELLED, RolloutState.ROLLED_BACK):
+            assert not ROLLOUT_TRANSITIONS[self.stored.state]
+
+
+TestEngineMachine = EngineMachine.TestCase
+TestEngineMachine.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
