@@ -49,7 +49,7 @@ def icon(name: str, css: str = "") -> SafeString:
 @register.simple_tag(takes_context=True)
 def trial_mode(context: Any) -> bool:
     """Whether the reader's organization lets devices install what nobody signed."""
-    actor = getattr(context.get("request"), "actor", None)
+    actor: Any = getattr(context.get("request"), "actor", None)
     return bool(actor) and allows_unsigned(actor.organization_id)
 
 
