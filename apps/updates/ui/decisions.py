@@ -7,7 +7,6 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from apps.core.authz import needs
-from apps.core.errors import invalid
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.permissions import (
     ADVANCE_PHASE,
@@ -105,7 +104,5 @@ class RolloutRetry(OrgView):
 
 
 def _index(text: str) -> int:
-    """A phase's number, counted from 0."""
-    if not (text.isascii() and text.isdigit() and len(text) < 4):
-        raise invalid("index", "invalid_index", _("Say which phase."))
-    return int(text)
+    """A phase's number, counted from 0; what is none becomes a phase that there is not."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else -1

@@ -1,6 +1,5 @@
 """The form that plans a rollout, with a live count of its targets."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,23 +13,29 @@ from apps.core.authz import needs
 from apps.core.errors import FleetdError, PermissionDenied, invalid
 from apps.core.ids import parse_uuid
 from apps.core.pagination import PageRequest
-from apps.core.web import OrgRequest, OrgView, failure_lines, go
+from apps.core.web import OrgRequest, OrgView, go
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import list_device_groups
-from apps.updates.domain.plan import phase_sizes, simple_plan
+from apps.updates.domain.plan import phase_sizes
 from apps.updates.domain.problems import BadPlan
 from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors.releases import list_releases
 from apps.updates.selectors.rollouts import count_target_devices
 from apps.updates.services.planning import create_rollout
 from apps.updates.types import Target
+from apps.updates.ui.plan_form import (
+    FIRST,
+    GATES,
+    MODE_WORDS,
+    REBOOT_WORDS,
+    errors_at,
+    open_parts,
+    plan_of,
+    values_of,
+)
+from apps.updates.ui.wording import WEEKDAYS
 
 CHOOSABLE = 500
-STRATEGIES: dict[str, tuple[int, ...]] = {
-    "canary": (1, 10, 50, 100),
-    "halves": (10, 50, 100),
-    "at_once": (100,),
-}
 STRATEGY_WORDS = [
     {
         "value": "canary",
@@ -68,12 +73,13 @@ class RolloutNew(OrgView):
     def get(self, request: OrgRequest) -> HttpResponse:
         """Empty, or for the release or device in the address."""
         values = {
+            **FIRST,
             "release": request.GET.get("release", ""),
             "devices": request.GET.get("device", ""),
             "strategy": "at_once" if request.GET.get("device") else "canary",
             "timeout": "3600",
         }
-        return _form(request, values, [])
+        return _form(request, values, {})
 
     @needs(CREATE_ROLLOUT)
     def post(self, request: OrgRequest) -> HttpResponse:
@@ -85,14 +91,15 @@ class RolloutNew(OrgView):
                 name=data.get("name", "").strip(),
                 release_id=_release_id(data.get("release", "")),
                 target=_target(data),
-                plan=simple_plan(_percents(data)),
+                excluded=_excluded(data),
+                plan=plan_of(data),
                 requires_approval="requires_approval" in data,
                 deployment_timeout_seconds=_seconds(data.get("timeout", "")),
             )
         except PermissionDenied:
             raise
         except FleetdError as error:
-            return _form(request, _values(data), failure_lines(error))
+            return _form(request, values_of(data), errors_at(error))
         return go(request, "rollout", rollout.id)
 
 
@@ -105,17 +112,20 @@ class RolloutPreview(OrgView):
         if not request.actor.has_perm(CREATE_ROLLOUT.name) and "group" not in request.GET:
             return render(request, "updates/rollout_preview.html", {"is_open": True})
         try:
-            count = count_target_devices(request.actor, _target(request.GET))
-            phases = simple_plan(_percents(request.GET)).checked().phases
+            target, excluded = _target(request.GET), _excluded(request.GET)
+            count = count_target_devices(request.actor, target, excluded)
+            phases = plan_of(request.GET).checked().phases
         except (FleetdError, BadPlan) as error:
-            return render(request, "updates/rollout_preview.html", {"error": str(error)})
+            return render(request, "updates/rollout_preview.html", {"error": error.message})
         sizes = zip(phase_sizes(count, phases), phases, strict=True)
         steps = [{"count": size, "percent": phase.percent} for size, phase in sizes]
         context = {"count": count, "steps": steps if count else []}
         return render(request, "updates/rollout_preview.html", context)
 
 
-def _form(request: OrgRequest, values: Mapping[str, Any], errors: list[str]) -> HttpResponse:
+def _form(
+    request: OrgRequest, values: dict[str, Any], errors: dict[str, list[str]]
+) -> HttpResponse:
     context = {
         "actor": request.actor,
         "values": values,
@@ -125,6 +135,11 @@ def _form(request: OrgRequest, values: Mapping[str, Any], errors: list[str]) -> 
         "groups_only": not request.actor.has_perm(CREATE_ROLLOUT.name),
         "strategies": STRATEGY_WORDS,
         "timeouts": TIMEOUTS,
+        "gates": GATES,
+        "modes": MODE_WORDS,
+        "reboots": REBOOT_WORDS,
+        "weekdays": [(str(day), word) for day, word in WEEKDAYS],
+        "open": open_parts(values, errors),
     }
     status = 400 if errors else 200
     return render(request, "updates/rollout_new.html", context, status=status)
@@ -137,24 +152,23 @@ def _groups(actor: Actor) -> list[Any]:
     return list_device_groups(actor, PageRequest(size=CHOOSABLE), right=CREATE_ROLLOUT).items
 
 
-def _values(data: QueryDict) -> dict[str, Any]:
-    """What was filled in, for showing the form again."""
-    names = ("name", "release", "tags", "devices", "strategy", "percents", "timeout")
-    values: dict[str, Any] = {name: data.get(name, "") for name in names}
-    return values | {
-        "groups": data.getlist("group"),
-        "requires_approval": "requires_approval" in data,
-    }
-
-
 def _target(data: QueryDict) -> Target:
-    tags = [tag.strip().lower() for tag in data.get("tags", "").split(",")]
     words = data.get("devices", "").replace(",", " ").split()
     return Target(
         device_ids=tuple(_id("devices", word) for word in words[:1000]),
-        tags=tuple(tag for tag in tags if tag),
+        tags=_tags(data.get("tags", "")),
         group_ids=tuple(_id("groups", group) for group in data.getlist("group")),
+        filter=data.get("filter", ""),
     )
+
+
+def _excluded(data: QueryDict) -> Target | None:
+    tags = _tags(data.get("exclude", ""))
+    return Target(tags=tags) if tags else None
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag for tag in (word.strip().lower() for word in text.split(",")) if tag)
 
 
 def _id(field: str, text: str) -> UUID:
@@ -169,18 +183,6 @@ def _release_id(text: str) -> UUID:
     if found is None:
         raise invalid("release", "unknown_release", _("Choose a release."))
     return found
-
-
-def _percents(data: QueryDict) -> tuple[int, ...]:
-    """The shares of the chosen strategy; the plan's own rules are the service's to check."""
-    strategy = data.get("strategy", "")
-    if strategy in STRATEGIES:
-        return STRATEGIES[strategy]
-    try:
-        return tuple(int(word) for word in data.get("percents", "").replace(",", " ").split())
-    except ValueError as error:
-        message = _("Shares are whole numbers, as 5, 25, 100.")
-        raise invalid("phase_percents", "invalid_percents", message) from error
 
 
 def _seconds(text: str) -> int:
