@@ -1,5 +1,6 @@
 """Eight threads act on the same rollouts at once; nothing is lost, doubled or undone (S80)."""
 
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from apps.core.actors import Actor, Source, system_actor
 from apps.core.errors import FleetdError
 from apps.core.tenancy import tenant
 from apps.devices.models import Device
+from apps.updates.domain.installation import Installation
+from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.states import FINAL_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Deployment, Rollout
 from apps.updates.selectors.rollouts import check_log
 from apps.updates.services.offers import apply_reports, claim_deployments
 from apps.updates.services.rollouts import (
+    advance_phase,
     cancel_rollout,
     pause_rollout,
     resume_rollout,
@@ -40,8 +44,25 @@ from tests.updates.conftest import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 THREADS = 8
-OPERATIONS = 40
+# Of each thread; FLEETD_BAR_EXAMPLES=500 for the whole bar.
+OPERATIONS = int(os.environ.get("FLEETD_BAR_EXAMPLES") or 40)
 DEVICES = 40
+
+
+def pass_gate(actor: Actor, rollout_id: UUID) -> Rollout:
+    """Somebody does not want to wait for the gate."""
+    return advance_phase(actor, rollout_id, index=0, reason="Go on.")
+
+
+# Every kind of limit: claims lock one rollout together and the others one by one.
+PLANS = (
+    Plan((PhasePlan(10), PhasePlan(50), PhasePlan(100))),
+    Plan(
+        (PhasePlan(10), PhasePlan(50, maximum_in_flight=4), PhasePlan(100)),
+        installation=Installation(maximum_attempts=3, backoff_seconds=0),
+    ),
+    Plan((PhasePlan(50, rate=Rate(20)), PhasePlan(100)), priority=1),
+)
 
 
 @dataclass
@@ -84,7 +105,8 @@ class Storm:
 
     def person(self, dice: random.Random) -> None:
         operation: Callable[[Actor, UUID], Rollout] = dice.choices(
-            [start_rollout, pause_rollout, resume_rollout, cancel_rollout], [3, 3, 6, 0.2]
+            [start_rollout, pause_rollout, resume_rollout, cancel_rollout, pass_gate],
+            [3, 3, 6, 0.2, 1],
         )[0]
         operation(self.alice, dice.choice(self.rollout_ids))
 
@@ -129,10 +151,8 @@ def storm(acme: Cast, alice: Actor) -> Storm:
     more = [factories.device(acme.id) for _ in range(DEVICES - 2)]
     with tenant(acme.id):
         rollouts = [
-            make_rollout(
-                alice, make_release(alice, str(n), f"{n}".encode()), phase_percents=(10, 50, 100)
-            ).id
-            for n in range(3)
+            make_rollout(alice, make_release(alice, str(n), f"{n}".encode()), plan=plan).id
+            for n, plan in enumerate(PLANS)
         ]
     return Storm(acme.id, alice, [d.id for d in (*acme.devices, *more)], rollouts)
 
