@@ -17,7 +17,7 @@ def test_every_route_is_described_with_the_permission_that_it_needs() -> None:
         for method, operation in item.items()
     }
     for route in routes():
-        path = "/" + re.sub(r"<ident:(\w+)>", r"{\1}", route.path)
+        path = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", route.path)
         operation = described.pop((route.method, path))
         assert operation["x-permission"] == route.handler.permission.name
         assert operation["description"], path
