@@ -118,7 +118,7 @@ def note_starts(actor: Actor, capacity: Capacity) -> None:
     if not capacity.taken:
         return
     keys = list(capacity.taken)
-    columns = [
+    columns: list[list[Any]] = [
         [rollout_id for rollout_id, _ in keys],
         [phase for _, phase in keys],
         [capacity.minutes[key] for key in keys],

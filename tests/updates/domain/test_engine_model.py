@@ -183,6 +183,12 @@ class EngineMachine(RuleBasedStateMachine):
         if "active" in phase:
             phase[phase.index("active")] = end
 
+    @precondition(lambda self: self.model.open > 0)
+    @rule()
+    def devices_of_passed_phases_fail_late(self) -> None:
+        for phase in self.model.devices[: self.model.open]:
+            phase[:] = ["failed" if each in ("waiting", "active") else each for each in phase]
+
     @rule()
     def an_attempt_fails_and_is_queued_again(self) -> None:
         for phase in self.model.devices:
