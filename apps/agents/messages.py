@@ -160,7 +160,7 @@ def _policy(offer: Offer) -> pb.InstallPolicy:
         time_zone=schedule.time_zone,
         maximum_bytes_per_second=rules.maximum_bytes_per_second,
         reboot=REBOOTS[rules.reboot],
-        bundle=BUNDLES.get(offer.bundle_mode, 0),
+        bundle=BUNDLES.get(offer.bundle_mode, pb.BUNDLE_MODE_UNSPECIFIED),
         step_timeouts=rules.step_timeouts,
         allow_downgrade=offer.allow_downgrade,
     )
