@@ -390,6 +390,31 @@ def test_a_rollout_is_planned_started_paused_resumed_and_cancelled(
     assert "Cancelled rollout" in page
 
 
+def test_a_rollout_is_decided_about_in_the_admin(
+    browser: Client, release: Release, acme: Cast
+) -> None:
+    _plan(browser, release, all_devices="on")
+    rollout = _fresh(Rollout, acme.id, name="to all")
+    lists = "/admin/updates/rollout/"
+    _act(browser, lists, "start_rollout", rollout.pk, confirmed="1")
+    reason = {"confirmed": "1", "reason": "because"}
+    asked = _act(browser, lists, "advance_phase", rollout.pk)
+    assert "pass their gates by hand" in asked.content.decode()
+    _act(browser, lists, "advance_phase", rollout.pk, **reason, **{f"seen-{rollout.pk}": "1"})
+    page = browser.get(f"{lists}{rollout.pk}/change/").content.decode()
+    assert "minimum_soak_seconds" in page
+    phases = browser.get(f"/admin/updates/phase/?rollout__id__exact={rollout.pk}")
+    assert "because" in phases.content.decode()
+    empty = _act(browser, lists, "halt_rollout", rollout.pk, confirmed="1", reason="")
+    assert empty.status_code == 200
+    _act(browser, lists, "halt_rollout", rollout.pk, **reason)
+    assert _fresh(Rollout, acme.id, name="to all").state == "halted"
+    nothing = _act(browser, lists, "roll_back_rollout", rollout.pk, confirmed="1")
+    assert "earlier release" in browser.get(nothing["Location"]).content.decode()
+    _act(browser, lists, "clone_rollout", rollout.pk)
+    assert _fresh(Rollout, acme.id, name="to all (copy)").state == "draft"
+
+
 def test_a_rollout_to_everything_has_to_say_so(
     browser: Client, release: Release, acme: Cast
 ) -> None:

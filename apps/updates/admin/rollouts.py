@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from apps.core import clock
+from apps.core.actors import Actor
 from apps.core.org_admin.cells import badge, when
 from apps.core.org_admin.forms import OrgForm, RowsField, WordsField
 from apps.core.org_admin.model_admin import OrgModelAdmin
@@ -21,7 +22,7 @@ from apps.core.org_admin.scoping import actor_of
 from apps.devices.models import Device, DeviceGroup
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.plan import simple_plan
-from apps.updates.domain.states import RolloutState
+from apps.updates.domain.states import PhaseState, RolloutState
 from apps.updates.domain.verdict import verdict
 from apps.updates.models import (
     Deployment,
@@ -30,11 +31,14 @@ from apps.updates.models import (
     RolloutEvent,
 )
 from apps.updates.permissions import (
+    ADVANCE_PHASE,
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
     CREATE_ROLLOUT,
+    HALT_ROLLOUT,
     PAUSE_ROLLOUT,
     RESUME_ROLLOUT,
+    ROLL_BACK_ROLLOUT,
     START_ROLLOUT,
     SUBMIT_ROLLOUT,
     VIEW_ROLLOUTS,
@@ -42,11 +46,17 @@ from apps.updates.permissions import (
 from apps.updates.selectors.rollouts import rollouts_within
 from apps.updates.services.planning import (
     approve_rollout,
+    clone_rollout,
     create_rollout,
+    reject_rollout,
+    retry_rollout,
     submit_rollout,
 )
+from apps.updates.services.rollbacks import roll_back_rollout
 from apps.updates.services.rollouts import (
+    advance_phase,
     cancel_rollout,
+    halt_rollout,
     pause_rollout,
     resume_rollout,
     start_rollout,
@@ -89,8 +99,40 @@ class NewRolloutForm(OrgForm):
         return cleaned
 
 
+class DecisionForm(forms.Form):
+    """Why somebody decides so."""
+
+    reason = forms.CharField(max_length=300, help_text="Shown in the rollout's log.")
+
+
 def _is(*states: RolloutState) -> Any:
     return lambda rollout: rollout.state in states
+
+
+def _waiting_phase(rollout: Rollout) -> str:
+    """The number of the phase that somebody may let go on, counted from 1; empty for none."""
+    status = rollout.status()
+    if status.state is not RolloutState.RUNNING:
+        return ""
+    if status.awaits_approval:
+        return str(status.open_phase + 2)
+    is_open = status.phases[status.open_phase].state is PhaseState.OPEN
+    return str(status.open_phase + 1) if is_open else ""
+
+
+def _advance(actor: Actor, rollout: Rollout, values: dict[str, Any]) -> Rollout:
+    """Advances the phase that the page named."""
+    seen = values["seen"]
+    index = int(seen) - 1 if seen.isascii() and seen.isdigit() and len(seen) < 4 else -1
+    return advance_phase(actor, rollout.pk, index=index, reason=values["reason"])
+
+
+def _may_repeat(rollout: Rollout) -> bool:
+    return rollout.rolls_back_id is None
+
+
+def _has_failed(rollout: Rollout) -> bool:
+    return _may_repeat(rollout) and any(phase.failed for phase in rollout.phases.all())
 
 
 ROLLOUT_OPERATIONS = (
@@ -108,6 +150,15 @@ ROLLOUT_OPERATIONS = (
         lambda actor, rollout, values: approve_rollout(actor, rollout.pk, plan_hash=values["seen"]),
         warning="You approve exactly the plans with these hashes.",
         seen=lambda rollout: rollout.plan_hash,
+        applies=_is(RolloutState.PENDING_APPROVAL),
+    ),
+    Operation(
+        "reject_rollout",
+        "Send back",
+        APPROVE_ROLLOUT,
+        lambda actor, rollout, values: reject_rollout(actor, rollout.pk, reason=values["reason"]),
+        warning="The plan becomes a draft again, for its maker to change.",
+        form=DecisionForm,
         applies=_is(RolloutState.PENDING_APPROVAL),
     ),
     Operation(
@@ -132,6 +183,50 @@ ROLLOUT_OPERATIONS = (
         RESUME_ROLLOUT,
         lambda actor, rollout, _values: resume_rollout(actor, rollout.pk),
         applies=_is(RolloutState.PAUSED),
+    ),
+    Operation(
+        "advance_phase",
+        "Let a phase go on",
+        ADVANCE_PHASE,
+        _advance,
+        warning="The phases with these numbers pass their gates by hand, or open where they wait"
+        " for approval. Their devices begin to update within seconds.",
+        form=DecisionForm,
+        seen=_waiting_phase,
+        applies=lambda rollout: bool(_waiting_phase(rollout)),
+    ),
+    Operation(
+        "halt_rollout",
+        "Halt for good",
+        HALT_ROLLOUT,
+        lambda actor, rollout, values: halt_rollout(actor, rollout.pk, reason=values["reason"]),
+        warning="No further device starts, and it cannot be resumed. Devices that are at it"
+        " finish. After that it can be rolled back or cancelled.",
+        form=DecisionForm,
+        applies=_is(RolloutState.RUNNING, RolloutState.PAUSED),
+    ),
+    Operation(
+        "roll_back_rollout",
+        "Roll back",
+        ROLL_BACK_ROLLOUT,
+        lambda actor, rollout, _values: roll_back_rollout(actor, rollout.pk),
+        warning="Devices go back to the release that they had before, at once and without being"
+        " asked: 10 % of them first, then all.",
+        applies=_is(RolloutState.HALTED, RolloutState.COMPLETED),
+    ),
+    Operation(
+        "clone_rollout",
+        "Clone",
+        CREATE_ROLLOUT,
+        lambda actor, rollout, _values: clone_rollout(actor, rollout.pk),
+        applies=_may_repeat,
+    ),
+    Operation(
+        "retry_rollout",
+        "Plan again for failed devices",
+        CREATE_ROLLOUT,
+        lambda actor, rollout, _values: retry_rollout(actor, rollout.pk),
+        applies=_has_failed,
     ),
     Operation(
         "cancel_rollout",
