@@ -149,20 +149,18 @@ def _percents(data: QueryDict) -> tuple[int, ...]:
 
 
 def _gate(data: QueryDict) -> GatePolicy:
-    kind = GateKind.SEQUENTIAL if data.get("gate") == "sequential" else GateKind.STRICT
-    soak, minimum = _number(data, "soak", 0), _number(data, "minimum", 0)
-    waits = {"minimum_soak_seconds": soak * 60, "minimum_devices": minimum}
-    if kind is GateKind.STRICT:
-        return GatePolicy(**waits)
-    is_lenient = "if_clean" in data
+    soak, minimum = _number(data, "soak", 0) * 60, _number(data, "minimum", 0)
+    if data.get("gate") != GateKind.SEQUENTIAL.value:
+        return GatePolicy(minimum_devices=minimum, minimum_soak_seconds=soak)
     return GatePolicy(
-        kind=kind,
+        kind=GateKind.SEQUENTIAL,
         acceptable_rate=_share(data, "good"),
         unacceptable_rate=_share(data, "bad"),
         alpha=_share(data, "alpha"),
         beta=_share(data, "beta"),
-        on_exhausted=OnExhausted.PROMOTE_IF_CLEAN if is_lenient else OnExhausted.HOLD,
-        **waits,
+        minimum_devices=minimum,
+        minimum_soak_seconds=soak,
+        on_exhausted=OnExhausted.PROMOTE_IF_CLEAN if "if_clean" in data else OnExhausted.HOLD,
     )
 
 
