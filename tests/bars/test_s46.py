@@ -30,6 +30,7 @@ from tests.factories import Cast
 
 schema = schemathesis.openapi.from_dict(build_document())
 schema.app = get_wsgi_application()
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 # Two of each operation in the ordinary suite, one by the owner and one by the role whose turn it
 # is; FLEETD_BAR_EXAMPLES=500 for the whole bar, where every role sends so many.
 ASKED = os.environ.get("FLEETD_BAR_EXAMPLES", "")

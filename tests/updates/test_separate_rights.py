@@ -146,7 +146,15 @@ def test_through_the_web_ui(plans: Plans) -> None:
     def attempt(who: str, act: str) -> bool:
         browser = browser_of(plans.people[who])
         sent: dict[str, tuple[str, dict[str, Any]]] = {
-            "create": ("/new", {"name": "n", "release": str(plans.release.id), "aim": "all"}),
+            "create": (
+                "/new",
+                {
+                    "name": "n",
+                    "release": str(plans.release.id),
+                    "aim": "all",
+                    "strategy": "at_once",
+                },
+            ),
             "start": (f"/{plans.draft.id}/start", {}),
             "approve": (f"/{plans.waiting.id}/approve", {"plan_hash": plans.waiting.plan_hash}),
         }

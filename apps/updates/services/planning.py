@@ -142,6 +142,7 @@ def update_rollout(  # noqa: PLR0913 - what a plan consists of
 
 def clone_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
     """A new draft with the plan of another rollout, whatever became of that one."""
+    require_somewhere(actor, CREATE_ROLLOUT)
     source = get_rollout(actor, rollout_id)
     return _recreate(actor, source, name or f"{source.name} (copy)", Target.restore(source.target))
 
@@ -151,6 +152,7 @@ def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
 
     Raises `NothingToRetry` where no device failed.
     """
+    require_somewhere(actor, CREATE_ROLLOUT)
     source = get_rollout(actor, rollout_id)
     if not sum(phase.failed for phase in source.phases.all()):
         raise NothingToRetry
