@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -146,9 +144,9 @@ def schedule_lines(schedule: Schedule) -> list[str]:
     """When a rollout may work; nothing for one that always may."""
     lines = []
     if schedule.start_at:
-        lines.append(_("Starts on its own %(when)s.") % {"when": _moment(schedule.start_at)})
+        lines.append(_("Starts on its own at %(when)s.") % {"when": _moment(schedule.start_at)})
     if schedule.end_at:
-        text = _("Halts %(when)s if devices are still to go.")
+        text = _("Halts at %(when)s if devices are still to go.")
         lines.append(text % {"when": _moment(schedule.end_at)})
     if schedule.windows:
         zone = schedule.time_zone or _("each device's own time")
@@ -161,7 +159,7 @@ def schedule_lines(schedule: Schedule) -> list[str]:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{date_format(localtime(moment, UTC), 'SHORT_DATETIME_FORMAT')} UTC"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def window_words(window: Window) -> str:
