@@ -1,8 +1,10 @@
 """Plans as REST and RPC say them, there and back."""
 
 from collections.abc import Iterable
-from datetime import UTC, date
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from apps.core.errors import invalid
 from apps.core.public import id_of, ids_of, timestamp
@@ -104,8 +106,9 @@ def _schedule_of(message: pb.RolloutSchedule) -> Schedule:
     )
 
 
-def _moment(message: pb.RolloutSchedule, name: str) -> Any:
-    return getattr(message, name).ToDatetime(UTC) if message.HasField(name) else None
+def _moment(message: pb.RolloutSchedule, name: Literal["start_at", "end_at"]) -> datetime | None:
+    found: Timestamp = getattr(message, name)
+    return found.ToDatetime(UTC) if message.HasField(name) else None
 
 
 def _day(text: str) -> date:
