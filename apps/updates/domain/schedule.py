@@ -14,6 +14,8 @@ MINUTES_A_DAY = 24 * 60
 EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
 # How far ahead the next opening is looked for: a year of blackout dates, and a week.
 LOOK_AHEAD_DAYS = 373
+# Clocks and time zones know their way between these.
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 UNKNOWN_ZONE = ZoneInfo("UTC")
 MINUTE = timedelta(minutes=1)
 
@@ -53,6 +55,11 @@ class Schedule:
 
     def check(self) -> None:
         """Raises `BadPlan` for a schedule that is contradictory or never lets a device begin."""
+        for name in ("start_at", "end_at"):
+            moment: datetime | None = getattr(self, name)
+            if moment and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+                message = f"This is a time from {FIRST_YEAR} to {LAST_YEAR}."
+                raise BadPlan(f"schedule.{name}", message)
         if self.start_at and self.end_at and self.end_at <= self.start_at:
             raise BadPlan("schedule.end_at", "The end must come after the start.")
         if len(self.windows) > MAX_WINDOWS:

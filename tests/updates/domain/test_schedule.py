@@ -158,3 +158,11 @@ def test_a_schedule_survives_being_stored() -> None:
         time_zone="Europe/Oslo",
     )
     assert Schedule.restore(schedule.dump()) == schedule
+
+
+@pytest.mark.parametrize("year", [1, 1969, 2201, 9999])
+def test_times_beyond_all_calendars_are_refused(year: int) -> None:
+    far = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
+    for schedule in (Schedule(start_at=far), Schedule(end_at=far)):
+        with pytest.raises(BadPlan):
+            schedule.check()
