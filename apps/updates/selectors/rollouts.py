@@ -31,12 +31,14 @@ from apps.updates.domain.whatif import WhatIf, what_if
 from apps.updates.models import (
     Deployment,
     Phase,
+    Release,
     Rollout,
     RolloutEvent,
 )
 from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
+from apps.updates.selectors.fitting import fit_of
 from apps.updates.selectors.releases import components_of
 from apps.updates.types import Target
 
@@ -125,11 +127,23 @@ def reread_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     return found
 
 
-def count_target_devices(actor: Actor, target: Target, excluded: Target | None = None) -> int:
-    """How many active devices a target means now, for those who could see a rollout to it."""
+def count_target_devices(
+    actor: Actor,
+    target: Target,
+    excluded: Target | None = None,
+    release: Release | None = None,
+) -> int:
+    """How many active devices a target means now, for those who could see a rollout to it; with a
+    release only those that it fits onto."""
     if not reaches_rollout(actor, VIEW_ROLLOUTS, target):
         require(actor, VIEW_ROLLOUTS)
-    return target_devices(actor, target, excluded).count()
+    devices = target_devices(actor, target, excluded)
+    return (fitting(devices, release) if release else devices).count()
+
+
+def fitting(devices: QuerySet[Device], release: Release) -> QuerySet[Device]:
+    """Those of the devices onto which the release can be installed now."""
+    return devices.filter(fit_of(release).q(clock.now()))
 
 
 def target_devices(

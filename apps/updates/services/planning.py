@@ -317,7 +317,8 @@ def _fill(
 def _plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
     set_plan(actor, rollout, plan)
     excluded = Target.restore(rollout.excluded) if rollout.excluded else None
-    if not count_target_devices(actor, Target.restore(rollout.target), excluded):
+    target, release = Target.restore(rollout.target), rollout.release
+    if not count_target_devices(actor, target, excluded, release):
         raise RolloutTargetEmpty
     rollout.plan_hash = hash_plan(actor, rollout)
 

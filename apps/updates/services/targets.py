@@ -15,7 +15,12 @@ from apps.updates.domain.plan import phase_sizes
 from apps.updates.models import Phase, Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors.reversible import EARLIER, TOUCHED
-from apps.updates.selectors.rollouts import get_rollout_id, reaches_rollout, target_devices
+from apps.updates.selectors.rollouts import (
+    fitting,
+    get_rollout_id,
+    reaches_rollout,
+    target_devices,
+)
 from apps.updates.services.moves import new_id
 from apps.updates.types import Target
 
@@ -79,12 +84,14 @@ def checked_names(actor: Actor, target: Target) -> dict[str, Any]:
 
 
 def create_deployments(actor: Actor, rollout: Rollout) -> list[int]:
-    """One deployment per device of the target, in one statement; returns the phases' sizes.
+    """One deployment per device of the target onto which the release fits, in one statement;
+    returns the phases' sizes.
 
     Each gets its place in the rollout's own order and with it its phase.
     """
     excluded = Target.restore(rollout.excluded) if rollout.excluded else None
     devices = target_devices(actor, Target.restore(rollout.target), excluded)
+    devices = fitting(devices, rollout.release)
     rows = devices.order_by().annotate(release_id=Value(rollout.release_id, UUIDField()))
     try:
         sql, parameters = rows.values_list("id", "release_id").query.sql_with_params()

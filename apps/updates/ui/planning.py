@@ -16,10 +16,11 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, go
 from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
 from apps.devices.selectors import list_device_groups
+from apps.updates.domain.gates import reachable
 from apps.updates.domain.plan import phase_sizes
 from apps.updates.domain.problems import BadPlan
-from apps.updates.permissions import CREATE_ROLLOUT
-from apps.updates.selectors.releases import list_releases
+from apps.updates.permissions import CREATE_ROLLOUT, VIEW_RELEASES
+from apps.updates.selectors.releases import get_release, list_releases
 from apps.updates.selectors.rollouts import count_target_devices
 from apps.updates.services.planning import create_rollout
 from apps.updates.types import Target
@@ -113,14 +114,35 @@ class RolloutPreview(OrgView):
             return render(request, "updates/rollout_preview.html", {"is_open": True})
         try:
             target, excluded = _target(request.GET), _excluded(request.GET)
-            count = count_target_devices(request.actor, target, excluded)
+            matching = count_target_devices(request.actor, target, excluded)
+            release = _chosen_release(request)
+            count = count_target_devices(request.actor, target, excluded, release)
             phases = plan_of(request.GET).checked().phases
         except (FleetdError, BadPlan) as error:
             return render(request, "updates/rollout_preview.html", {"error": error.message})
         sizes = zip(phase_sizes(count, phases), phases, strict=True)
-        steps = [{"count": size, "percent": phase.percent} for size, phase in sizes]
-        context = {"count": count, "steps": steps if count else []}
+        steps = [
+            {
+                "count": size,
+                "percent": phase.percent,
+                "warning": reachable(phase.gate, size).words,
+            }
+            for size, phase in sizes
+        ]
+        context = {
+            "count": count,
+            "left_out": matching - count,
+            "steps": steps if count else [],
+        }
         return render(request, "updates/rollout_preview.html", context)
+
+
+def _chosen_release(request: OrgRequest) -> Any:
+    """The release of the form, once one is chosen that the person may see."""
+    chosen = parse_uuid(request.GET.get("release", ""))
+    if chosen is None or not request.actor.may_somewhere(VIEW_RELEASES.name):
+        return None
+    return get_release(request.actor, chosen)
 
 
 def _form(
