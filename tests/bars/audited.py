@@ -387,18 +387,11 @@ def just_now(entry: AuditEntry) -> bool:
 
 
 LIFECYCLES = {"approve_device": Lifecycle.PENDING, "release_device": Lifecycle.QUARANTINED}
-STEPS = {
-    "pause_rollout": ("start_rollout",),
-    "resume_rollout": ("start_rollout", "pause_rollout"),
-    "cancel_rollout": ("start_rollout",),
-}
 
 
 def _admin_rollout(stage: Stage, operation: str) -> str:
-    if operation == "approve_rollout":
-        return _approval(stage)[0]["id"]
-    approval = operation == "submit_rollout"
-    return str(stage.rollout(*STEPS.get(operation, ()), approval=approval)["id"])
+    """As REST is tried with it."""
+    return RECIPES[operation](stage)[0]["id"]
 
 
 def _admin_group_member(stage: Stage, _: str) -> str:
@@ -470,21 +463,22 @@ def _certificate(stage: Stage) -> str:
     return str(row.pk)
 
 
-def admin_values(stage: Stage, word: str, key: str) -> dict[str, str]:
+def admin_values(stage: Stage, operation: Any, key: str) -> dict[str, str]:
     """What the pages that ask first want to have."""
     from apps.updates.models import Rollout
 
     with tenant(stage.acme.id):
-        plan = Rollout.objects.for_org(stage.acme.id).filter(id=key).first()
+        rollout = Rollout.objects.for_org(stage.acme.id).filter(id=key).first()
+        seen = operation.seen(rollout) if rollout and operation.seen else ""
     return {
         "confirmed": "1",
         "reason": "because",
-        "word": word,
+        "word": operation.word,
         "add_tags": "lab",
         "group": str(stage.acme.group.pk),
         "role": "operator",
         "name": stage.acme.organization.name,
-        f"seen-{key}": plan.plan_hash if plan else "",
+        f"seen-{key}": seen,
     }
 
 

@@ -179,7 +179,7 @@ def test_s66_every_form_of_the_admin_is_known() -> None:
 @pytest.mark.parametrize(("model", "operation"), OPERATIONS, ids=lambda v: getattr(v, "name", v))
 def test_s66_one_row_for_one_action_of_the_admin(stage: Stage, model: str, operation: Any) -> None:
     key = admin_object(stage, model, operation.name)
-    values = admin_values(stage, operation.word, key)
+    values = admin_values(stage, operation, key)
     client = browser(stage.alice)
     before = last_sequence(stage.acme.id)
     label = PAGES[model].model._meta
