@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgiref.sync import sync_to_async
 
 from apps.core.actors import Actor
 from fleetd.pb.internal.agent.v1 import agent_pb2 as pb
@@ -20,7 +21,7 @@ DROP = (
 
 
 @pytest.fixture
-def drop_connections(transactional_db: None) -> Any:
+async def drop_connections(transactional_db: None) -> Any:
     """Ends every connection to the test database, as a restart of PostgreSQL does."""
 
     def drop() -> None:
@@ -31,6 +32,8 @@ def drop_connections(transactional_db: None) -> Any:
     from django.db import connections
 
     connections.close_all()
+    # The thread of asgiref is the process's own: other tests would find its connection dead.
+    await sync_to_async(connections.close_all)()
 
 
 async def test_streams_outlive_their_database_connections(
