@@ -1,5 +1,5 @@
-"""Artifacts, releases, rollouts and deployments in the admin."""
+"""Artifacts, releases, rollouts, deployments and holds in the admin."""
 
-from apps.updates.admin import artifacts, deployments, releases, rollouts
+from apps.updates.admin import artifacts, deployments, holds, releases, rollouts
 
-__all__ = ["artifacts", "deployments", "releases", "rollouts"]
+__all__ = ["artifacts", "deployments", "holds", "releases", "rollouts"]

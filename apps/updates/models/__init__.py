@@ -2,6 +2,7 @@
 
 from apps.updates.models.artifacts import Artifact
 from apps.updates.models.deployments import Deployment
+from apps.updates.models.holds import DeviceHold
 from apps.updates.models.packages import ReleasePackage
 from apps.updates.models.releases import BundleMode, Component, ComponentKind, Release
 from apps.updates.models.rollouts import Phase, Rollout, RolloutEvent
@@ -20,6 +21,7 @@ __all__ = [
     "Component",
     "ComponentKind",
     "Deployment",
+    "DeviceHold",
     "InstructionCounter",
     "Phase",
     "Release",
