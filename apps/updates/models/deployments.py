@@ -41,6 +41,10 @@ class Deployment(OrgOwnedModel):
     lease_until = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    # What the device reported before the update, by metric, where a gate compares with it.
+    baseline = models.JSONField(null=True)
+    # Left out by a person: it is not retried, and its outcome says nothing to the gate any more.
+    is_excluded = models.BooleanField(default=False, db_default=False)
 
     class Meta(OrgOwnedModel.Meta):
         db_table = "updates_deployment"
