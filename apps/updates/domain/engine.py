@@ -36,6 +36,7 @@ COMPLETED = "completed"
 ROLLBACK_STARTED = "rollback_started"
 ROLLBACK_HALTED = "rollback_halted"
 ROLLED_BACK = "rolled_back"
+EXCLUDED = "excluded"
 
 
 class IllegalTransition(ValueError):
@@ -55,7 +56,8 @@ class LogEvent:
 class PhaseStatus:
     """One phase as the log tells it; `counts` are those of the last count in the log.
 
-    `control` and `metrics` are what the gate compares with, as last noted. A phase that needs
+    `control` and `metrics` are what the gate compares with, as last noted. `left_out` are outcomes
+    of devices that a person has left out since: they say nothing to the gate. A phase that needs
     approval opens after a person has said so.
     """
 
@@ -71,6 +73,7 @@ class PhaseStatus:
     is_approved: bool = False
     control: Arm | None = None
     metrics: tuple[MetricArms, ...] = ()
+    left_out: Arm = field(default_factory=Arm)
 
     @property
     def may_open(self) -> bool:
@@ -80,8 +83,8 @@ class PhaseStatus:
     def judged(self, now: datetime, counts: Counts | None = None) -> Verdict:
         """What its gate says now, of these counts or of those that were noted last."""
         seconds = int((now - self.opened_at).total_seconds()) if self.opened_at else 0
-        evidence = Evidence(counts or self.counts, seconds, self.control, self.metrics)
-        return judge(self.gate, evidence)
+        remaining = _without(counts or self.counts, self.left_out)
+        return judge(self.gate, Evidence(remaining, seconds, self.control, self.metrics))
 
     @property
     def shown(self) -> tuple[object, ...]:
@@ -109,6 +112,8 @@ class RolloutStatus:
     finished_at: datetime | None = None
     sequence: int = 0
     end_at: datetime | None = None
+    # Traits, as ("model", "pi4"), whose devices a person has left out.
+    exclusions: tuple[tuple[str, str], ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -129,12 +134,13 @@ class RolloutStatus:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What is seen now: the counts of each phase, by index; and what gates compare with, by index
-    of the phases that compare with something."""
+    """What is seen now: the counts of each phase, by index; what gates compare with, by index of
+    the phases that compare with something; and the outcomes that are left out."""
 
     counts: tuple[Counts, ...]
     controls: Mapping[int, Arm] = field(default_factory=dict)
     metrics: Mapping[int, tuple[MetricArms, ...]] = field(default_factory=dict)
+    left_out: Mapping[int, Arm] = field(default_factory=dict)
 
 
 def decide(state: RolloutStatus, observations: Observations, now: datetime) -> list[LogEvent]:
@@ -161,12 +167,15 @@ def _noted(state: RolloutStatus, observations: Observations, now: datetime) -> l
         counts = observations.counts[index]
         control = observations.controls.get(index, phase.control)
         metrics = observations.metrics.get(index, phase.metrics)
+        left_out = observations.left_out.get(index, phase.left_out)
         if counts != phase.counts:
             data.setdefault("phases", {})[str(index)] = asdict(counts)
         if control != phase.control:
             data.setdefault("controls", {})[str(index)] = control and asdict(control)
         if metrics != phase.metrics:
             data.setdefault("metrics", {})[str(index)] = [asdict(arms) for arms in metrics]
+        if left_out != phase.left_out:
+            data.setdefault("left_out", {})[str(index)] = asdict(left_out)
     return [LogEvent(COUNTED, now, {"phases": {}, **data})] if data else []
 
 
@@ -232,7 +241,7 @@ def dump(state: RolloutStatus) -> dict[str, Any]:
     for status, phase in zip(dumped["phases"], state.phases, strict=True):
         status["gate"] = phase.gate.dump()
         _leave_out(status, _FIRST_PHASE)
-    return _leave_out(dumped, {"end_at": None})
+    return _leave_out(dumped, {"end_at": None, "exclusions": []})
 
 
 def restore(dumped: Mapping[str, Any]) -> RolloutStatus:
@@ -247,6 +256,7 @@ def restore(dumped: Mapping[str, Any]) -> RolloutStatus:
         finished_at=_moment(dumped["finished_at"]),
         sequence=dumped["sequence"],
         end_at=_moment(dumped.get("end_at")),
+        exclusions=tuple((trait[0], trait[1]) for trait in dumped.get("exclusions", ())),
     )
 
 
@@ -262,6 +272,7 @@ _FIRST_PHASE: Mapping[str, Any] = {
     "is_approved": False,
     "control": None,
     "metrics": [],
+    "left_out": asdict(Arm()),
 }
 
 
@@ -287,6 +298,17 @@ def _restore_phase(dumped: Mapping[str, Any]) -> PhaseStatus:
         is_approved=known["is_approved"],
         control=_arm(known["control"]),
         metrics=_metrics(known["metrics"]),
+        left_out=Arm(**known["left_out"]),
+    )
+
+
+def _without(counts: Counts, left_out: Arm) -> Counts:
+    """The counts where outcomes that are left out say nothing."""
+    return replace(
+        counts,
+        succeeded=counts.succeeded - left_out.succeeded,
+        failed=counts.failed - left_out.failed,
+        skipped=counts.skipped + left_out.total,
     )
 
 
@@ -401,12 +423,47 @@ def _counted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
         changed.setdefault(int(index), {})["control"] = _arm(values)
     for index, values in data.get("metrics", {}).items():
         changed.setdefault(int(index), {})["metrics"] = _metrics(values)
+    for index, values in data.get("left_out", {}).items():
+        changed.setdefault(int(index), {})["left_out"] = Arm(**values)
     for index, fields in changed.items():
         phase = replace(state.phases[index], **fields)
         if phase.state is PhaseState.OPEN:
             phase = replace(phase, reason=phase.judged(event.time).reason)
         state = _with_phase(state, index, phase)
     return state
+
+
+def _excluded(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    """A person goes on without some devices: gates that had failed are asked about the others."""
+    if state.state is RolloutState.HALTED:
+        state = _step(state, RolloutState.RUNNING)
+    elif state.state not in (RolloutState.RUNNING, RolloutState.PAUSED):
+        raise IllegalTransition(f"a {state.state} rollout leaves nobody out")
+    trait = (event.data["attribute"], event.data["value"])
+    state = replace(state, exclusions=(*state.exclusions, trait))
+    for index, phase in enumerate(state.phases):
+        values = event.data["left_out"].get(str(index))
+        phase = replace(phase, left_out=Arm(**values)) if values else phase
+        if phase.state is PhaseState.HALTED:
+            phase = _reopened(state, index, phase, event)
+        elif phase.state is PhaseState.OPEN:
+            phase = replace(phase, reason=phase.judged(event.time).reason)
+        state = _with_phase(state, index, phase)
+    return state
+
+
+def _reopened(state: RolloutStatus, index: int, phase: PhaseStatus, event: LogEvent) -> PhaseStatus:
+    """The last phase is judged anew; an earlier one has been passed, and is watched again."""
+    if index < state.open_phase:
+        return replace(
+            phase,
+            state=PhaseState.PROMOTED,
+            decision=GateDecision.PROMOTE,
+            reason=event.data["reason"],
+            decided_at=event.time,
+        )
+    opened = replace(phase, state=PhaseState.OPEN, decision=GateDecision.HOLD, decided_at=None)
+    return replace(opened, reason=opened.judged(event.time).reason)
 
 
 def _phase_promoted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
@@ -484,4 +541,5 @@ _HANDLERS: Mapping[str, Callable[[RolloutStatus, LogEvent], RolloutStatus]] = {
     ROLLBACK_STARTED: _rolling_back,
     ROLLBACK_HALTED: _halted,
     ROLLED_BACK: _rolled_back,
+    EXCLUDED: _excluded,
 }

@@ -78,8 +78,9 @@ ROLLOUT_TRANSITIONS: Mapping[RolloutState, frozenset[RolloutState]] = {
     R.SCHEDULED: frozenset({R.RUNNING, R.DRAFT, R.CANCELLED}),
     R.RUNNING: frozenset({R.PAUSED, R.HALTED, R.COMPLETED, R.CANCELLED}),
     R.PAUSED: frozenset({R.RUNNING, R.HALTED, R.CANCELLED}),
-    # A failed gate cannot be passed any more.
-    R.HALTED: frozenset({R.CANCELLED, R.ROLLING_BACK}),
+    # A failed gate cannot be passed. It runs again only where a person leaves out the devices that
+    # failed and the gate has nothing against the others (`engine.EXCLUDED`).
+    R.HALTED: frozenset({R.CANCELLED, R.ROLLING_BACK, R.RUNNING}),
     R.ROLLING_BACK: frozenset({R.ROLLED_BACK, R.HALTED}),
     R.ROLLED_BACK: frozenset(),
     R.COMPLETED: frozenset({R.ROLLING_BACK}),

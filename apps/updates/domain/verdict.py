@@ -116,7 +116,17 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
     }
     if type_ == engine.COUNTED:
         return _counted(data)
+    if type_ == engine.EXCLUDED:
+        return _left_out(data)
     return sentences.get(type_, type_)
+
+
+def _left_out(data: Mapping[str, Any]) -> str:
+    """Who was left out, and why."""
+    return (
+        f"It goes on without devices with {data.get('words', '')}, {data.get('waiting', 0)} of them"
+        f" waiting: {data.get('reason', '')}."
+    )
 
 
 def _counted(data: Mapping[str, Any]) -> str:
@@ -124,6 +134,8 @@ def _counted(data: Mapping[str, Any]) -> str:
         f"phase {int(index) + 1}: {_progress(Counts(**values))}"
         for index, values in sorted(data["phases"].items(), key=lambda item: int(item[0]))
     ]
+    if not parts:
+        return "What the gates compare with has changed."
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from apps.updates.domain.engine import LogEvent, PhaseStatus, RolloutStatus, reduce
+from apps.updates.domain.engine import EXCLUDED, LogEvent, PhaseStatus, RolloutStatus, reduce
 from apps.updates.domain.gates import GatePolicy
 from apps.updates.domain.states import GateDecision, PhaseState
 
@@ -104,6 +104,9 @@ class _Replay:
         self._soak(number - 1, event.time)
         self.at = event.time
         before, self.state = self.state, reduce(self.state, event)
+        if event.type == EXCLUDED:
+            # Whoever went on without some devices would have done so with these gates too.
+            self.halted = None
         for index, (old, new) in enumerate(zip(before.phases, self.state.phases, strict=False)):
             if old.state is not new.state and new.state in (
                 PhaseState.PROMOTED,

@@ -21,6 +21,7 @@ from apps.updates.domain.engine import (
     state_hash,
 )
 from apps.updates.domain.gate import Counts
+from apps.updates.domain.gates import Arm
 from apps.updates.domain.plan import phase_sizes, simple_plan
 from apps.updates.domain.states import Bucket, PhaseState, RolloutState
 
@@ -90,6 +91,56 @@ def test_a_failure_halts_also_while_paused() -> None:
     state = reduce(replay(started()), LogEvent(engine.PAUSED, START))
     events = decide(state, Observations((Counts(failed=1), Counts(waiting=3))), START)
     assert kinds(events) == ["counted", "phase_halted", "halted"]
+
+
+def excluded(**left_out: dict[str, int]) -> LogEvent:
+    phases = {index.removeprefix("phase"): arm for index, arm in left_out.items()}
+    trait = {"attribute": "model", "value": "pi4"}
+    return LogEvent(engine.EXCLUDED, START, {**trait, "reason": "they fail", "left_out": phases})
+
+
+def test_a_person_lets_a_halted_rollout_go_on_without_the_devices_that_failed() -> None:
+    halted = replay([*started((2, 2))])
+    seen = Observations((Counts(succeeded=1, failed=1), Counts(waiting=2)))
+    halted = replay(decide(halted, seen, START), halted)
+    running = reduce(halted, excluded(phase0={"succeeded": 0, "failed": 1}))
+    assert running.state is RolloutState.RUNNING
+    assert running.phases[0].state is PhaseState.OPEN
+    assert running.exclusions == (("model", "pi4"),)
+    assert state_hash(restore(dump(running))) == state_hash(running)
+    after = replay(decide(running, seen, START), running)
+    assert after.open_phase == 1
+    assert after.phases[0].reason == "1 of 1 succeeded, 1 not counted, none failed"
+
+
+def test_devices_that_remain_still_halt_it() -> None:
+    halted = replay(started((3, 2)))
+    seen = Observations((Counts(succeeded=1, failed=2), Counts(waiting=2)))
+    halted = replay(decide(halted, seen, START), halted)
+    running = reduce(halted, excluded(phase0={"succeeded": 0, "failed": 1}))
+    assert replay(decide(running, seen, START), running).state is RolloutState.HALTED
+
+
+def test_who_is_left_out_while_at_work_says_nothing_at_its_end() -> None:
+    state = reduce(replay(started((2, 2))), excluded())
+    seen = Observations(
+        (Counts(succeeded=1, failed=1), Counts(waiting=2)), left_out={0: Arm(failed=1)}
+    )
+    events = decide(state, seen, START)
+    assert kinds(events) == ["counted", "phase_promoted", "phase_opened"]
+    assert state_hash(replay(events, state)) == state_hash(restore(dump(replay(events, state))))
+
+
+def test_a_state_from_before_exclusions_is_dumped_as_it_was() -> None:
+    dumped = dump(replay(started()))
+    assert "exclusions" not in dumped
+    assert "left_out" not in dumped["phases"][0]
+
+
+def test_resuming_does_not_undo_a_halt() -> None:
+    halted = replay([*started(), LogEvent(engine.HALTED, START)])
+    with pytest.raises(IllegalTransition):
+        reduce(halted, LogEvent(engine.RESUMED, START))
 
 
 def test_empty_phases_are_passed_at_once() -> None:

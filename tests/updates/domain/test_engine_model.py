@@ -6,7 +6,7 @@ log is cut, stored, restored and replayed at every event boundary.
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import log as ln
@@ -28,12 +28,14 @@ from apps.updates.domain.engine import (
     state_hash,
 )
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
-from apps.updates.domain.states import ROLLOUT_TRANSITIONS, RolloutState
+from apps.updates.domain.gates import Arm, GateKind, GatePolicy, OnExhausted
+from apps.updates.domain.states import ROLLOUT_TRANSITIONS, PhaseState, RolloutState
 
 EXAMPLES = int(os.environ.get("FLEETD_BAR_EXAMPLES") or 60)
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 P0, P1, ALPHA, BETA = 0.05, 0.8, 0.05, 0.05
+# Added to how a device ended that was left out afterwards.
+OUT = ", left out"
 FINAL = {"completed", "cancelled", "rolled_back"}
 
 
@@ -161,9 +163,13 @@ class EngineMachine(RuleBasedStateMachine):
 
     def _seen(self) -> Observations:
         names = ("waiting", "active", "succeeded", "failed", "skipped")
-        return Observations(
-            tuple(Counts(**{n: phase.count(n) for n in names}) for phase in self.model.devices)
-        )
+        told = [[each.removesuffix(OUT) for each in phase] for phase in self.model.devices]
+        left_out = {
+            index: Arm(phase.count(f"succeeded{OUT}"), phase.count(f"failed{OUT}"))
+            for index, phase in enumerate(self.model.devices)
+        }
+        counts = tuple(Counts(**{n: phase.count(n) for n in names}) for phase in told)
+        return Observations(counts, left_out=left_out)
 
     def _append(self, *events: LogEvent) -> None:
         """As the services do: from the stored state on."""
@@ -247,6 +253,29 @@ class EngineMachine(RuleBasedStateMachine):
         if self.model.state != "rolling_back":
             self.model.state = "cancelled"
             self._append(LogEvent(engine.CANCELLED, self.now))
+
+    @precondition(lambda self: self.model.state in ("running", "paused", "halted"))
+    @rule(numbers=st.lists(st.integers(0, 14), max_size=6))
+    def somebody_goes_on_without_some_devices(self, numbers: list[int]) -> None:
+        places = [(i, j) for i, phase in enumerate(self.model.devices) for j in range(len(phase))]
+        for i, j in (places[number] for number in numbers if number < len(places)):
+            phase = self.model.devices[i]
+            if phase[j] in ("succeeded", "failed"):
+                phase[j] += OUT
+            elif phase[j] == "waiting":
+                phase[j] = "skipped"
+        seen = self._seen()
+        data = {
+            "attribute": "model",
+            "value": str(len(self.log)),
+            "reason": "these fail",
+            "left_out": {str(i): asdict(arm) for i, arm in seen.left_out.items()},
+        }
+        if self.model.state == "halted":
+            self.model.state = "running"
+            if self.stored.phases[self.model.open].state is PhaseState.HALTED:
+                self.model.phases[self.model.open] = "open"
+        self._append(LogEvent(engine.EXCLUDED, self.now, data))
 
     @precondition(lambda self: self.model.state in ("halted", "completed"))
     @rule()

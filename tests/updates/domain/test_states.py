@@ -22,7 +22,7 @@ ROLLOUT = {
     "scheduled": "running draft cancelled",
     "running": "paused halted completed cancelled",
     "paused": "running halted cancelled",
-    "halted": "cancelled rolling_back",
+    "halted": "cancelled rolling_back running",
     "rolling_back": "rolled_back halted",
     "rolled_back": "",
     "completed": "rolling_back",

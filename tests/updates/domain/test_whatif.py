@@ -129,7 +129,7 @@ def test_soak_time_alone_promotes_between_two_events() -> None:
 
 
 def test_samples_that_were_not_taken_are_named() -> None:
-    condition = MetricCondition(Metric.REBOOTS, Decimal(1))
+    condition = MetricCondition(Metric.TEMPERATURE_CELSIUS, Decimal(80))
     found = what_if(HALTED, [GatePolicy(conditions=(condition,))])
     assert Unknown.NO_SAMPLES in {gap.why for gap in found.gaps}
     with_control = what_if(HALTED, [GatePolicy(has_control=True)])

@@ -30,14 +30,12 @@ class OnExhausted(StrEnum):
 
 
 class Metric(StrEnum):
-    """What devices report of themselves, and what is counted about them."""
+    """What devices report of themselves with each heartbeat."""
 
     CPU_RATIO = "cpu_ratio"
     MEMORY_RATIO = "memory_ratio"
     DISK_RATIO = "disk_ratio"
     TEMPERATURE_CELSIUS = "temperature_celsius"
-    DISCONNECTS = "disconnects"
-    REBOOTS = "reboots"
 
 
 class Comparison(StrEnum):

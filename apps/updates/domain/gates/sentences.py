@@ -9,8 +9,6 @@ METRIC_WORDS = {
     Metric.MEMORY_RATIO: "memory use",
     Metric.DISK_RATIO: "disk use",
     Metric.TEMPERATURE_CELSIUS: "temperature",
-    Metric.DISCONNECTS: "disconnects",
-    Metric.REBOOTS: "reboots",
 }
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
