@@ -2949,6 +2949,7 @@ class PhasePlan(_message.Message):
     NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
     MAXIMUM_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     percent: _builtins.int
     """Cumulative share of the targets that this phase ends at."""
@@ -2958,6 +2959,10 @@ class PhasePlan(_message.Message):
     """A person has to let it open."""
     maximum_in_flight: _builtins.int
     """No limit when not set."""
+    filter: _builtins.str
+    """Instead of a share or a number: the phase takes every target that matches and that no earlier
+    filter takes. The other phases share out the rest.
+    """
     @_builtins.property
     def gate(self) -> Global___GatePolicy: ...
     @_builtins.property
@@ -2972,10 +2977,11 @@ class PhasePlan(_message.Message):
         needs_approval: _builtins.bool = ...,
         rate: Global___StartRate | None = ...,
         maximum_in_flight: _builtins.int = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["gate", b"gate", "rate", b"rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "gate", b"gate", "maximum_in_flight", b"maximum_in_flight", "name", b"name", "needs_approval", b"needs_approval", "percent", b"percent", "rate", b"rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "filter", b"filter", "gate", b"gate", "maximum_in_flight", b"maximum_in_flight", "name", b"name", "needs_approval", b"needs_approval", "percent", b"percent", "rate", b"rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
