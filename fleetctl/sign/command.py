@@ -13,6 +13,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from fleetctl.client import Client, quoted
 from fleetctl.errors import CommandError, UsageError
 from fleetctl.output import show_list, show_one
+from fleetctl.sign.ceremony import first_metadata, public_half, release_metadata
 from fleetctl.sign.folder import DEFAULT, Folder
 from fleetctl.sign.keys import OfflineKey
 from fleetctl.sign.metadata import (
@@ -23,13 +24,11 @@ from fleetctl.sign.metadata import (
     believe_targets,
     follow,
     make_root,
-    make_targets,
     renewed,
     sign,
     signers_of,
     target_of,
     text_of,
-    with_release,
 )
 from fleetctl.sign_in import connect
 
@@ -105,14 +104,9 @@ def _init(options: argparse.Namespace) -> int:
     status = client.post("/signing:prepare")
     if status["is_published"]:
         raise CommandError("this organization has a root already: `fleetctl sign status`")
-    folder.create()
-    keys = {role: folder.keys(role) or folder.new_keys(role, 1) for role in ("root", "targets")}
-    signers = {role: Signers([_public(k) for k in held]) for role, held in keys.items()}
-    root, targets = make_root(status, signers, days=options.root_days), make_targets(
-        days=options.targets_days
-    )  # fmt: skip
-    sign(root, keys["root"])
-    sign(targets, keys["targets"])
+    root, targets = first_metadata(
+        folder, status, root_days=options.root_days, targets_days=options.targets_days
+    )
     _publish(client, folder, [root], targets)
     sys.stderr.write(
         f"Keys are in {options.keys}. Whoever has them and the passphrase signs for your devices;\n"
@@ -132,8 +126,7 @@ def _release(options: argparse.Namespace) -> int:
         sys.stderr.write("signed already; `fleetctl sign renew` gives it a later end\n")
         return 0
     _confirm(options, f"sign {options.name} {options.version}?")
-    fresh = with_release(current, release, days=options.targets_days)
-    sign(fresh, _keys(folder, root.signed, "targets"))
+    fresh = release_metadata(folder, root, current, release, days=options.targets_days)
     _publish(client, folder, [], fresh)
     sys.stderr.write(f"signed; targets {fresh.signed.version} until {fresh.signed.expires:%F}\n")
     return 0
@@ -175,7 +168,7 @@ def _next_signers(
     options: argparse.Namespace, folder: Folder, role: str, before: Signers, dropped: list[str]
 ) -> Signers:
     made = folder.new_keys(role, getattr(options, f"new_{role}_keys"))
-    publics = [p for p in before.publics if p not in dropped] + [_public(k) for k in made]
+    publics = [p for p in before.publics if p not in dropped] + [public_half(k) for k in made]
     threshold = getattr(options, f"{role}_threshold") or before.threshold
     if not 1 <= threshold <= len(publics):
         raise UsageError(f"{role} would have {len(publics)} keys, and need {threshold} of them")
@@ -302,11 +295,7 @@ def _enough(folder: Folder, role: str, signers: Signers) -> list[OfflineKey]:
 
 
 def _distinct(keys: list[OfflineKey]) -> list[OfflineKey]:
-    return list({_public(key): key for key in keys}.values())
-
-
-def _public(key: OfflineKey) -> str:
-    return str(key.public.keyval["public"])
+    return list({public_half(key): key for key in keys}.values())
 
 
 def _confirm(options: argparse.Namespace, question: str) -> None:

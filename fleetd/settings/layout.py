@@ -48,6 +48,11 @@ class DataLayout:
         return self.root / "ca"
 
     @property
+    def demo_signing(self) -> Path:
+        """Keys that sign the releases of `fleetd demo`; other installations have none here."""
+        return self.root / "demo-signing"
+
+    @property
     def lock(self) -> Path:
         """Held by the one supervisor of this data directory."""
         return self.root / "supervisor.lock"

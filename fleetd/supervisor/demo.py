@@ -7,6 +7,7 @@ made them. Called again with `--rollout N`, it waits for N devices and starts th
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from fleetd.settings.layout import DataLayout, read_private, write_private
@@ -39,6 +40,7 @@ class Demo:
             ("Sign in as", email),
             ("Password", password),
             ("Simulated", f"{self.devices} devices"),
+            *_signing(platform),
         ]
 
     async def begin(self, platform: Platform) -> None:
@@ -75,6 +77,19 @@ def simulator(platform: Platform, devices: int) -> Spec:
 async def run_demo(devices: int) -> int:
     """Runs the platform with the demonstration on it."""
     return await Platform().run(Demo(devices))
+
+
+def _signing(platform: Platform) -> list[tuple[str, str]]:
+    """Where the keys are, and how one's own release is signed; empty in the older trial mode."""
+    folder = platform.layout.demo_signing
+    if not (folder / "root.json").exists():
+        return []
+    options = f"--keys {quote(str(folder))} --passphrase-file {quote(str(folder / 'passphrase'))}"
+    return [
+        ("Signing keys", str(folder)),
+        ("To sign", f"fleetctl login --server {platform.external_url}"),
+        ("", f"fleetctl sign release NAME VERSION {options}"),
+    ]
 
 
 def _email_file(layout: DataLayout) -> Path:

@@ -29,6 +29,7 @@ def test_a_demonstration_shows_a_fleet_and_is_seeded_once(tmp_path):
     password = re.search(r"Password +(\S+)\n", running.output)[1]
     assert len(password) >= 16
     assert password not in (running.layout.logs / "seed.log").read_text()
+    assert re.search(rf"Signing keys +{running.layout.demo_signing}\n", running.output)
     token = read_private(running.layout.secrets / "demo-enrollment-token")
     processes = running.processes()
     assert not [p for p in processes if token in " ".join(p.cmdline())]
@@ -41,6 +42,7 @@ def test_a_demonstration_shows_a_fleet_and_is_seeded_once(tmp_path):
     again.start()
     wait_for(lambda: re.search(r"rollout +(running|completed)", again.output), 90, "a rollout")
     assert "as printed on the first start" in again.output
+    assert "fleetctl sign release NAME VERSION --keys" in again.output
     assert count_as_superuser(again, "organizations_organization") == 1
     assert count_as_superuser(again, "updates_rollout") == 1
     assert count_as_superuser(again, "devices_device") == DEVICES

@@ -1,8 +1,10 @@
 """`manage.py seed_demo`: what the demonstration shows, made through the product's own services.
 
 The first call makes an organization, its administrator, an enrollment token for the simulated
-fleet, artifacts and releases. `--rollout N` waits until N simulated devices have joined and starts
-a rollout. Each prints one JSON object; called again, they change nothing and say so.
+fleet, artifacts and releases, holds the key ceremony in a folder of the data directory, signs the
+releases, and ends the insecure trial mode. `--rollout N` waits until N simulated devices have
+joined and starts a rollout. Each prints one JSON object; called again, they change nothing and say
+so.
 """
 
 import io
@@ -10,27 +12,42 @@ import json
 import secrets
 import time
 from argparse import ArgumentParser
+from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from tuf.api.metadata import Metadata, Root, Targets
 
 from apps.core.actors import Actor, Call, Source
 from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
 from apps.enrollment.services.tokens import create_enrollment_token
 from apps.organizations.selectors import actor_for_user
+from apps.organizations.services.settings import update_organization_settings
 from apps.organizations.services.setup import create_organization
 from apps.updates.domain.plan import simple_plan
 from apps.updates.selectors.releases import list_releases
 from apps.updates.selectors.rollouts import count_target_devices, list_rollouts
+from apps.updates.selectors.signing import (
+    ALLOW_UNSIGNED,
+    SigningStatus,
+    get_release_targets,
+    list_unsigned_releases,
+)
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.planning import create_rollout
 from apps.updates.services.releases import create_release
 from apps.updates.services.rollouts import start_rollout
+from apps.updates.services.signing import prepare_signing, publish_signing_metadata
 from apps.updates.types import NewComponent, Target
+from fleetctl.sign.ceremony import first_metadata, release_metadata
+from fleetctl.sign.folder import Folder
+from fleetctl.sign.metadata import text_of
 
 ORGANIZATION = "Demo"
 EMAIL = "demo@fleetd.local"
@@ -94,6 +111,7 @@ def _prepare() -> dict[str, Any]:
                 tags=(TAG,),
             )
             _make_releases(actor)
+            _sign_releases(actor)
     return {**answer, "password": password, "enrollment_token": token.secret, "is_new": True}
 
 
@@ -109,6 +127,56 @@ def _make_releases(actor: Actor) -> None:
             NewComponent("settings", "config", config.id, target="/etc/edge-tools.conf"),
         ]
         create_release(actor, name=RELEASE, version=version, components=components)
+
+
+def _sign_releases(actor: Actor) -> None:
+    """What `fleetctl sign init` and `sign release` do, then the end of the trial mode.
+
+    A demonstration has its signing keys beside its platform, which nobody else should.
+    """
+    folder = _signing_folder()
+    root, targets = first_metadata(folder, _as_fleetctl_reads(prepare_signing(actor)))
+    _publish(actor, folder, root, targets)
+    for release in reversed(list_unsigned_releases(actor)):
+        _, wanted = get_release_targets(actor, release.id)
+        described = {
+            "release_name": release.name,
+            "release_version": release.version,
+            "targets": [asdict(target) for target in wanted],
+        }
+        targets = release_metadata(folder, root, targets, described)
+        _publish(actor, folder, None, targets)
+    update_organization_settings(actor, {ALLOW_UNSIGNED: False})
+
+
+def _signing_folder() -> Folder:
+    """The folder of keys, with a passphrase of its own, which a start that died may have left."""
+    path: Path = settings.LAYOUT.demo_signing
+    passphrase = path / "passphrase"
+    folder = Folder(path, passphrase)
+    folder.create()
+    if not passphrase.exists():
+        passphrase.touch(mode=0o600)
+        passphrase.write_text(secrets.token_urlsafe(24) + "\n")
+    return folder
+
+
+def _as_fleetctl_reads(status: SigningStatus) -> dict[str, Any]:
+    """The part of the status that the ceremony needs, with the names of REST."""
+    if status.online is None:
+        raise CommandError("The platform has no signing keys of its own.")
+    keys = {f"{name}_key": {"public_key": public} for name, public in asdict(status.online).items()}
+    return {"organization_id": str(status.organization_id), **keys}
+
+
+def _publish(
+    actor: Actor, folder: Folder, root: Metadata[Root] | None, targets: Metadata[Targets]
+) -> None:
+    roots = [text_of(root)] if root else []
+    publish_signing_metadata(actor, roots=roots, targets=text_of(targets))
+    if root:
+        folder.keep("root", root)
+    folder.keep("targets", targets)
 
 
 def _roll_out(devices: int) -> dict[str, Any]:
