@@ -5,6 +5,7 @@ from uuid import UUID
 from apps.core.actors import Actor
 from apps.core.authz import PLATFORM
 from apps.core.tasks import org_task, wake
+from apps.updates.selectors.evidence import list_measured_rollout_ids
 from apps.updates.selectors.rollouts import list_due_rollout_ids, list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
@@ -44,6 +45,15 @@ def sweep(actor: Actor) -> None:
     hold_rollouts(actor, rollout_ids)
     for rollout_id in rollout_ids:
         advance_rollout(actor, rollout_id)
+
+
+@org_task("updates.sample_rollouts", permission=PLATFORM, every_seconds=15)
+def sample(actor: Actor) -> None:
+    """Looks at metrics again: they go bad while nothing is counted, as in a phase that soaks."""
+    rollout_ids = list_measured_rollout_ids(actor)
+    hold_rollouts(actor, rollout_ids)
+    for rollout_id in rollout_ids:
+        advance_rollout(actor, rollout_id, is_sampling=True)
 
 
 @org_task(START_TASK, permission=PLATFORM)

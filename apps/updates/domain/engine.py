@@ -162,6 +162,12 @@ def decide(state: RolloutStatus, observations: Observations, now: datetime) -> l
 
 
 def _noted(state: RolloutStatus, observations: Observations, now: datetime) -> list[LogEvent]:
+    data = differences(state, observations)
+    return [LogEvent(COUNTED, now, {"phases": {}, **data})] if data else []
+
+
+def differences(state: RolloutStatus, observations: Observations) -> dict[str, Any]:
+    """What is seen that the log does not say yet, as its events hold it; empty for nothing."""
     data: dict[str, Any] = {}
     for index, phase in enumerate(state.phases):
         counts = observations.counts[index]
@@ -176,7 +182,7 @@ def _noted(state: RolloutStatus, observations: Observations, now: datetime) -> l
             data.setdefault("metrics", {})[str(index)] = [asdict(arms) for arms in metrics]
         if left_out != phase.left_out:
             data.setdefault("left_out", {})[str(index)] = asdict(left_out)
-    return [LogEvent(COUNTED, now, {"phases": {}, **data})] if data else []
+    return data
 
 
 def _next_step(state: RolloutStatus, now: datetime) -> LogEvent | None:
@@ -415,9 +421,18 @@ def _phase_opened(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
 
 
 def _counted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
-    data = event.data
+    for index, fields in _seen(event.data).items():
+        phase = replace(state.phases[index], **fields)
+        if phase.state is PhaseState.OPEN:
+            phase = replace(phase, reason=phase.judged(event.time).reason)
+        state = _with_phase(state, index, phase)
+    return state
+
+
+def _seen(data: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """What an event says of phases, by index: `differences` read back."""
     changed: dict[int, dict[str, Any]] = {}
-    for index, values in data["phases"].items():
+    for index, values in data.get("phases", {}).items():
         changed.setdefault(int(index), {})["counts"] = Counts(**values)
     for index, values in data.get("controls", {}).items():
         changed.setdefault(int(index), {})["control"] = _arm(values)
@@ -425,12 +440,7 @@ def _counted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
         changed.setdefault(int(index), {})["metrics"] = _metrics(values)
     for index, values in data.get("left_out", {}).items():
         changed.setdefault(int(index), {})["left_out"] = Arm(**values)
-    for index, fields in changed.items():
-        phase = replace(state.phases[index], **fields)
-        if phase.state is PhaseState.OPEN:
-            phase = replace(phase, reason=phase.judged(event.time).reason)
-        state = _with_phase(state, index, phase)
-    return state
+    return changed
 
 
 def _excluded(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
@@ -441,9 +451,9 @@ def _excluded(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
         raise IllegalTransition(f"a {state.state} rollout leaves nobody out")
     trait = (event.data["attribute"], event.data["value"])
     state = replace(state, exclusions=(*state.exclusions, trait))
-    for index, phase in enumerate(state.phases):
-        values = event.data["left_out"].get(str(index))
-        phase = replace(phase, left_out=Arm(**values)) if values else phase
+    seen = _seen(event.data)
+    for index, before in enumerate(state.phases):
+        phase = replace(before, **seen.get(index, {}))
         if phase.state is PhaseState.HALTED:
             phase = _reopened(state, index, phase, event)
         elif phase.state is PhaseState.OPEN:

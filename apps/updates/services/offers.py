@@ -19,6 +19,7 @@ from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Component, Deployment, Release, Rollout
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
 from apps.updates.selectors.signing import offered_component
+from apps.updates.services.baselines import keep_baselines
 from apps.updates.services.capacity import LIMITS, Capacity, find_capacity, note_starts
 from apps.updates.services.instructions import instruct
 from apps.updates.services.links import make_link
@@ -140,7 +141,9 @@ def claim_deployments(actor: Actor, device_ids: Sequence[UUID], limit: int = 100
     note_starts(actor, capacity)
     per_rollout = Counter(claim.rollout_id for claim in claims)
     publish(actor, *(DeploymentOffered(rollout_id=r, count=n) for r, n in per_rollout.items()))
-    return _offers(actor, claims)
+    offers = _offers(actor, claims)
+    keep_baselines(actor, offers)
+    return offers
 
 
 def offer_for_device(actor: Actor, device_id: UUID) -> Offer | None:

@@ -13,10 +13,11 @@ from apps.core.errors import FleetdError
 from apps.core.realtime import notify_gateways
 from apps.events.services.outbox import publish
 from apps.updates.domain import engine
-from apps.updates.domain.engine import LogEvent, Observations, decide
+from apps.updates.domain.engine import LogEvent, decide
 from apps.updates.domain.states import DeploymentState, RolloutState
-from apps.updates.models import Phase, Rollout
+from apps.updates.models import Rollout
 from apps.updates.permissions import ADVANCE_ROLLOUT, HALT_ROLLOUT
+from apps.updates.selectors.evidence import observe
 from apps.updates.services.moves import Choice, End, Move, end_deployments
 from apps.updates.services.rollout_log import append_events, hold_rollouts, lock_rollout
 from apps.updates.services.rollouts import cancel_rollout, halt, start_rollout
@@ -56,11 +57,12 @@ _AUDITED = {
 }
 
 
-def advance_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
+def advance_rollout(actor: Actor, rollout_id: UUID, *, is_sampling: bool = False) -> Rollout:
     """Looks at a rollout and does what its gates say; changes nothing where there is nothing new.
 
-    All in one transaction under the rollout's lock: what was decided is stored whole or not at
-    all, and whoever looks next decides the same.
+    With `is_sampling` metrics are read again although nothing was counted. All in one transaction
+    under the rollout's lock: what was decided is stored whole or not at all, and whoever looks
+    next decides the same.
     """
     rollout = lock_rollout(actor, rollout_id, ADVANCE_ROLLOUT)
     status = rollout.status()
@@ -68,8 +70,7 @@ def advance_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         return rollout
     if rollout.state in OVER:
         end_deployments(actor, Choice(rollout_id=rollout.id), LEFT_OVER, clock.now())
-    phases = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
-    observations = Observations(tuple(phase.counts for phase in phases.order_by("index")))
+    observations = observe(actor, rollout, status, is_sampling=is_sampling)
     events = decide(status, observations, clock.now())
     if events:
         append_events(actor, rollout, events)
