@@ -103,6 +103,7 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
     examples = (
         f"fleetctl rollouts {name} --name Lab --release app@2.4.0 --filter 'tags:lab'\n"
         f"fleetctl rollouts {name} --name All --release app@2.4.0 --phases 1,10,100 --statistical\n"
+        f"fleetctl rollouts {name} --name Sites --release app@2.4.0 --phase-filter 'tags:lab'\n"
         f"fleetctl rollouts {name} -f rollout.json"
     )
     parser = verb(verbs, common, name, text, examples, run)
@@ -112,6 +113,13 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
     parser.add_argument("--tag", action="append", default=[], help="devices with this tag")
     parser.add_argument("--filter", default="", help="devices that match")
     parser.add_argument("--phases", default="100", metavar="1,10,100", help="cumulative percent")
+    parser.add_argument(
+        "--phase-filter",
+        action="append",
+        default=[],
+        metavar="FILTER",
+        help="first a phase of the devices that match; more than one go in order before --phases",
+    )
     parser.add_argument("--statistical", action="store_true", help="gates with known error rates")
     parser.add_argument("--needs-approval", action="store_true", help="of another person")
 
@@ -127,7 +135,7 @@ def _body(client: Client, options: argparse.Namespace) -> dict[str, Any]:
         "release_id": _release_id(client, options.release),
         "target": {"tags": options.tag, "filter": options.filter},
         "requires_approval": options.needs_approval,
-        "plan": {"phases": [{"percent": p, "gate": {"kind": kind}} for p in _percents(options)]},
+        "plan": {"phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)]},
     }
 
 
@@ -139,6 +147,11 @@ def _read(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{path}: a rollout is a JSON object")
     return found
+
+
+def _phases(options: argparse.Namespace) -> list[dict[str, Any]]:
+    filters: list[dict[str, Any]] = [{"filter": text} for text in options.phase_filter]
+    return filters + [{"percent": percent} for percent in _percents(options)]
 
 
 def _percents(options: argparse.Namespace) -> list[int]:

@@ -80,6 +80,7 @@ def _phase_of(place: str, message: pb.PhasePlan) -> PhasePlan:
         needs_approval=message.needs_approval,
         rate=rate and Rate(rate.per_minute, rate.growth_percent or 100, rate.maximum_per_minute),
         maximum_in_flight=message.maximum_in_flight,
+        filter=message.filter.strip(),
     )
 
 
@@ -149,6 +150,7 @@ def _phase_message(phase: PhasePlan) -> pb.PhasePlan:
         gate=pb.GatePolicy(**{name: dumped[name] for name in (*_GATE_TEXTS, *_GATE_NUMBERS)}),
         needs_approval=phase.needs_approval,
         maximum_in_flight=phase.maximum_in_flight,
+        filter=phase.filter,
     )
     if phase.rate:
         message.rate.per_minute = phase.rate.per_minute

@@ -53,10 +53,12 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class PhasePlan:
-    """One phase: where it ends, what its gate demands, and how fast its devices start.
+    """One phase: which devices it takes, what its gate demands, and how fast they start.
 
-    `percent` is cumulative, of all targets. Where `devices` is not 0 the phase ends after so many
-    devices instead. `maximum_in_flight` is 0 for no limit.
+    A phase with a `filter` takes every target that matches it and that no earlier filter takes;
+    what no filter takes is shared out among the phases without one. There `percent` is cumulative,
+    and where `devices` is not 0 the phase ends after so many devices instead. `maximum_in_flight`
+    is 0 for no limit.
     """
 
     percent: int
@@ -66,6 +68,7 @@ class PhasePlan:
     needs_approval: bool = False
     rate: Rate | None = None
     maximum_in_flight: int = 0
+    filter: str = ""
 
     @property
     def is_limited(self) -> bool:
@@ -125,11 +128,16 @@ def simple_plan(percents: Sequence[int] = ()) -> Plan:
     return Plan(tuple(PhasePlan(percent) for percent in tuple(percents) or WHOLE))
 
 
+def shared_phases(phases: Sequence[PhasePlan]) -> tuple[int, ...]:
+    """The indexes of the phases that share out what no filter takes."""
+    return tuple(index for index, phase in enumerate(phases) if not phase.filter)
+
+
 def phase_ends(total: int, phases: Sequence[PhasePlan]) -> tuple[int, ...]:
-    """How many of `total` devices are in or before each phase: percentages rounded up.
+    """How many of `total` devices are in or before each of these: percentages rounded up.
 
     Rounded up, so that the first phase of a small rollout is not empty. A later phase never ends
-    before an earlier one, and the last one ends with the last device.
+    before an earlier one, and the last one ends with the last device. Filters take no part.
     """
     ends: list[int] = []
     for phase in phases:
@@ -138,10 +146,18 @@ def phase_ends(total: int, phases: Sequence[PhasePlan]) -> tuple[int, ...]:
     return (*ends[:-1], total)
 
 
-def phase_sizes(total: int, phases: Sequence[PhasePlan]) -> tuple[int, ...]:
-    """How many of `total` devices each phase holds; they add up to `total`."""
-    ends = phase_ends(total, phases)
-    return tuple(end - start for start, end in pairwise((0, *ends)))
+def phase_sizes(
+    total: int, phases: Sequence[PhasePlan], taken: Mapping[int, int] | None = None
+) -> tuple[int, ...]:
+    """How many of `total` devices each phase holds; they add up to `total`.
+
+    `taken` says how many the filters take, by the phase's index.
+    """
+    sizes = dict(taken or {})
+    shared = shared_phases(phases)
+    ends = phase_ends(total - sum(sizes.values()), [phases[index] for index in shared])
+    sizes |= {i: end - start for i, (start, end) in zip(shared, pairwise((0, *ends)), strict=True)}
+    return tuple(sizes.get(index, 0) for index in range(len(phases)))
 
 
 def phase_of(position: int, ends: Sequence[int]) -> int:
@@ -175,9 +191,10 @@ def _check_phases(phases: Sequence[PhasePlan]) -> None:
     if phases[0].needs_approval:
         message = "The first phase opens with the start: let the plan itself need approval."
         raise BadPlan("phases.0.needs_approval", message)
-    _check_rising("percentages", [phase.percent for phase in phases if not phase.devices])
-    _check_rising("numbers of devices", [phase.devices for phase in phases if phase.devices])
-    if phases[-1].devices or phases[-1].percent != 100:
+    shared = [phases[index] for index in shared_phases(phases)]
+    _check_rising("percentages", [phase.percent for phase in shared if not phase.devices])
+    _check_rising("numbers of devices", [phase.devices for phase in shared if phase.devices])
+    if phases[-1].filter or phases[-1].devices or phases[-1].percent != 100:
         raise BadPlan("phases", "The last phase must end at 100 percent.")
 
 
@@ -189,7 +206,10 @@ def _check_rising(what: str, numbers: Sequence[int]) -> None:
 def _check_phase(place: str, phase: PhasePlan) -> None:
     if len(phase.name) > 100 or not phase.name.isprintable():
         raise BadPlan(f"{place}.name", "A phase's name has at most 100 printable characters.")
-    if not phase.devices:
+    if phase.filter and (phase.percent or phase.devices):
+        message = "A phase with a filter takes all that match: it has no share and no number."
+        raise BadPlan(f"{place}.filter", message)
+    if not phase.devices and not phase.filter:
         _check_number(f"{place}.percent", phase.percent, 1, 100)
     _check_number(f"{place}.devices", phase.devices, 0, 10_000_000)
     _check_number(f"{place}.maximum_in_flight", phase.maximum_in_flight, 0, 10_000_000)
@@ -228,6 +248,7 @@ def _dump_phase(phase: PhasePlan) -> dict[str, Any]:
         "needs_approval": phase.needs_approval,
         "rate": rate,
         "maximum_in_flight": phase.maximum_in_flight,
+        **({"filter": phase.filter} if phase.filter else {}),
     }
 
 
@@ -240,4 +261,5 @@ def _restore_phase(dumped: Mapping[str, Any]) -> PhasePlan:
         needs_approval=dumped["needs_approval"],
         rate=Rate(*dumped["rate"]) if dumped["rate"] else None,
         maximum_in_flight=dumped["maximum_in_flight"],
+        filter=dumped.get("filter", ""),
     )

@@ -40,6 +40,7 @@ from apps.updates.permissions import (
     CREATE_ROLLOUT,
     SUBMIT_ROLLOUT,
 )
+from apps.updates.selectors.phases import read_phase_filters
 from apps.updates.selectors.rollouts import (
     count_target_devices,
     get_rollout,
@@ -261,8 +262,8 @@ def store_rollout(actor: Actor, rollout: Rollout) -> None:
 def set_plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
     """Gives the rollout a plan, with the columns that repeat it.
 
-    Raises `InvalidRequest`, and `PermissionDenied` where the plan goes to older versions and the
-    actor may not plan that; a roll back always may.
+    Raises `InvalidRequest`, `FilterError` for a phase's filter, and `PermissionDenied` where the
+    plan goes to older versions and the actor may not plan that; a roll back always may.
     """
     if plan.installation.allow_downgrade and rollout.rolls_back_id is None:
         require(actor, ALLOW_DOWNGRADE)
@@ -271,6 +272,7 @@ def set_plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
         plan.schedule.check_opens(clock.now(), ZoneInfo("UTC"))
     except BadPlan as bad:
         raise invalid(bad.field, "invalid_plan", bad.message) from bad
+    read_phase_filters(actor, plan.phases)
     rollout.plan = plan.dump()
     rollout.priority = plan.priority
     rollout.start_at = plan.schedule.start_at

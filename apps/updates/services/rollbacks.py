@@ -7,6 +7,7 @@ from uuid import UUID
 from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
+from apps.core.errors import invalid
 from apps.core.realtime import notify_gateways
 from apps.events.services.outbox import publish
 from apps.updates.domain import engine
@@ -41,8 +42,9 @@ def roll_back_rollout(
     had another version of the release before; the others have nothing to go back to. Devices that
     are still installing follow when they are through. Rolling back again answers the same rollout.
     Raises `RolloutNotReversible` unless it was halted or is complete, `NothingToRollBack` where no
-    device had an earlier release.
+    device had an earlier release, `InvalidRequest` for phases that cannot be.
     """
+    _refuse_filters(phases)
     source = lock_rollout(actor, rollout_id, ROLL_BACK_ROLLOUT)
     if source.state in (RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK):
         return reread_rollout(actor, source.rollbacks.latest("id").id)
@@ -60,6 +62,13 @@ def roll_back_rollout(
     publish(actor, RollbackStarted(rollout_id=source.id, rollback_id=rollback.id))
     notify_gateways("withdrawals", organization_id=actor.organization_id)
     return reread_rollout(actor, rollback.id)
+
+
+def _refuse_filters(phases: Sequence[PhasePlan]) -> None:
+    for index, phase in enumerate(phases):
+        if phase.filter:
+            message = "The phases of a roll back take shares or numbers of devices."
+            raise invalid(f"phases.{index}.filter", "invalid_plan", message)
 
 
 def note_rollback_end(actor: Actor, rollback_id: UUID) -> None:

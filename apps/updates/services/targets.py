@@ -1,19 +1,21 @@
 """From a target to deployments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import UUIDField, Value
+from django.db.models import QuerySet, UUIDField, Value
 
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import invalid
-from apps.updates.domain.plan import phase_sizes
+from apps.devices.models import Device
+from apps.updates.domain.plan import shared_phases
 from apps.updates.models import Phase, Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
+from apps.updates.selectors.phases import NO_FILTER, in_parts
 from apps.updates.selectors.reversible import EARLIER, TOUCHED
 from apps.updates.selectors.rollouts import (
     fitting,
@@ -26,33 +28,42 @@ from apps.updates.types import Target
 
 MAX_DEVICES, MAX_TAGS, MAX_GROUPS = 1000, 64, 64
 
-# Places are counted from 0 in the order of `domain.plan.order_key`; a phase holds the places
-# before its end, `domain.plan.phase_ends`, in the same integer arithmetic.
+# Places are counted from 0 in the order of `domain.plan.order_key`. What no phase's filter takes
+# has a place of its own among the rest: a phase holds the places before its end, which is
+# `domain.plan.phase_ends` in the same integer arithmetic.
 _INSERT = """
-    WITH target (device_id, release_id) AS ({devices}),
+    WITH target (device_id, release_id, part) AS ({devices}),
+    ordered AS (
+        SELECT *, sha256((device_id::text || %s)::bytea) AS key FROM target
+    ),
     placed AS (
-        SELECT device_id, release_id, row_number() OVER (
-            ORDER BY sha256((device_id::text || %s)::bytea)) - 1 AS place
-        FROM target
+        SELECT device_id, release_id, part, row_number() OVER (ORDER BY key) - 1 AS place,
+            row_number() OVER ({parts} ORDER BY key) - 1 AS share
+        FROM ordered
     ),
     planned AS (
         SELECT n, CASE WHEN devices > 0 THEN least(devices, counted.total)
             ELSE (counted.total * percent + 99) / 100 END AS until
-        FROM (SELECT count(*) AS total FROM target) AS counted,
+        FROM (SELECT count(*) AS total FROM target WHERE part < 0) AS counted,
             unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS phase (percent, devices, n)
     ),
     ends AS (
         SELECT array_agg(until ORDER BY n) AS list
         FROM (SELECT n, max(until) OVER (ORDER BY n) AS until FROM planned) AS rising
+    ),
+    stored AS (
+        INSERT INTO updates_deployment (
+            id, organization_id, rollout_id, device_id, release_id, phase_index, position, state,
+            progress_percent, report_sequence, reason_code, message, log_tail, offers,
+            created_at, state_changed_at)
+        SELECT {new_id}, %s, %s, device_id, release_id, CASE WHEN part >= 0 THEN part
+                ELSE (%s::int[])[1 + width_bucket(share, ends.list)] END, place,
+            'waiting', 0, 0, '', '', '', 0, %s, %s
+        FROM placed, ends
+        ORDER BY place
+        RETURNING phase_index
     )
-    INSERT INTO updates_deployment (
-        id, organization_id, rollout_id, device_id, release_id, phase_index, position, state,
-        progress_percent, report_sequence, reason_code, message, log_tail, offers,
-        created_at, state_changed_at)
-    SELECT {new_id}, %s, %s, device_id, release_id, width_bucket(place, ends.list), place,
-        'waiting', 0, 0, '', '', '', 0, %s, %s
-    FROM placed, ends
-    ORDER BY place
+    SELECT phase_index, count(*) FROM stored GROUP BY 1
 """
 
 
@@ -89,45 +100,60 @@ def create_deployments(actor: Actor, rollout: Rollout) -> list[int]:
 
     Each gets its place in the rollout's own order and with it its phase.
     """
+    phases = rollout.planned().phases
+    rows = in_parts(actor, receiving_devices(actor, rollout), phases)
+    rows = rows.order_by().annotate(release_id=Value(rollout.release_id, UUIDField()))
+    try:
+        query = rows.values_list("id", "release_id", "part").query
+        sql, parameters = query.sql_with_params()
+    except EmptyResultSet:
+        return _sized(actor, rollout, {})
+    return _sized(actor, rollout, _insert(actor, rollout, sql, parameters))
+
+
+def receiving_devices(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
+    """The devices of a rollout's target that can get its release now."""
     excluded = Target.restore(rollout.excluded) if rollout.excluded else None
     devices = target_devices(actor, Target.restore(rollout.target), excluded)
-    devices = fitting(devices, rollout.release)
-    rows = devices.order_by().annotate(release_id=Value(rollout.release_id, UUIDField()))
-    try:
-        sql, parameters = rows.values_list("id", "release_id").query.sql_with_params()
-    except EmptyResultSet:
-        return _sized(actor, rollout, 0)
-    return _sized(actor, rollout, _insert(actor, rollout, sql, parameters))
+    return fitting(devices, rollout.release)
 
 
 def create_rollback_deployments(actor: Actor, rollout: Rollout, source: Rollout) -> list[int]:
     """One deployment for each device that the source reached and that had a release before."""
     parameters = (actor.organization_id, source.id, TOUCHED)
-    return _sized(actor, rollout, _insert(actor, rollout, EARLIER, parameters))
+    devices = f"SELECT device_id, release_id, {NO_FILTER} FROM ({EARLIER}) AS back"  # noqa: S608
+    return _sized(actor, rollout, _insert(actor, rollout, devices, parameters))
 
 
-def _sized(actor: Actor, rollout: Rollout, total: int) -> list[int]:
+def _sized(actor: Actor, rollout: Rollout, counted: Mapping[int, int]) -> list[int]:
     """Tells the phases how many devices they have."""
-    rows = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
-    sizes = phase_sizes(total, rollout.planned().phases)
-    for phase, size in zip(rows.order_by("index"), sizes, strict=True):
-        phase.total = phase.waiting = size
+    phases = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
+    sizes = []
+    for phase in phases.order_by("index"):
+        phase.total = phase.waiting = counted.get(phase.index, 0)
         phase.save(update_fields=["total", "waiting"])
-    return list(sizes)
+        sizes.append(phase.total)
+    return sizes
 
 
-def _insert(actor: Actor, rollout: Rollout, devices: str, parameters: Sequence[Any]) -> int:
+def _insert(
+    actor: Actor, rollout: Rollout, devices: str, parameters: Sequence[Any]
+) -> dict[int, int]:
+    """How many devices came into which phase."""
     at, phases = clock.now(), rollout.planned().phases
+    indexes = shared_phases(phases)
+    shared = [phases[index] for index in indexes[:-1]]
     # The last phase ends with the last device.
-    percents = [phase.percent for phase in phases[:-1]] + [100]
-    numbers = [phase.devices for phase in phases[:-1]] + [0]
+    percents = [phase.percent for phase in shared] + [100]
+    numbers = [phase.devices for phase in shared] + [0]
     order: list[Any] = [str(rollout.id), percents, numbers]
-    own: list[Any] = [actor.organization_id, rollout.id, at, at]
+    own: list[Any] = [actor.organization_id, rollout.id, [*indexes], at, at]
+    parts = "PARTITION BY part" if len(indexes) < len(phases) else ""
     with connection.cursor() as cursor:
         # What is put in is our own SQL and the ORM's; values are parameters.
-        statement = _INSERT.format(devices=devices, new_id=new_id())
+        statement = _INSERT.format(devices=devices, parts=parts, new_id=new_id())
         cursor.execute(statement, [*parameters, *order, *own])
-        return int(cursor.rowcount)
+        return dict(cursor.fetchall())
 
 
 def _limit(field: str, names: tuple[Any, ...], most: int) -> None:
