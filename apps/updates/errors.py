@@ -62,7 +62,7 @@ class RecalledRelease(FleetdError):
 
 class RolloutTargetEmpty(FleetdError):
     kind, code = Kind.INVALID, "rollout_target_empty"
-    default_message = "The target names no active device that the release fits onto."
+    default_message = "The target names no active device that would get the release."
 
 
 class RolloutNotDraft(FleetdError):

@@ -149,8 +149,9 @@ def test_only_who_may_plan_to_older_versions_does(
     assert make_rollout(alice, release, plan=DOWN).planned().installation.allow_downgrade
 
 
-def test_devices_are_told_whether_they_may_go_back(fleet: Fleet, release: Release) -> None:
-    for plan, may in ((DOWN, True), (Plan(), False)):
+def test_devices_are_told_whether_they_may_go_back(fleet: Fleet) -> None:
+    for version, plan, may in (("1.0.0", DOWN, True), ("1.1.0", Plan(), False)):
+        release = make_release(fleet.alice, version)
         start_rollout(fleet.alice, make_rollout(fleet.alice, release, plan=plan).id)
         offers = fleet.claim()
         assert {offer.allow_downgrade for offer in offers} == {may}
@@ -191,8 +192,8 @@ def test_a_retry_is_for_the_failed_devices_only_and_leaves_the_past_alone(fleet:
 
 
 def test_devices_that_failed_elsewhere_can_be_left_out(fleet: Fleet, release: Release) -> None:
-    source = failed_rollout_of(fleet, release)
-    made = make_rollout(fleet.alice, release, excluded=Target(failed_in=source.id))
+    source, later = failed_rollout_of(fleet, release), make_release(fleet.alice, "1.1.0")
+    made = make_rollout(fleet.alice, later, excluded=Target(failed_in=source.id))
     start_rollout(fleet.alice, made.id)
     assert len(fleet.claim()) == 6
 

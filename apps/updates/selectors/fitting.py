@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import and_
 from uuid import UUID
 
 from django.db.models import Prefetch, Q
@@ -62,16 +64,26 @@ class Fit:
 
     def q(self, now: datetime) -> Q:
         """The devices that it fits onto."""
+        return reduce(and_, self.conditions(now).values())
+
+    def conditions(self, now: datetime) -> dict[str, Q]:
+        """What has to hold for a device, by the code of the reason where it does not.
+
+        The codes are those of `domain.eligibility`, where `OBSTACLES` says which obstacle is which.
+        """
         context = DeviceContext(now)
-        found = self.compatible.to_q(context) if self.compatible else Q()
-        for rule in self.release.requires:
-            found &= _rule(rule).to_q(context)
-        for rule in self.release.conflicts:
-            found &= ~_rule(rule).to_q(context)
+        requires = [_rule(rule).to_q(context) for rule in self.release.requires]
+        conflicts = [~_rule(rule).to_q(context) for rule in self.release.conflicts]
+        stones = []
         for component, version in self._stones().items():
             below = f"version({quoted(component)}) < {quoted(version)}"
-            found &= ~parse(below, DEVICE_FIELDS).to_q(context)
-        return found
+            stones.append(~parse(below, DEVICE_FIELDS).to_q(context))
+        return {
+            "not_compatible": self.compatible.to_q(context) if self.compatible else Q(),
+            "requires": reduce(and_, requires, Q()),
+            "conflicts": reduce(and_, conflicts, Q()),
+            "stepping_stone": reduce(and_, stones, Q()),
+        }
 
     def obstacles(self, device: Device, now: datetime) -> tuple[Obstacle, ...]:
         """What keeps a device, read with its state, from installing it; none means that it fits.

@@ -38,7 +38,7 @@ from apps.updates.models import (
 from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
-from apps.updates.selectors.fitting import fit_of
+from apps.updates.selectors.receiving import receiving
 from apps.updates.selectors.releases import components_of
 from apps.updates.types import Target
 
@@ -134,7 +134,7 @@ def count_target_devices(
     release: Release | None = None,
 ) -> int:
     """How many active devices a target means now, for those who could see a rollout to it; with a
-    release only those that it fits onto."""
+    release only those that would get it."""
     if not reaches_rollout(actor, VIEW_ROLLOUTS, target):
         require(actor, VIEW_ROLLOUTS)
     devices = target_devices(actor, target, excluded)
@@ -142,8 +142,8 @@ def count_target_devices(
 
 
 def fitting(devices: QuerySet[Device], release: Release) -> QuerySet[Device]:
-    """Those of the devices onto which the release can be installed now."""
-    return devices.filter(fit_of(release).q(clock.now()))
+    """Those of the devices that a rollout of the release would begin with now."""
+    return devices.filter(receiving(release).q(clock.now()))
 
 
 def target_devices(
