@@ -169,6 +169,7 @@ class Device:
         plan = self._fleet.plan
         ground = Ground(
             self._number,
+            self._store,
             plan.behaviour,
             plan.step_seconds,
             self._fleet.downloads,

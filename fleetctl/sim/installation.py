@@ -11,6 +11,7 @@ from fleetd_agent.messages import Check, Component, Hook, StepFailed
 from fleetd_agent.ports import Progress, Record, Undone, Work
 
 from fleetctl.sim.behaviour import Behaviour, chance
+from fleetctl.sim.store import DeviceStore
 
 KINDS = ("binary", "config", "container", "firmware", "package", "script")
 APPROVE_SECONDS = 20.0
@@ -22,6 +23,7 @@ class Ground:
     def __init__(
         self,
         number: int,
+        store: DeviceStore,
         behaviour: Behaviour,
         step_seconds: float,
         downloads: asyncio.Semaphore,
@@ -29,6 +31,7 @@ class Ground:
         bytes_per_second: int = 0,
     ) -> None:
         self.number = number
+        self.store = store
         self.behaviour = behaviour
         self.step_seconds = step_seconds
         self.downloads = downloads
@@ -105,6 +108,8 @@ class SimHandler:
 
     async def apply(self, work: Work, record: Record) -> None:
         """Installs, as far as anybody can see."""
+        component = work.component
+        self._ground.store.note_applied(work.deployment_id, component.name, component.version)
         await self._ground.take_time(work, "install")
         self._ground.fail_by_chance(work, "install")
 

@@ -1,9 +1,10 @@
-"""What simulated devices remember, in one SQLite file: keys, certificates, journals, versions."""
+"""What simulated devices remember, in one SQLite file: keys, journals, and what was installed."""
 
 import fcntl
 import json
 import os
 import sqlite3
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -19,6 +20,13 @@ CREATE TABLE IF NOT EXISTS device (
   journal TEXT
 );
 CREATE TABLE IF NOT EXISTS fleet (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS applied (
+  number INTEGER NOT NULL,
+  deployment_id TEXT NOT NULL,
+  component TEXT NOT NULL,
+  version TEXT NOT NULL,
+  time REAL NOT NULL
+);
 """
 
 
@@ -82,6 +90,11 @@ class Store:
         )
         self._database.execute(query, (number, text))
 
+    def note_applied(self, number: int, deployment_id: str, component: str, version: str) -> None:
+        """Remembers that a device was changed, each time: twice would be seen."""
+        row = (number, deployment_id, component, version, time.time())
+        self._database.execute("INSERT INTO applied VALUES (?, ?, ?, ?, ?)", row)
+
 
 class DeviceStore:
     """One device's part of the file: its identity and its journal."""
@@ -116,6 +129,10 @@ class DeviceStore:
     def save_state(self, state: State) -> None:
         """Saves the journal."""
         self._store.write(self._number, "journal", json.dumps(state.to_json()))
+
+    def note_applied(self, deployment_id: str, component: str, version: str) -> None:
+        """Remembers that this device was changed."""
+        self._store.note_applied(self._number, deployment_id, component, version)
 
 
 class SimIdentities:
