@@ -29,6 +29,7 @@ from apps.devices.models import (
     DeviceCount,
     DeviceGroup,
     DeviceGroupGrant,
+    DevicePresence,
     DeviceState,
     GroupMember,
 )
@@ -363,6 +364,30 @@ class DeviceStateAdmin(OrgModelAdmin):
     def seen(self, state: DeviceState) -> SafeString:
         """When it last spoke."""
         return when(state.last_seen_at)
+
+
+@admin.register(DevicePresence)
+class DevicePresenceAdmin(OrgModelAdmin):
+    """When devices could be reached: what forecasts are made from."""
+
+    view_permission = VIEW_DEVICES
+    reached = staticmethod(partial(within, via="device"))
+    list_display = ("device", "online", "offline")
+    linked_by = ("device",)
+    list_select_related = ("device",)
+    search_fields = ("device__name",)
+    ordering = ("-pk",)
+    sortable_by = ()
+
+    @admin.display(description="online from")
+    def online(self, presence: DevicePresence) -> SafeString:
+        """When it came."""
+        return when(presence.online_at)
+
+    @admin.display(description="to")
+    def offline(self, presence: DevicePresence) -> SafeString:
+        """When it went; empty while it is there."""
+        return when(presence.offline_at)
 
 
 @admin.register(DeviceCount)

@@ -110,6 +110,36 @@ class DeviceState(OrgOwnedModel):
         return f"{self.device_id}: {self.connectivity}"
 
 
+class DevicePresence(OrgOwnedModel):
+    """One stretch of time in which a device could be reached; without an end it still can.
+
+    Forecasts are made from these. They are written where connectivity changes, never by a
+    heartbeat, and kept for some weeks.
+    """
+
+    device = TenantForeignKey(Device, models.CASCADE, related_name="+")
+    online_at = models.DateTimeField()
+    offline_at = models.DateTimeField(null=True)
+
+    class Meta(OrgOwnedModel.Meta):
+        db_table = "devices_device_presence"
+        verbose_name_plural = "device presence"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organization", "device"],
+                condition=Q(offline_at=None),
+                name="presence_open_once",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "device", "online_at"], name="presence_by_device"),
+            models.Index(fields=["organization", "offline_at"], name="presence_by_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} from {self.online_at}"
+
+
 class DeviceCount(OrgOwnedModel):
     """How many devices are in one lifecycle and connectivity: totals are kept, not counted."""
 

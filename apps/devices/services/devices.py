@@ -43,6 +43,7 @@ from apps.devices.selectors.places import (
     require_on_devices,
 )
 from apps.devices.services.counts import count_moves
+from apps.devices.services.presence import end_presence
 from apps.devices.types import (
     DeviceApproved,
     DeviceDecommissioned,
@@ -290,6 +291,7 @@ def _disconnect(state: DeviceState, at: datetime) -> None:
             *("session_id", "connectivity", "offline_at", "disconnected_at", "disconnect_reason")
         ]
     )
+    end_presence(state.organization_id, [state.device_id])
 
 
 def _insert(device: Device) -> None:

@@ -29,6 +29,12 @@ from apps.devices.permissions import REPORT_STATE
 from apps.devices.selectors import sweep_stamp
 from apps.devices.services.counts import count_moves
 from apps.devices.services.devices import require_own
+from apps.devices.services.presence import (
+    begin_presence,
+    end_presence,
+    find_lapsed,
+    renew_presence,
+)
 from apps.devices.types import (
     Beat,
     Closing,
@@ -131,8 +137,12 @@ def open_sessions(organization_id: UUID, openings: Sequence[Opening]) -> set[UUI
         "full_disk": rules.FULL_DISK_RATIO,
     }
     _run(_VERSIONS, columns)
+    lapsed = find_lapsed(organization_id, list(newest))
     written = _run(_OPEN, columns)
     _announce(organization_id, written, {})
+    # Also where nothing moved: a stream that nobody saw end has lapsed.
+    devices = [row.device_id for row in written]
+    renew_presence(organization_id, devices, {d: lapsed[d] for d in devices if d in lapsed})
     return {newest[row.device_id].session_id for row in written}
 
 
@@ -268,7 +278,16 @@ def _announce(
         [((lives[m.device_id], m.before), (lives[m.device_id], m.after)) for m in moved],
     )
     publish(actor, *[_event(m, reasons.get(m.device_id, "")) for m in moved])
+    _note_presence(organization_id, moved)
     return moved
+
+
+def _note_presence(organization_id: UUID, moved: Sequence[Transition]) -> None:
+    """Who came and who went; from well to degraded and back a device stays."""
+    gone = [m.device_id for m in moved if m.after not in CONNECTED]
+    came = [m.device_id for m in moved if m.after in CONNECTED and m.before not in CONNECTED]
+    end_presence(organization_id, gone)
+    begin_presence(organization_id, came)
 
 
 def _event(moved: Transition, reason: str) -> DeviceEvent:
