@@ -10,6 +10,7 @@ from apps.core.tenancy import OrgOwnedModel, TenantForeignKey
 from apps.updates.domain import engine
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.plan import Plan, simple_plan
+from apps.updates.domain.rooms import Use
 from apps.updates.domain.states import Bucket, GateDecision, PhaseState, RolloutState
 from apps.updates.models.releases import Release
 
@@ -145,6 +146,11 @@ class Phase(OrgOwnedModel):
     def counts(self) -> Counts:
         """The counters, as the gate takes them."""
         return Counts(**{bucket.value: getattr(self, bucket.value) for bucket in Bucket})
+
+    @property
+    def use(self) -> Use:
+        """How much of its limits is used."""
+        return Use(self.active, self.opened_at, self.rate_minute, self.rate_started)
 
 
 class RolloutEvent(OrgOwnedModel):

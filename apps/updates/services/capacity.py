@@ -11,6 +11,7 @@ from django.db import connection
 
 from apps.core.actors import Actor
 from apps.updates.domain.plan import PhasePlan, Plan
+from apps.updates.domain.rooms import room_of
 from apps.updates.domain.schedule import device_zone
 from apps.updates.models import Phase, Rollout
 
@@ -130,16 +131,11 @@ def note_starts(actor: Actor, capacity: Capacity) -> None:
 
 def _add_phase(capacity: Capacity, plan: PhasePlan, phase: Phase, now: datetime) -> None:
     """How many devices of an open phase may start now; nothing for as many as want to."""
-    key, rooms = (phase.rollout_id, phase.index), []
-    if plan.maximum_in_flight:
-        rooms.append(plan.maximum_in_flight - phase.active)
-    if plan.rate is not None and phase.opened_at is not None:
-        minute = max(int((now - phase.opened_at).total_seconds() // 60), 0)
-        started = phase.rate_started if phase.rate_minute == minute else 0
-        rooms.append(plan.rate.allowed(minute) - started)
-        capacity.minutes[key] = minute
-    if rooms:
-        capacity.rooms[key] = min(rooms)
+    key, room = (phase.rollout_id, phase.index), room_of(plan, phase.use, now)
+    if room.minute is not None:
+        capacity.minutes[key] = room.minute
+    if room.devices is not None:
+        capacity.rooms[key] = room.devices
 
 
 def _open_zones(
