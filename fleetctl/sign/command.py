@@ -31,6 +31,7 @@ from fleetctl.sign.metadata import (
     text_of,
 )
 from fleetctl.sign_in import connect
+from fleetctl.verbs import confirm
 
 ROLES = (("ROLE", "role"), ("VERSION", "version"), ("EXPIRES", "expires_at"),
          ("SIGNATURES", "threshold"), ("KEYS", "key_count"))  # fmt: skip
@@ -125,7 +126,7 @@ def _release(options: argparse.Namespace) -> int:
     if all(signed.get(each["path"]) == target_of(release, each) for each in release["targets"]):
         sys.stderr.write("signed already; `fleetctl sign renew` gives it a later end\n")
         return 0
-    _confirm(options, f"sign {options.name} {options.version}?")
+    confirm(options, f"sign {options.name} {options.version}?")
     fresh = release_metadata(folder, root, current, release, days=options.targets_days)
     _publish(client, folder, [], fresh)
     sys.stderr.write(f"signed; targets {fresh.signed.version} until {fresh.signed.expires:%F}\n")
@@ -150,7 +151,7 @@ def _rotate(options: argparse.Namespace) -> int:
     if len(dropped) != len(options.drop):
         raise UsageError("--drop names a key that is not in the root: `fleetctl sign status`")
     question = f"publish root {root.signed.version + 1} of this organization?"
-    _confirm(options, question)
+    confirm(options, question)
     after = {role: _next_signers(options, folder, role, before[role], dropped) for role in before}
     status = client.get("signing")
     version = root.signed.version + 1
@@ -296,13 +297,3 @@ def _enough(folder: Folder, role: str, signers: Signers) -> list[OfflineKey]:
 
 def _distinct(keys: list[OfflineKey]) -> list[OfflineKey]:
     return list({public_half(key): key for key in keys}.values())
-
-
-def _confirm(options: argparse.Namespace, question: str) -> None:
-    if options.yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{question} Not without a person: give --yes")
-    sys.stderr.write(f"{question} [y/N] ")
-    if input().strip().lower() not in ("y", "yes"):
-        raise UsageError("cancelled")
