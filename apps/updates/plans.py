@@ -1,6 +1,6 @@
 """Plans as REST and RPC say them, there and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from fleetd.pb.public.v1 import fleet_pb2 as pb
 _RATES = ("acceptable_rate", "unacceptable_rate")
 _GATE_TEXTS = ("kind", *_RATES, "alpha", "beta", "on_exhausted")
 _GATE_NUMBERS = ("minimum_devices", "minimum_soak_seconds")
+_CONDITION_TEXTS = ("metric", "limit", "comparison", *_RATES)
 
 
 def plan_of(message: pb.RolloutPlan) -> Plan:
@@ -86,12 +87,26 @@ def _phase_of(place: str, message: pb.PhasePlan) -> PhasePlan:
 
 def _gate_of(place: str, message: pb.GatePolicy) -> GatePolicy:
     """What is not set has the default of a gate of this kind."""
-    names = (*_GATE_TEXTS, *_GATE_NUMBERS)
-    said = {name: getattr(message, name) for name in names if getattr(message, name)}
+    said: dict[str, Any] = _said(message, (*_GATE_TEXTS, *_GATE_NUMBERS, "has_control"))
+    if message.conditions:
+        said["conditions"] = [_said(each, _CONDITION_TEXTS) for each in message.conditions]
+    return gate_of(place, said)
+
+
+def gate_of(place: str, said: Mapping[str, Any]) -> GatePolicy:
+    """The gate that these values say, whoever says them; raises `InvalidRequest` with the field.
+
+    Values as `GatePolicy.restore` takes them: rates and limits as texts or numbers, `conditions` as
+    a list of mappings with metric, limit, comparison and rates. What is left out has its default.
+    """
     try:
         return GatePolicy.restore(said)
     except BadPolicy as bad:
         raise invalid(f"{place}.{bad.field}", "invalid_gate", bad.message) from bad
+
+
+def _said(message: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in names if getattr(message, name)}
 
 
 def _schedule_of(message: pb.RolloutSchedule) -> Schedule:
@@ -142,12 +157,11 @@ def _word(kind: Any, text: str, name: str) -> Any:
 
 
 def _phase_message(phase: PhasePlan) -> pb.PhasePlan:
-    dumped = phase.gate.dump()
     message = pb.PhasePlan(
         name=phase.name,
         percent=phase.percent,
         devices=phase.devices,
-        gate=pb.GatePolicy(**{name: dumped[name] for name in (*_GATE_TEXTS, *_GATE_NUMBERS)}),
+        gate=_gate_message(phase.gate),
         needs_approval=phase.needs_approval,
         maximum_in_flight=phase.maximum_in_flight,
         filter=phase.filter,
@@ -157,6 +171,15 @@ def _phase_message(phase: PhasePlan) -> pb.PhasePlan:
         message.rate.growth_percent = phase.rate.growth_percent
         message.rate.maximum_per_minute = phase.rate.maximum_per_minute
     return message
+
+
+def _gate_message(gate: GatePolicy) -> pb.GatePolicy:
+    dumped = gate.dump()
+    names = (*_GATE_TEXTS, *_GATE_NUMBERS, "has_control")
+    return pb.GatePolicy(
+        **{name: dumped[name] for name in names},
+        conditions=[pb.MetricCondition(**each) for each in dumped["conditions"]],
+    )
 
 
 def _schedule_message(schedule: Schedule) -> pb.RolloutSchedule:

@@ -2877,6 +2877,8 @@ class GatePolicy(_message.Message):
     MINIMUM_DEVICES_FIELD_NUMBER: _builtins.int
     MINIMUM_SOAK_SECONDS_FIELD_NUMBER: _builtins.int
     ON_EXHAUSTED_FIELD_NUMBER: _builtins.int
+    HAS_CONTROL_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """strict (no failure is accepted) or sequential (Wald's test); strict when not set."""
     acceptable_rate: _builtins.str
@@ -2889,6 +2891,14 @@ class GatePolicy(_message.Message):
     minimum_soak_seconds: _builtins.int
     on_exhausted: _builtins.str
     """hold or promote_if_clean, where a phase has no devices left and nothing is decided."""
+    has_control: _builtins.bool
+    """Compare outcomes with the same devices' earlier ones, and metrics above a limit with those of
+    devices that are held back.
+    """
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricCondition]:
+        """Metrics that must not become worse."""
+
     def __init__(
         self,
         *,
@@ -2900,14 +2910,55 @@ class GatePolicy(_message.Message):
         minimum_devices: _builtins.int = ...,
         minimum_soak_seconds: _builtins.int = ...,
         on_exhausted: _builtins.str = ...,
+        has_control: _builtins.bool = ...,
+        conditions: _abc.Iterable[Global___MetricCondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptable_rate", b"acceptable_rate", "alpha", b"alpha", "beta", b"beta", "kind", b"kind", "minimum_devices", b"minimum_devices", "minimum_soak_seconds", b"minimum_soak_seconds", "on_exhausted", b"on_exhausted", "unacceptable_rate", b"unacceptable_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptable_rate", b"acceptable_rate", "alpha", b"alpha", "beta", b"beta", "conditions", b"conditions", "has_control", b"has_control", "kind", b"kind", "minimum_devices", b"minimum_devices", "minimum_soak_seconds", b"minimum_soak_seconds", "on_exhausted", b"on_exhausted", "unacceptable_rate", b"unacceptable_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GatePolicy: _TypeAlias = GatePolicy  # noqa: Y015
+
+@_typing.final
+class MetricCondition(_message.Message):
+    """A metric that must not become worse: each updated device is good or bad by the limit, and the
+    share of bad ones is judged like the share of failures.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    ACCEPTABLE_RATE_FIELD_NUMBER: _builtins.int
+    UNACCEPTABLE_RATE_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """cpu_ratio, memory_ratio, disk_ratio (0 to 1) or temperature_celsius."""
+    limit: _builtins.str
+    """A decimal number with at most six places, in the metric's unit."""
+    comparison: _builtins.str
+    """above (the limit; when not set) or risen_by (more than the limit since before the update)."""
+    acceptable_rate: _builtins.str
+    """Shares of devices, 0.05 and 0.2 when not set."""
+    unacceptable_rate: _builtins.str
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        limit: _builtins.str = ...,
+        comparison: _builtins.str = ...,
+        acceptable_rate: _builtins.str = ...,
+        unacceptable_rate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptable_rate", b"acceptable_rate", "comparison", b"comparison", "limit", b"limit", "metric", b"metric", "unacceptable_rate", b"unacceptable_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricCondition: _TypeAlias = MetricCondition  # noqa: Y015
 
 @_typing.final
 class StartRate(_message.Message):
