@@ -38,6 +38,8 @@ class Deployment(OrgOwnedModel):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     state_changed_at = models.DateTimeField()
+    # When it said first that it has its files; forecasts learn from it how fast it downloads.
+    downloaded_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

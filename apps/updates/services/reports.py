@@ -26,13 +26,20 @@ from apps.updates.types import DeploymentProgressed, Report, ReportResult
 
 # A success of the agent that installed nothing: it keeps the files for a later deployment.
 DOWNLOADED_ONLY = "downloaded_only"
+# A device at one of these has its files.
+HAVING_FILES = (
+    DeploymentState.DOWNLOADED,
+    DeploymentState.INSTALLING,
+    DeploymentState.REBOOTING,
+    DeploymentState.VERIFYING,
+)
 MAX_MESSAGE, MAX_LOG_TAIL, MAX_REASON = 1024, 16_384, 64
 # Device pages hear of each step as long as this many devices report together at most.
 NAMED_DEVICES = 25
 
 _LOCK = """
     SELECT id, rollout_id, device_id, phase_index, state, report_sequence, progress_percent,
-        reason_code, message, log_tail, finished_at, state_changed_at
+        reason_code, message, log_tail, finished_at, state_changed_at, downloaded_at
     FROM updates_deployment
     WHERE organization_id = %s AND id = ANY(%s) ORDER BY id FOR UPDATE
 """
@@ -42,11 +49,13 @@ _LOCK = """
 # there are. The lease is as long as the deployment may take, and never outlasts the deadline.
 _STORE = """
     UPDATE updates_deployment AS deployment SET (state, report_sequence, progress_percent,
-        reason_code, message, log_tail, state_changed_at, finished_at, lease_until) = (
+        reason_code, message, log_tail, state_changed_at, finished_at, downloaded_at,
+        lease_until) = (
         SELECT (%(state)s::text[])[n], (%(report_sequence)s::int[])[n],
             (%(progress_percent)s::int[])[n], (%(reason_code)s::text[])[n],
             (%(message)s::text[])[n], (%(log_tail)s::text[])[n],
             (%(state_changed_at)s::timestamptz[])[n], (%(finished_at)s::timestamptz[])[n],
+            (%(downloaded_at)s::timestamptz[])[n],
             CASE WHEN (%(finished_at)s::timestamptz[])[n] IS NULL
                 THEN deployment.deadline_at END
         FROM (SELECT width_bucket(deployment.id, %(id)s::uuid[])) AS place (n))
@@ -62,6 +71,7 @@ _STORED_FIELDS = (
     "log_tail",
     "state_changed_at",
     "finished_at",
+    "downloaded_at",
 )
 
 
@@ -81,6 +91,7 @@ class _Row:
     log_tail: str
     finished_at: datetime | None
     state_changed_at: datetime
+    downloaded_at: datetime | None
     was: str = field(init=False)
     is_changed: bool = field(init=False, default=False)
     has_installed: bool = field(init=False, default=False)
@@ -139,6 +150,8 @@ def _apply(row: _Row | None, report: Report, at: datetime) -> ReportResult:
 
 
 def _take(row: _Row, report: Report, step: DeploymentState, at: datetime) -> None:
+    if row.downloaded_at is None and step in HAVING_FILES:
+        row.downloaded_at = at
     if row.state != step.value:
         row.state, row.state_changed_at = step.value, at
         row.progress_percent = 0
