@@ -105,6 +105,21 @@ class PhaseNotAdvanceable(FleetdError):
     default_message = "This phase waits for nobody: its gate has decided, or it is not its turn."
 
 
+class RolloutNotContinuable(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_continuable"
+    default_message = "Only a rollout at work, or halted by its gate, goes on without some devices."
+
+
+class NothingToExclude(FleetdError):
+    kind, code = Kind.STATE, "nothing_to_exclude"
+    default_message = "No device of this rollout has this."
+
+
+class GateStillHalts(FleetdError):
+    kind, code = Kind.STATE, "gate_still_halts"
+    default_message = "The other devices are too bad as well."
+
+
 class NothingToRetry(FleetdError):
     kind, code = Kind.STATE, "nothing_to_retry"
     default_message = "No device of this rollout has failed."

@@ -302,6 +302,16 @@ class RolloutResumed(RolloutChange):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DevicesExcluded(RolloutChange):
+    """A person lets the rollout go on without some devices, `waiting` of which had not begun."""
+
+    type: ClassVar[str] = "updates.rollout.devices_excluded.v1"
+
+    devices: str
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutCancelled(RolloutChange):
     """A rollout was ended by a person."""
 

@@ -22,6 +22,7 @@ from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.states import FINAL_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Deployment, Rollout
 from apps.updates.selectors.rollouts import check_log
+from apps.updates.services.exclusions import exclude_and_continue
 from apps.updates.services.offers import apply_reports, claim_deployments
 from apps.updates.services.rollouts import (
     advance_phase,
@@ -52,6 +53,13 @@ DEVICES = 40
 def pass_gate(actor: Actor, rollout_id: UUID) -> Rollout:
     """Somebody does not want to wait for the gate."""
     return advance_phase(actor, rollout_id, index=0, reason="Go on.")
+
+
+def leave_out(actor: Actor, rollout_id: UUID) -> Rollout:
+    """Somebody goes on without some devices."""
+    return exclude_and_continue(
+        actor, rollout_id, attribute="tag", value="odd", reason="These are odd."
+    )
 
 
 # Every kind of limit: claims lock one rollout together and the others one by one.
@@ -105,8 +113,8 @@ class Storm:
 
     def person(self, dice: random.Random) -> None:
         operation: Callable[[Actor, UUID], Rollout] = dice.choices(
-            [start_rollout, pause_rollout, resume_rollout, cancel_rollout, pass_gate],
-            [3, 3, 6, 0.2, 1],
+            [start_rollout, pause_rollout, resume_rollout, cancel_rollout, pass_gate, leave_out],
+            [3, 3, 6, 0.2, 1, 0.5],
         )[0]
         operation(self.alice, dice.choice(self.rollout_ids))
 
@@ -148,7 +156,10 @@ class Storm:
 
 @pytest.fixture
 def storm(acme: Cast, alice: Actor) -> Storm:
-    more = [factories.device(acme.id) for _ in range(DEVICES - 2)]
+    more = [
+        factories.device(acme.id, tags=["odd"] if number % 5 == 0 else [])
+        for number in range(DEVICES - 2)
+    ]
     with tenant(acme.id):
         rollouts = [
             make_rollout(alice, make_release(alice, str(n), f"{n}".encode()), plan=plan).id

@@ -222,6 +222,14 @@ def list_live_rollout_ids(actor: Actor) -> list[UUID]:
     )
 
 
+def list_dynamic_rollout_ids(actor: Actor) -> list[UUID]:
+    """Running rollouts that devices may join."""
+    require(actor, VIEW_ROLLOUTS)
+    rows = Rollout.objects.for_org(actor.organization_id)
+    dynamic = rows.filter(state=RolloutState.RUNNING, snapshot__is_dynamic=True)
+    return list(dynamic.order_by("id").values_list("id", flat=True))
+
+
 def list_due_rollout_ids(actor: Actor) -> list[UUID]:
     """Rollouts that are ready and whose time to start has come."""
     require(actor, VIEW_ROLLOUTS)
@@ -246,7 +254,7 @@ def check_log(actor: Actor, rollout_id: UUID, *, until: int | None = None) -> Lo
     With `until` only the events up to that number are replayed and nothing is compared.
     """
     rollout = get_rollout(actor, rollout_id)
-    numbers, events = _read_log(actor, rollout_id, until)
+    numbers, events = read_log(actor, rollout_id, until)
     status = engine.replay(events)
     differences = [] if until is not None else _differences(rollout, status)
     if numbers != list(range(1, len(numbers) + 1)):
@@ -262,13 +270,13 @@ def judge_log(
     Raises `ValueError` for another number of gates.
     """
     get_rollout_id(actor, rollout_id)
-    return what_if(_read_log(actor, rollout_id, until)[1], gates)
+    return what_if(read_log(actor, rollout_id, until)[1], gates)
 
 
-def _read_log(
+def read_log(
     actor: Actor, rollout_id: UUID, until: int | None
 ) -> tuple[list[int], list[engine.LogEvent]]:
-    """The numbers of a rollout's events, and the events."""
+    """The numbers of a rollout's events, and the events, for services that have asked already."""
     rows = RolloutEvent.objects.for_org(actor.organization_id).filter(rollout_id=rollout_id)
     if until is not None:
         rows = rows.filter(sequence__lte=until)

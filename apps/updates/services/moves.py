@@ -62,7 +62,7 @@ _RETRYABLE = """
     JOIN updates_rollout AS rollout ON rollout.id = deployment.rollout_id
     WHERE deployment.organization_id = %(organization_id)s AND deployment.id = ANY(%(ids)s)
         AND deployment.attempt < rollout.maximum_attempts
-        AND rollout.state IN ('running', 'paused')
+        AND rollout.state IN ('running', 'paused') AND NOT deployment.is_excluded
 """
 _RETRY = """
     WITH failed AS (
@@ -135,6 +135,8 @@ class Choice:
     device_id: UUID | None = None
     deadline_before: datetime | None = None
     limit: int | None = None
+    # Those that a person left out and that have not begun.
+    is_excluded_waiting: bool = False
 
 
 def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> list[Move]:
@@ -246,6 +248,8 @@ def _choosing(choice: Choice) -> str:
         conditions.append("release_id = %(release_id)s")
     if choice.device_id is not None:
         conditions.append("device_id = %(device_id)s")
+    if choice.is_excluded_waiting:
+        conditions.append("is_excluded AND state = 'waiting'")
     if choice.deadline_before is not None:
         conditions.append("deadline_at < %(deadline)s")
     return _CHOOSE.format(
