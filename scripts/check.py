@@ -26,6 +26,7 @@ CHECKS: dict[str, list[str]] = {
     "settings page": [PYTHON, "scripts/check_reference.py"],
     "rights page": [PYTHON, "scripts/check_permissions.py"],
     "filters page": [PYTHON, "scripts/check_filters.py"],
+    "manifest page": [PYTHON, "scripts/check_manifest.py"],
 }
 
 
