@@ -55,5 +55,6 @@ ALLOW_DOWNGRADE = declare(
 # No role holds these: they are the platform's own, and gateways act for devices with them.
 ADVANCE_ROLLOUT = declare("updates.advance_rollout", "judge gates and open phases", ())
 REFRESH_SIGNING = declare("updates.refresh_signing", "sign snapshots and timestamps anew", ())
+SEND_NOTIFICATIONS = declare("updates.send_notifications", "send mails about rollouts", ())
 CLAIM_DEPLOYMENTS = declare("updates.claim_deployments", "hand deployments to devices", ())
 APPLY_REPORTS = declare("updates.apply_reports", "take devices' reports", ())

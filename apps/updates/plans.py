@@ -10,6 +10,7 @@ from apps.core.errors import invalid
 from apps.core.public import id_of, ids_of, timestamp
 from apps.updates.domain.gates import BadPolicy, GatePolicy
 from apps.updates.domain.installation import Installation, Mode, Reboot
+from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
 from apps.updates.types import Target
@@ -31,6 +32,11 @@ def plan_of(message: pb.RolloutPlan) -> Plan:
         schedule=_schedule_of(message.schedule),
         installation=_installation_of(message.installation),
         priority=message.priority,
+        notifications=Notifications(
+            email=tuple(address.strip() for address in message.notifications.email),
+            occasions=tuple(dict.fromkeys(message.notifications.occasions)),
+            failures_above=message.notifications.failures_above,
+        ),
     )
 
 
@@ -46,6 +52,15 @@ def plan_message(plan: Plan) -> pb.RolloutPlan:
         schedule=_schedule_message(plan.schedule),
         installation=_installation_message(plan.installation),
         priority=plan.priority,
+        notifications=_notifications_message(plan.notifications)
+        if plan.notifications.email
+        else None,
+    )
+
+
+def _notifications_message(told: Notifications) -> pb.RolloutNotifications:
+    return pb.RolloutNotifications(
+        email=told.email, occasions=told.occasions, failures_above=told.failures_above
     )
 
 

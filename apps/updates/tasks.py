@@ -9,6 +9,7 @@ from apps.updates.selectors.evidence import list_measured_rollout_ids
 from apps.updates.selectors.rollouts import list_due_rollout_ids, list_live_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.moves import ADVANCE_TASK
+from apps.updates.services.notifications import DELIVER_TASK, send_notifications
 from apps.updates.services.rollout_log import hold_rollouts
 from apps.updates.services.scheduling import (
     advance_rollout,
@@ -67,6 +68,12 @@ def clean_incoming(actor: Actor) -> None:
     """Removes what uploads left behind whose process died, and those that nobody continued."""
     remove_expired_uploads(actor)
     remove_abandoned_uploads(actor)
+
+
+@org_task(DELIVER_TASK, permission=PLATFORM, every_seconds=30)
+def send_mails(actor: Actor) -> None:
+    """Sends mails about rollouts that are due, new ones and those to be tried again."""
+    send_notifications(actor)
 
 
 @org_task("updates.refresh_signing", permission=PLATFORM, every_seconds=600)

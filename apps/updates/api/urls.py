@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import URLPattern
 
 from apps.core.rest.views import creates, does, reads, removes, resource
-from apps.updates import public, public_releases, public_signing
+from apps.updates import public, public_notifications, public_releases, public_signing
 from apps.updates.api.artifacts import download_artifact, upload_artifact
 from apps.updates.api.repository import download_metadata, download_target
 from apps.updates.api.uploads import append_to_upload, tell_upload
@@ -99,6 +99,11 @@ urlpatterns = [
         "rollout-events",
         "rollouts/<ident:rollout_id>/events",
         get=reads(public.list_rollout_events),
+    ),
+    *resource(
+        "rollout-notifications",
+        "rollouts/<ident:rollout_id>/notifications",
+        get=reads(public_notifications.list_rollout_notifications),
     ),
     *resource("deployments", "deployments", get=reads(public.list_deployments)),
     *resource("deployment", "deployments/<ident:id>", get=reads(public.get_deployment)),

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from apps.updates.domain.gates import BadPolicy, GatePolicy
 from apps.updates.domain.installation import Installation
+from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.schedule import Schedule
 
@@ -85,6 +86,8 @@ class Plan:
     installation: Installation = field(default_factory=Installation)
     # Of two rollouts that want the same device the higher one goes first; then the older one.
     priority: int = 0
+    # Who is told by mail what happens.
+    notifications: Notifications = field(default_factory=Notifications)
 
     @property
     def is_limited(self) -> bool:
@@ -97,6 +100,7 @@ class Plan:
         _check_number("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         self.schedule.check()
         self.installation.check()
+        self.notifications.check()
         named = (
             replace(phase, name=phase.name or f"Phase {place}")
             for place, phase in enumerate(self.phases, start=1)
@@ -110,6 +114,7 @@ class Plan:
             "schedule": self.schedule.dump(),
             "installation": self.installation.dump(),
             "priority": self.priority,
+            **({"notifications": self.notifications.dump()} if self.notifications.email else {}),
         }
 
     @classmethod
@@ -120,6 +125,7 @@ class Plan:
             schedule=Schedule.restore(dumped["schedule"]),
             installation=Installation.restore(dumped["installation"]),
             priority=dumped["priority"],
+            notifications=Notifications.restore(dumped.get("notifications", {})),
         )
 
 

@@ -3,6 +3,7 @@
 from apps.updates.models.artifacts import Artifact
 from apps.updates.models.deployments import Deployment
 from apps.updates.models.holds import DeviceHold
+from apps.updates.models.notifications import RolloutNotification
 from apps.updates.models.packages import ReleasePackage
 from apps.updates.models.releases import BundleMode, Component, ComponentKind, Release
 from apps.updates.models.rollouts import Phase, Rollout, RolloutEvent
@@ -28,6 +29,7 @@ __all__ = [
     "ReleasePackage",
     "Rollout",
     "RolloutEvent",
+    "RolloutNotification",
     "SigningMetadata",
     "SigningRepository",
     "SigningRole",

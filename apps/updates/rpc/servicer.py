@@ -1,7 +1,7 @@
 """RPC methods of artifacts, releases, rollouts and deployments."""
 
 from apps.core.public import unary
-from apps.updates import public, public_releases, public_signing
+from apps.updates import public, public_notifications, public_releases, public_signing
 from apps.updates.rpc.events import stream_rollout_events
 
 
@@ -40,6 +40,7 @@ class UpdatesServicer:
     roll_back_rollout = unary(public.roll_back_rollout)
     cancel_rollout = unary(public.cancel_rollout)
     list_rollout_events = unary(public.list_rollout_events)
+    list_rollout_notifications = unary(public_notifications.list_rollout_notifications)
     stream_rollout_events = stream_rollout_events
     list_deployments = unary(public.list_deployments)
     get_deployment = unary(public.get_deployment)

@@ -46,6 +46,7 @@ from apps.updates.selectors.rollouts import (
     get_rollout,
     reread_rollout,
 )
+from apps.updates.services.notifications import require_deliverable
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
 from apps.updates.services.targets import checked_names, checked_target
@@ -273,6 +274,7 @@ def set_plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
     except BadPlan as bad:
         raise invalid(bad.field, "invalid_plan", bad.message) from bad
     read_phase_filters(actor, plan.phases)
+    require_deliverable(actor, plan.notifications)
     rollout.plan = plan.dump()
     rollout.priority = plan.priority
     rollout.start_at = plan.schedule.start_at
@@ -365,8 +367,13 @@ def _described(rollout: Rollout) -> dict[str, Any]:
         "phases": [phase.percent for phase in rollout.planned().phases],
         "target": rollout.target,
         **({"excluded": rollout.excluded} if rollout.excluded else {}),
+        **_told(rollout.planned()),
         **({"allow_downgrade": True} if rollout.planned().installation.allow_downgrade else {}),
     }
+
+
+def _told(plan: Plan) -> dict[str, Any]:
+    return {"told": list(plan.notifications.email)} if plan.notifications.email else {}
 
 
 def _release(actor: Actor, release_id: UUID) -> Release:

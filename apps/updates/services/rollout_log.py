@@ -16,6 +16,7 @@ from apps.updates.domain.engine import LogEvent, RolloutStatus
 from apps.updates.models import Phase, Rollout, RolloutEvent
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.rollouts import reaches_rollout, reread_rollout
+from apps.updates.services.notifications import note_notifications
 from apps.updates.types import RolloutChange, Target
 
 ROLLOUT_FIELDS = [
@@ -86,6 +87,7 @@ def append_events(actor: Actor, rollout: Rollout, events: Sequence[LogEvent]) ->
         ]
     )
     _write_rollout(rollout, after)
+    note_notifications(actor, rollout, events, before)
     for index, phase in enumerate(after.phases):
         if index >= len(before.phases) or phase != before.phases[index]:
             _write_phase(actor, rollout, index, phase)

@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -273,7 +273,19 @@ class FleetService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def close_rollout(self, request: CloseRolloutRequest, ctx: RequestContext[CloseRolloutRequest, CloseRolloutResponse], /) -> CloseRolloutResponse:
+        """
+        No further device joins a dynamic rollout: it completes once its devices are through.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def list_rollout_events(self, request: ListRolloutEventsRequest, ctx: RequestContext[ListRolloutEventsRequest, ListRolloutEventsResponse], /) -> ListRolloutEventsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_rollout_notifications(self, request: ListRolloutNotificationsRequest, ctx: RequestContext[ListRolloutNotificationsRequest, ListRolloutNotificationsResponse], /) -> ListRolloutNotificationsResponse:
+        """
+        Mails about a rollout, newest first, with what became of each.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def stream_rollout_events(self, request: StreamRolloutEventsRequest, ctx: RequestContext[StreamRolloutEventsRequest, StreamRolloutEventsResponse], /) -> AsyncIterator[StreamRolloutEventsResponse]:
@@ -909,6 +921,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.cancel_rollout,
                 ),
+                "/public.v1.FleetService/CloseRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CloseRollout",
+                        service_name="public.v1.FleetService",
+                        input=CloseRolloutRequest,
+                        output=CloseRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.close_rollout,
+                ),
                 "/public.v1.FleetService/ListRolloutEvents": Endpoint.unary(
                     method=MethodInfo(
                         name="ListRolloutEvents",
@@ -919,6 +942,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.list_rollout_events,
+                ),
+                "/public.v1.FleetService/ListRolloutNotifications": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListRolloutNotifications",
+                        service_name="public.v1.FleetService",
+                        input=ListRolloutNotificationsRequest,
+                        output=ListRolloutNotificationsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_rollout_notifications,
                 ),
                 "/public.v1.FleetService/StreamRolloutEvents": Endpoint.server_stream(
                     method=MethodInfo(
@@ -2204,6 +2238,29 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def close_rollout(
+        self,
+        request: CloseRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CloseRolloutResponse:
+        """
+        No further device joins a dynamic rollout: it completes once its devices are through.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CloseRollout",
+                service_name="public.v1.FleetService",
+                input=CloseRolloutRequest,
+                output=CloseRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def list_rollout_events(
         self,
         request: ListRolloutEventsRequest,
@@ -2219,6 +2276,31 @@ class FleetServiceClient(ConnectClient):
                 service_name="public.v1.FleetService",
                 input=ListRolloutEventsRequest,
                 output=ListRolloutEventsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_rollout_notifications(
+        self,
+        request: ListRolloutNotificationsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRolloutNotificationsResponse:
+        """
+        Mails about a rollout, newest first, with what became of each.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRolloutNotifications",
+                service_name="public.v1.FleetService",
+                input=ListRolloutNotificationsRequest,
+                output=ListRolloutNotificationsResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),
@@ -2625,7 +2707,19 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def close_rollout(self, request: CloseRolloutRequest, ctx: RequestContext[CloseRolloutRequest, CloseRolloutResponse], /) -> CloseRolloutResponse:
+        """
+        No further device joins a dynamic rollout: it completes once its devices are through.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def list_rollout_events(self, request: ListRolloutEventsRequest, ctx: RequestContext[ListRolloutEventsRequest, ListRolloutEventsResponse], /) -> ListRolloutEventsResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_rollout_notifications(self, request: ListRolloutNotificationsRequest, ctx: RequestContext[ListRolloutNotificationsRequest, ListRolloutNotificationsResponse], /) -> ListRolloutNotificationsResponse:
+        """
+        Mails about a rollout, newest first, with what became of each.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def stream_rollout_events(self, request: StreamRolloutEventsRequest, ctx: RequestContext[StreamRolloutEventsRequest, StreamRolloutEventsResponse], /) -> Iterator[StreamRolloutEventsResponse]:
@@ -3259,6 +3353,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.cancel_rollout,
                 ),
+                "/public.v1.FleetService/CloseRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CloseRollout",
+                        service_name="public.v1.FleetService",
+                        input=CloseRolloutRequest,
+                        output=CloseRolloutResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.close_rollout,
+                ),
                 "/public.v1.FleetService/ListRolloutEvents": EndpointSync.unary(
                     method=MethodInfo(
                         name="ListRolloutEvents",
@@ -3269,6 +3374,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.list_rollout_events,
+                ),
+                "/public.v1.FleetService/ListRolloutNotifications": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListRolloutNotifications",
+                        service_name="public.v1.FleetService",
+                        input=ListRolloutNotificationsRequest,
+                        output=ListRolloutNotificationsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_rollout_notifications,
                 ),
                 "/public.v1.FleetService/StreamRolloutEvents": EndpointSync.server_stream(
                     method=MethodInfo(
@@ -4554,6 +4670,29 @@ class FleetServiceClientSync(ConnectClientSync):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    def close_rollout(
+        self,
+        request: CloseRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CloseRolloutResponse:
+        """
+        No further device joins a dynamic rollout: it completes once its devices are through.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CloseRollout",
+                service_name="public.v1.FleetService",
+                input=CloseRolloutRequest,
+                output=CloseRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def list_rollout_events(
         self,
         request: ListRolloutEventsRequest,
@@ -4569,6 +4708,31 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=ListRolloutEventsRequest,
                 output=ListRolloutEventsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_rollout_notifications(
+        self,
+        request: ListRolloutNotificationsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRolloutNotificationsResponse:
+        """
+        Mails about a rollout, newest first, with what became of each.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRolloutNotifications",
+                service_name="public.v1.FleetService",
+                input=ListRolloutNotificationsRequest,
+                output=ListRolloutNotificationsResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),

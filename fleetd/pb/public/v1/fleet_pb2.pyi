@@ -3181,6 +3181,146 @@ class Installation(_message.Message):
 Global___Installation: _TypeAlias = Installation  # noqa: Y015
 
 @_typing.final
+class RolloutNotifications(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAIL_FIELD_NUMBER: _builtins.int
+    OCCASIONS_FIELD_NUMBER: _builtins.int
+    FAILURES_ABOVE_FIELD_NUMBER: _builtins.int
+    failures_above: _builtins.int
+    """devices_failed is told once, when more devices than this have failed."""
+    @_builtins.property
+    def email(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """E-mail addresses. Refused where the installation has no mail server."""
+
+    @_builtins.property
+    def occasions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Some of awaiting_approval, started, phase_waiting, devices_failed, halted, completed and
+        rolled_back; all of them when empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        email: _abc.Iterable[_builtins.str] | None = ...,
+        occasions: _abc.Iterable[_builtins.str] | None = ...,
+        failures_above: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "failures_above", b"failures_above", "occasions", b"occasions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutNotifications: _TypeAlias = RolloutNotifications  # noqa: Y015
+
+@_typing.final
+class RolloutNotification(_message.Message):
+    """One mail about a rollout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    OCCASION_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    rollout_id: _builtins.str
+    occasion: _builtins.str
+    recipient: _builtins.str
+    words: _builtins.str
+    state: _builtins.str
+    """waiting, sent or failed."""
+    attempts: _builtins.int
+    last_error: _builtins.str
+    """Why the last attempt failed."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
+        """While it waits."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        rollout_id: _builtins.str = ...,
+        occasion: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        words: _builtins.str = ...,
+        state: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "next_attempt_at", b"next_attempt_at", "sent_at", b"sent_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "created_at", b"created_at", "id", b"id", "last_error", b"last_error", "next_attempt_at", b"next_attempt_at", "occasion", b"occasion", "recipient", b"recipient", "rollout_id", b"rollout_id", "sent_at", b"sent_at", "state", b"state", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutNotification: _TypeAlias = RolloutNotification  # noqa: Y015
+
+@_typing.final
+class ListRolloutNotificationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "rollout_id", b"rollout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutNotificationsRequest: _TypeAlias = ListRolloutNotificationsRequest  # noqa: Y015
+
+@_typing.final
+class ListRolloutNotificationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutNotification]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___RolloutNotification] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutNotificationsResponse: _TypeAlias = ListRolloutNotificationsResponse  # noqa: Y015
+
+@_typing.final
 class RolloutPlan(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3188,8 +3328,12 @@ class RolloutPlan(_message.Message):
     SCHEDULE_FIELD_NUMBER: _builtins.int
     INSTALLATION_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    IS_DYNAMIC_FIELD_NUMBER: _builtins.int
+    NOTIFICATIONS_FIELD_NUMBER: _builtins.int
     priority: _builtins.int
     """Of two rollouts that want a device the higher one goes first."""
+    is_dynamic: _builtins.bool
+    """Devices that match the target later join while it runs, until it is closed or ends."""
     @_builtins.property
     def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhasePlan]:
         """One phase of all devices when empty."""
@@ -3198,6 +3342,10 @@ class RolloutPlan(_message.Message):
     def schedule(self) -> Global___RolloutSchedule: ...
     @_builtins.property
     def installation(self) -> Global___Installation: ...
+    @_builtins.property
+    def notifications(self) -> Global___RolloutNotifications:
+        """Who is told by mail what happens; nobody when not set."""
+
     def __init__(
         self,
         *,
@@ -3205,10 +3353,12 @@ class RolloutPlan(_message.Message):
         schedule: Global___RolloutSchedule | None = ...,
         installation: Global___Installation | None = ...,
         priority: _builtins.int = ...,
+        is_dynamic: _builtins.bool = ...,
+        notifications: Global___RolloutNotifications | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "schedule", b"schedule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "notifications", b"notifications", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "phases", b"phases", "priority", b"priority", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "is_dynamic", b"is_dynamic", "notifications", b"notifications", "phases", b"phases", "priority", b"priority", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -4024,6 +4174,45 @@ class CancelRolloutResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRolloutResponse: _TypeAlias = CancelRolloutResponse  # noqa: Y015
+
+@_typing.final
+class CloseRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseRolloutRequest: _TypeAlias = CloseRolloutRequest  # noqa: Y015
+
+@_typing.final
+class CloseRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseRolloutResponse: _TypeAlias = CloseRolloutResponse  # noqa: Y015
 
 @_typing.final
 class RolloutEvent(_message.Message):
