@@ -41,6 +41,9 @@ class Rollout(OrgOwnedModel):
     maximum_attempts = models.PositiveSmallIntegerField(default=1)
     # The rollout whose devices this one brings back to what they had before.
     rolls_back = TenantForeignKey("updates.Rollout", null=True, related_name="rollbacks")
+    # What people and their programs wrote on it, as a manifest says it; nothing here reads them.
+    labels = models.JSONField(default=dict, db_default={}, blank=True)
+    annotations = models.JSONField(default=dict, db_default={}, blank=True)
     requires_approval = models.BooleanField(default=False)
     plan_hash = models.CharField(max_length=64)
     approved_by = models.CharField(max_length=254, blank=True)
