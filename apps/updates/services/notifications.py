@@ -11,11 +11,10 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import QuerySet
 
-from apps.accounts.services.mail import MailNotSent, deliver_mail, is_mail_configured
+from apps.accounts.services.mail import MailNotSent, deliver_mail
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
-from apps.core.errors import invalid
 from apps.core.tasks import wake
 from apps.updates.domain.engine import LogEvent, RolloutStatus, reduce
 from apps.updates.domain.notifications import Notifications, occasions_of
@@ -37,13 +36,6 @@ SUBJECTS = {
     "completed": "is complete",
     "rolled_back": "was rolled back",
 }
-
-
-def require_deliverable(_actor: Actor, told: Notifications) -> None:
-    """Raises `InvalidRequest` for recipients where this installation can send no mail."""
-    if told.email and not is_mail_configured():
-        message = "This installation has no mail server: set FLEETD_EMAIL_URL, or tell nobody."
-        raise invalid("notifications.email", "mail_not_configured", message)
 
 
 def note_notifications(
