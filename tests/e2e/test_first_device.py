@@ -74,7 +74,7 @@ def roll_out(page: Page, fleet: FleetdUp, version: str) -> None:
     page.fill("#name", f"probe {version} everywhere")
     option = page.locator("#release option", has_text=version).get_attribute("value")
     page.select_option("#release", option)
-    page.get_by_role("button", name="Make the draft").click()
+    page.get_by_role("button", name="Review").click()
     page.get_by_role("button", name="Start…").click()
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
 

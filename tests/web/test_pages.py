@@ -302,10 +302,13 @@ def test_a_recall_says_what_it_does_and_asks_for_a_reason(owner: Client, fleet: 
 def test_a_rollout_form_counts_its_targets_as_it_is_filled_in(
     owner: Client, fleet: Furnished
 ) -> None:
-    preview = text_of(owner, "/rollouts/new/preview?tags=lab&strategy=own&percents=50,100")
+    address = "/rollouts/new/preview"
+    preview = text_of(
+        owner, f"{address}?tags=lab&strategy=own&phase=0&phase=1&p0-size=50&p1-size=100"
+    )
     assert '<div class="big-number">3</div>' in preview
-    assert "to 50 %" in preview
-    wrong = text_of(owner, "/rollouts/new/preview?strategy=own&percents=50,40")
+    assert "2 devices" in preview
+    wrong = text_of(owner, f"{address}?strategy=own&phase=0&phase=1&p0-size=50&p1-size=40")
     assert "rise from one phase to the next" in wrong
 
 

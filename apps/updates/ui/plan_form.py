@@ -1,45 +1,42 @@
 """The form of a plan: what its fields mean, and at which field a mistake is shown."""
 
-from datetime import UTC, datetime, time
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from django.http import QueryDict
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from apps.core.errors import FleetdError, invalid
 from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
-from apps.updates.domain.installation import Installation, Mode, Reboot
+from apps.updates.domain.installation import TIMED_STEPS, Installation, Mode, Reboot
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, MINUTES_A_DAY, Schedule, Window
-from apps.updates.ui.wording import MODES, REBOOTS
+from apps.updates.services.planning import DEFAULT_TIMEOUT_SECONDS
+from apps.updates.types import Target
+from apps.updates.ui.fields import (
+    BYTES,
+    choice_in,
+    days_in,
+    id_in,
+    ids_in,
+    minute_in,
+    moment_in,
+    number_in,
+    seconds_in,
+    share_in,
+    tags_in,
+    words_in,
+)
 
-LAST_YEAR = 2200
+OWN = "own"
+# Cumulative percentages of the templates; `own` has rows of its own in the form.
 STRATEGIES: dict[str, tuple[int, ...]] = {
     "canary": (1, 10, 50, 100),
-    "halves": (10, 50, 100),
+    "rolling": (25, 50, 75, 100),
     "at_once": (100,),
 }
-GATES = [
-    {
-        "value": GateKind.STRICT.value,
-        "title": gettext_lazy("No failure is accepted"),
-        "text": gettext_lazy(
-            "A phase passes when all its devices have finished; one failure ends the rollout."
-        ),
-    },
-    {
-        "value": GateKind.SEQUENTIAL.value,
-        "title": gettext_lazy("By statistics"),
-        "text": gettext_lazy(
-            "Few failures among many devices are fine. A phase passes or halts as"
-            " soon as the evidence is clear."
-        ),
-    },
-]
-MODE_WORDS = [(mode.value, word) for mode, word in MODES.items()]
-REBOOT_WORDS = [(reboot.value, word) for reboot, word in REBOOTS.items()]
+DEVICES = "devices"
 # What a new form begins with.
 FIRST = {
     "gate": GateKind.STRICT.value,
@@ -50,196 +47,259 @@ FIRST = {
     "mode": Mode.FORCED.value,
     "reboot": Reboot.WHEN_NEEDED.value,
 }
-_TEXTS = (
-    *("name", "release", "filter", "tags", "exclude", "devices", "strategy", "percents", "timeout"),
-    *("gate", "good", "bad", "alpha", "beta", "soak", "minimum", "rate", "in_flight"),
-    *("start_at", "end_at", "window_start", "window_end", "time_zone"),
-    *("mode", "reboot", "attempts", "backoff", "priority"),
+# Fields of a gate and of a pace: once for all phases, and with a prefix for one of its own.
+GATE_TEXTS = ("gate", "good", "bad", "alpha", "beta", "soak", "minimum")
+PACE_TEXTS = ("rate", "growth", "rate_most", "in_flight")
+STEPS_LIMITS = tuple(f"limit_{step}" for step in TIMED_STEPS)
+TEXTS = (
+    *("name", "release", "filter", "tags", "devices", "failed_in"),
+    *("exclude", "exclude_filter", "exclude_devices", "strategy", "timeout"),
+    *(*GATE_TEXTS, *PACE_TEXTS),
+    *("start_at", "end_at", "time_zone", "blackout", "mode", "reboot", "attempts", "backoff"),
+    *("priority", "bandwidth", "bandwidth_unit", *STEPS_LIMITS),
 )
-_CHECKS = ("requires_approval", "between", "if_clean")
-# Fields of a plan, by the last part of their path, and the field of the form that fills them.
+CHECKS = ("requires_approval", "between", "if_clean", "downgrade")
+LISTS = ("group", "exclude_group")
+# Names of the form by the last part of a plan's path, where they are not the same.
 _PLACES = {
-    **{name: name for name in ("name", "filter", "tags", "alpha", "beta", "start_at", "end_at")},
-    **{name: name for name in (*_TEXTS, "time_zone", "priority", "windows", "groups")},
     "release_id": "release",
     "device_ids": "devices",
     "group_ids": "groups",
-    "phases": "percents",
-    "percent": "percents",
-    "phase_percents": "percents",
+    "groups": "groups",
+    "windows": "windows",
+    "phases": "phases",
+    "phase_percents": "phases",
     "acceptable_rate": "good",
     "unacceptable_rate": "bad",
     "minimum_devices": "minimum",
     "minimum_soak_seconds": "soak",
     "per_minute": "rate",
+    "growth_percent": "growth",
+    "maximum_per_minute": "rate_most",
     "maximum_in_flight": "in_flight",
     "start_minute": "windows",
     "end_minute": "windows",
     "weekdays": "windows",
+    "blackout_dates": "blackout",
     "maximum_attempts": "attempts",
     "backoff_seconds": "backoff",
     "deployment_timeout_seconds": "timeout",
+    "maximum_bytes_per_second": "bandwidth",
+    "step_timeouts": STEPS_LIMITS[0],
+    **{step: f"limit_{step}" for step in TIMED_STEPS},
 }
-# Which fields lie in which part of the form that is closed at first.
-_PARTS = {
-    "who": ("devices", "exclude"),
-    "gating": ("soak", "minimum", "if_clean"),
-    "speed": ("rate", "in_flight"),
-    "time": ("start_at", "end_at", "window_start", "window_end", "weekdays", "time_zone"),
-    "device": ("attempts", "backoff", "priority"),
-}
+_OF_PHASES = {"percent": "size", "devices": "size", "name": "name", "needs_approval": "approval"}
+_KNOWN = {*TEXTS, *CHECKS, "groups", "windows", "phases", "target"}
+_CODES = {"rollout_target_empty": "target"}
+_RATES = ("good", "bad", "alpha", "beta")
 
 
-def plan_of(data: QueryDict) -> Plan:
-    """The plan that the form says. Raises `InvalidRequest` for what cannot be read."""
-    gate, rate = _gate(data), _number(data, "rate", 0)
-    phases = tuple(
-        PhasePlan(
-            percent,
-            gate=gate,
-            needs_approval="between" in data and place > 0,
-            rate=Rate(rate) if rate else None,
-            maximum_in_flight=_number(data, "in_flight", 0),
-        )
-        for place, percent in enumerate(_percents(data))
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a filled-in form asks for: the arguments of the services that make and change plans."""
+
+    name: str
+    release_id: UUID
+    target: Target
+    excluded: Target | None
+    plan: Plan
+    requires_approval: bool
+    deployment_timeout_seconds: int
+
+    def arguments(self) -> dict[str, Any]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def filled(data: QueryDict, base: Plan | None = None) -> Filled:
+    """Reads the whole form. Raises `InvalidRequest` for what cannot be read.
+
+    `base` is the plan that is changed: what the form does not speak of stays as it is there.
+    """
+    return Filled(
+        name=data.get("name", "").strip(),
+        release_id=_release_id(data.get("release", "")),
+        target=target_of(data),
+        excluded=excluded_of(data),
+        plan=plan_of(data, base),
+        requires_approval="requires_approval" in data,
+        deployment_timeout_seconds=seconds_in(data, "timeout", DEFAULT_TIMEOUT_SECONDS),
     )
-    return Plan(phases, _schedule(data), _installation(data), _number(data, "priority", 0))
 
 
-def values_of(data: QueryDict) -> dict[str, Any]:
-    """What was filled in, for showing the form again."""
-    values: dict[str, Any] = {name: data.get(name, "") for name in _TEXTS}
-    values |= {name: name in data for name in _CHECKS}
-    return values | {"groups": data.getlist("group"), "weekdays": data.getlist("weekday")}
+def plan_of(data: QueryDict, base: Plan | None = None) -> Plan:
+    """The plan that the form says. Raises `InvalidRequest` for what cannot be read."""
+    return replace(
+        base or Plan(),
+        phases=_phases(data),
+        schedule=_schedule(data),
+        installation=_installation(data),
+        priority=number_in(data, "priority", 0),
+    )
 
 
-def errors_at(error: FleetdError) -> dict[str, list[str]]:
+def target_of(data: QueryDict) -> Target:
+    """Which devices the form means. Raises `InvalidRequest`."""
+    earlier = data.get("failed_in", "")
+    return Target(
+        device_ids=ids_in(words_in(data, "devices"), "devices"),
+        tags=tags_in(data, "tags"),
+        group_ids=ids_in(data.getlist("group"), "groups"),
+        filter=data.get("filter", "").strip(),
+        failed_in=id_in(earlier, "failed_in") if earlier else None,
+    )
+
+
+def excluded_of(data: QueryDict) -> Target | None:
+    """Which devices the form leaves out. Raises `InvalidRequest`."""
+    found = Target(
+        device_ids=ids_in(words_in(data, "exclude_devices"), "exclude_devices"),
+        tags=tags_in(data, "exclude"),
+        group_ids=ids_in(data.getlist("exclude_group"), "groups"),
+        filter=data.get("exclude_filter", "").strip(),
+    )
+    return None if found.is_everything else found
+
+
+def errors_at(error: FleetdError, data: QueryDict) -> dict[str, list[str]]:
     """What is wrong, by the form's fields; under `form` what belongs to none of them."""
     found: dict[str, list[str]] = {}
     for item in error.fields:
-        place = _PLACES.get(item.field.rpartition(".")[2], "form")
-        found.setdefault(place, []).append(item.message)
-    return found or {"form": [error.message]}
+        found.setdefault(_place(item.field, data), []).append(item.message)
+    return found or {_CODES.get(error.code, "form"): [error.message]}
 
 
-def open_parts(values: dict[str, Any], errors: dict[str, list[str]]) -> dict[str, bool]:
-    """Which closed parts of the form to show open: those with something in them."""
-    wrong = {**errors, "window_start": errors.get("windows")}
-    shown = {
-        part: any(values.get(name) or wrong.get(name) for name in names)
-        for part, names in _PARTS.items()
-    }
-    is_usual = all(values.get(name, FIRST[name]) == FIRST[name] for name in ("mode", "reboot"))
-    is_sure = all(values.get(name, "5") == "5" for name in ("alpha", "beta"))
-    shown["device"] |= not is_usual
-    shown["gating"] |= not is_sure or bool(errors.get("alpha") or errors.get("beta"))
-    return shown
+def _place(path: str, data: QueryDict) -> str:
+    """The field of the form for a plan's path, such as `phases.2.gate.alpha`; or a field itself."""
+    parts = path.split(".")
+    name = _PLACES.get(parts[-1], parts[-1])
+    if "phases" in parts[:-1]:
+        return _place_in_phase(parts[parts.index("phases") + 1], parts[-1], name, data)
+    is_known = name in _KNOWN or any(path.startswith(f"p{key}-") for key in phase_keys(data))
+    return name if is_known else "form"
 
 
-def _percents(data: QueryDict) -> tuple[int, ...]:
-    """The shares of the chosen strategy; the plan's own rules are the service's to check."""
-    strategy = data.get("strategy", "")
-    if strategy in STRATEGIES:
-        return STRATEGIES[strategy]
-    try:
-        return tuple(int(word) for word in data.get("percents", "").replace(",", " ").split())
-    except ValueError as error:
-        message = _("Shares are whole numbers, as 5, 25, 100.")
-        raise invalid("phase_percents", "invalid_percents", message) from error
+def _place_in_phase(index: str, last: str, name: str, data: QueryDict) -> str:
+    keys = phase_keys(data) if data.get("strategy") not in STRATEGIES else []
+    if not index.isdigit() or int(index) >= len(keys):
+        return name if name in _KNOWN else "phases"
+    prefix = f"p{keys[int(index)]}-"
+    if last in _OF_PHASES:
+        return f"{prefix}{_OF_PHASES[last]}"
+    return f"{prefix}{name}" if f"{prefix}own" in data else name
 
 
-def _gate(data: QueryDict) -> GatePolicy:
-    soak, minimum = _number(data, "soak", 0) * 60, _number(data, "minimum", 0)
-    if data.get("gate") != GateKind.SEQUENTIAL.value:
-        return GatePolicy(minimum_devices=minimum, minimum_soak_seconds=soak)
-    return GatePolicy(
-        kind=GateKind.SEQUENTIAL,
-        acceptable_rate=_share(data, "good"),
-        unacceptable_rate=_share(data, "bad"),
-        alpha=_share(data, "alpha"),
-        beta=_share(data, "beta"),
-        minimum_devices=minimum,
-        minimum_soak_seconds=soak,
-        on_exhausted=OnExhausted.PROMOTE_IF_CLEAN if "if_clean" in data else OnExhausted.HOLD,
+def phase_keys(data: QueryDict) -> list[str]:
+    """The rows of the form's own phases, in order."""
+    return _keys(data, "phase")
+
+
+def window_keys(data: QueryDict) -> list[str]:
+    """The rows of the form's windows, in order."""
+    return _keys(data, "window")
+
+
+def _keys(data: QueryDict, name: str) -> list[str]:
+    keys = [key for key in data.getlist(name) if key.isascii() and key.isdigit() and len(key) < 4]
+    return list(dict.fromkeys(keys))[:100]
+
+
+def _phases(data: QueryDict) -> tuple[PhasePlan, ...]:
+    """The phases of the chosen template, or the form's own rows."""
+    gate, pace = _gate(data, ""), _pace(data, "")
+    percents = STRATEGIES.get(data.get("strategy", ""))
+    if percents is None:
+        return tuple(_phase(data, f"p{key}-", gate, pace) for key in phase_keys(data))
+    asks = "between" in data
+    return tuple(
+        PhasePlan(percent, gate=gate, needs_approval=asks and place > 0, **pace)
+        for place, percent in enumerate(percents)
     )
 
 
+def _phase(data: QueryDict, prefix: str, gate: GatePolicy, pace: dict[str, Any]) -> PhasePlan:
+    """One row: its size, and the settings of all phases or its own."""
+    size = number_in(data, f"{prefix}size", 0)
+    in_devices = data.get(f"{prefix}unit") == DEVICES
+    has_own = f"{prefix}own" in data
+    return PhasePlan(
+        percent=0 if in_devices else size,
+        devices=size if in_devices else 0,
+        name=data.get(f"{prefix}name", "").strip(),
+        gate=_gate(data, prefix) if has_own else gate,
+        needs_approval=f"{prefix}approval" in data,
+        **(_pace(data, prefix) if has_own else pace),
+    )
+
+
+def _gate(data: QueryDict, prefix: str) -> GatePolicy:
+    rates = {name: share_in(data, f"{prefix}{name}", FIRST[name]) for name in _RATES}
+    clean = f"{prefix}if_clean" in data
+    return GatePolicy(
+        kind=choice_in(GateKind, data.get(f"{prefix}gate", ""), GateKind.STRICT),
+        acceptable_rate=rates["good"],
+        unacceptable_rate=rates["bad"],
+        alpha=rates["alpha"],
+        beta=rates["beta"],
+        minimum_devices=number_in(data, f"{prefix}minimum", 0),
+        minimum_soak_seconds=seconds_in(data, f"{prefix}soak", 0),
+        on_exhausted=OnExhausted.PROMOTE_IF_CLEAN if clean else OnExhausted.HOLD,
+    )
+
+
+def _pace(data: QueryDict, prefix: str) -> dict[str, Any]:
+    """How fast a phase's devices start, as `PhasePlan` takes it."""
+    first = number_in(data, f"{prefix}rate", 0)
+    growth = number_in(data, f"{prefix}growth", 0)
+    most = number_in(data, f"{prefix}rate_most", 0)
+    if (growth or most) and not first:
+        message = _("Say how many devices start in the first minute.")
+        raise invalid(f"{prefix}rate", "rate_needed", message)
+    return {
+        "rate": Rate(first, growth + 100, most) if first else None,
+        "maximum_in_flight": number_in(data, f"{prefix}in_flight", 0),
+    }
+
+
 def _schedule(data: QueryDict) -> Schedule:
+    found = (_window(data, f"w{key}-") for key in window_keys(data))
     return Schedule(
-        start_at=_moment(data, "start_at"),
-        end_at=_moment(data, "end_at"),
-        windows=_windows(data),
+        start_at=moment_in(data, "start_at"),
+        end_at=moment_in(data, "end_at"),
+        windows=tuple(window for window in found if window),
+        blackout_dates=days_in(data, "blackout"),
         time_zone=data.get("time_zone", "").strip(),
     )
 
 
-def _windows(data: QueryDict) -> tuple[Window, ...]:
-    start, end = _minute(data, "window_start"), _minute(data, "window_end")
-    days = tuple(sorted({int(d) for d in data.getlist("weekday") if d in set("1234567")}))
+def _window(data: QueryDict, prefix: str) -> Window | None:
+    """One row; None for one that is empty. Midnight as an end is the day's end."""
+    start, end = minute_in(data, f"{prefix}start"), minute_in(data, f"{prefix}end")
+    days = tuple(sorted({int(d) for d in data.getlist(f"{prefix}day") if d in set("1234567")}))
     if start is None and end is None:
-        return (Window(0, MINUTES_A_DAY, days),) if days else ()
+        return Window(0, MINUTES_A_DAY, days) if days else None
     if start is None or end is None:
         raise invalid("windows", "invalid_window", _("Say from when to when."))
-    return (Window(start, end, days or EVERY_DAY),)
+    return Window(start, end or MINUTES_A_DAY, days or EVERY_DAY)
 
 
 def _installation(data: QueryDict) -> Installation:
     usual = Installation()
+    limits = {step: seconds_in(data, f"limit_{step}", 0) for step in TIMED_STEPS}
+    unit = BYTES.get(data.get("bandwidth_unit", ""), BYTES["kB"])
     return Installation(
-        mode=_choice(Mode, data.get("mode", ""), usual.mode),
-        reboot=_choice(Reboot, data.get("reboot", ""), usual.reboot),
-        maximum_attempts=_number(data, "attempts", usual.maximum_attempts),
-        backoff_seconds=_number(data, "backoff", usual.backoff_seconds // 60) * 60,
+        mode=choice_in(Mode, data.get("mode", ""), usual.mode),
+        reboot=choice_in(Reboot, data.get("reboot", ""), usual.reboot),
+        maximum_bytes_per_second=number_in(data, "bandwidth", 0) * unit,
+        maximum_attempts=number_in(data, "attempts", usual.maximum_attempts),
+        backoff_seconds=seconds_in(data, "backoff", usual.backoff_seconds),
+        step_timeouts={step: seconds for step, seconds in limits.items() if seconds},
+        allow_downgrade="downgrade" in data,
     )
 
 
-def _choice(kind: Any, text: str, usual: Any) -> Any:
-    return kind(text) if text in list(kind) else usual
-
-
-def _number(data: QueryDict, name: str, usual: int) -> int:
-    """A whole number; what is left empty has its usual value."""
-    text = data.get(name, "").strip()
-    if not text:
-        return usual
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
-        raise invalid(name, "invalid_number", _("This is a whole number."))
-    return int(text)
-
-
-def _share(data: QueryDict, name: str) -> Decimal:
-    """Per cent as a share."""
-    text = data.get(name, "").strip().replace(",", ".") or FIRST[name]
+def _release_id(text: str) -> UUID:
     try:
-        if len(text) > 12:
-            raise InvalidOperation
-        return Decimal(text) / 100
-    except ArithmeticError as error:
-        raise invalid(name, "invalid_number", _("This is a number of per cent.")) from error
-
-
-def _moment(data: QueryDict, name: str) -> datetime | None:
-    """A date and time, in UTC where the text names no zone."""
-    text = data.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise invalid(name, "invalid_time", _("This is no date and time.")) from error
-    if found.year > LAST_YEAR:
-        raise invalid(name, "invalid_time", _("This is too far away."))
-    return found
-
-
-def _minute(data: QueryDict, name: str) -> int | None:
-    text = data.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        found = time.fromisoformat(text)
-    except ValueError as error:
-        raise invalid("windows", "invalid_window", _("Times are as 22:00.")) from error
-    return found.hour * 60 + found.minute
+        return id_in(text, "release")
+    except FleetdError as error:
+        raise invalid("release", "unknown_release", _("Choose a release.")) from error

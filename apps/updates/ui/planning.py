@@ -1,212 +1,208 @@
-"""The form that plans a rollout, with a live count of its targets."""
+"""Planning a rollout in four steps, and changing the plan of one that has not started."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
+from django.contrib import messages
+from django.db import transaction
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render, resolve_url
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from apps.core.actors import Actor
 from apps.core.authz import needs
 from apps.core.errors import FleetdError, PermissionDenied, invalid
-from apps.core.ids import parse_uuid
-from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, go
-from apps.devices.permissions import VIEW_DEVICE_GROUPS, VIEW_DEVICES
-from apps.devices.selectors import list_device_groups
-from apps.updates.domain.gates import reachable
-from apps.updates.domain.plan import phase_sizes
-from apps.updates.domain.problems import BadPlan
-from apps.updates.permissions import CREATE_ROLLOUT, VIEW_RELEASES
-from apps.updates.selectors.releases import get_release, list_releases
-from apps.updates.selectors.rollouts import count_target_devices
-from apps.updates.services.planning import create_rollout
-from apps.updates.types import Target
-from apps.updates.ui.plan_form import (
-    FIRST,
-    GATES,
-    MODE_WORDS,
-    REBOOT_WORDS,
-    errors_at,
-    open_parts,
-    plan_of,
-    values_of,
-)
-from apps.updates.ui.wording import WEEKDAYS
+from apps.devices.permissions import VIEW_DEVICES
+from apps.updates.domain.plan import Plan
+from apps.updates.domain.states import RolloutState, can_rollout_become
+from apps.updates.models import Rollout
+from apps.updates.permissions import CREATE_ROLLOUT
+from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
+from apps.updates.services.planning import create_rollout, update_rollout
+from apps.updates.ui.plan_form import Filled, errors_at, filled
+from apps.updates.ui.plan_values import acted, new_values, values_of
+from apps.updates.ui.steps import REVIEW, STEPS, WHAT, WHO, first_wrong, is_before, step_named
+from apps.updates.ui.summary import summary_of
+from apps.updates.ui.wizard import page_context
 
-CHOOSABLE = 500
-STRATEGY_WORDS = [
-    {
-        "value": "canary",
-        "title": gettext_lazy("Canary"),
-        "text": gettext_lazy("1 %, then 10 %, 50 % and all; a gate after each."),
-    },
-    {
-        "value": "halves",
-        "title": gettext_lazy("Three steps"),
-        "text": gettext_lazy("10 %, then half, then all."),
-    },
-    {
-        "value": "at_once",
-        "title": gettext_lazy("All at once"),
-        "text": gettext_lazy("One phase. For one device, or when nothing can go wrong."),
-    },
-    {
-        "value": "own",
-        "title": gettext_lazy("Own phases"),
-        "text": gettext_lazy("The shares given below."),
-    },
-]
-TIMEOUTS = [
-    (600, gettext_lazy("10 minutes")),
-    (3600, gettext_lazy("1 hour")),
-    (21600, gettext_lazy("6 hours")),
-    (86400, gettext_lazy("1 day")),
-]
+# Longer addresses are refused by some on the way: then the page answers without one.
+LONGEST_ADDRESS = 6000
 
 
 class RolloutNew(OrgView):
-    """The form."""
+    """A plan that is not stored yet."""
 
     @needs(CREATE_ROLLOUT)
     def get(self, request: OrgRequest) -> HttpResponse:
-        """Empty, or for the release or device in the address."""
-        values = {
-            **FIRST,
-            "release": request.GET.get("release", ""),
-            "devices": request.GET.get("device", ""),
-            "strategy": "at_once" if request.GET.get("device") else "canary",
-            "timeout": "3600",
-        }
-        return _form(request, values, {})
+        """One step, with what the address says of the plan."""
+        return _page(request, None, new_values(request.GET), step_named(request.GET.get("step")))
 
     @needs(CREATE_ROLLOUT)
     def post(self, request: OrgRequest) -> HttpResponse:
-        """Makes the draft, or shows the form again with what is wrong."""
-        data = request.POST
-        try:
-            rollout = create_rollout(
-                request.actor,
-                name=data.get("name", "").strip(),
-                release_id=_release_id(data.get("release", "")),
-                target=_target(data),
-                excluded=_excluded(data),
-                plan=plan_of(data),
-                requires_approval="requires_approval" in data,
-                deployment_timeout_seconds=_seconds(data.get("timeout", "")),
-            )
-        except PermissionDenied:
-            raise
-        except FleetdError as error:
-            return _form(request, values_of(data), errors_at(error))
-        return go(request, "rollout", rollout.id)
+        """Goes on; the plan is stored as a draft once it names its targets."""
+        return _left(request, None)
+
+
+class RolloutPlan(OrgView):
+    """The plan of a rollout that has not started."""
+
+    @needs(CREATE_ROLLOUT)
+    def get(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """One step."""
+        rollout = _changeable(request, rollout_id)
+        if rollout is None:
+            return go(request, "rollout", rollout_id)
+        return _page(request, rollout, values_of(rollout), step_named(request.GET.get("step")))
+
+    @needs(CREATE_ROLLOUT)
+    def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
+        """Goes on; a draft is stored, of any other plan only where that is asked for."""
+        rollout = _changeable(request, rollout_id)
+        if rollout is None:
+            return go(request, "rollout", rollout_id)
+        return _left(request, rollout)
 
 
 class RolloutPreview(OrgView):
-    """How many devices the form means, and how the phases would cut them."""
+    """What the form comes to: the summary beside it, while it is filled in."""
 
     @needs(VIEW_DEVICES)
     def get(self, request: OrgRequest) -> HttpResponse:
-        """The summary beside the form; a mistake in the form is said there."""
-        if not request.actor.has_perm(CREATE_ROLLOUT.name) and "group" not in request.GET:
-            return render(request, "updates/rollout_preview.html", {"is_open": True})
-        try:
-            target, excluded = _target(request.GET), _excluded(request.GET)
-            matching = count_target_devices(request.actor, target, excluded)
-            release = _chosen_release(request)
-            count = count_target_devices(request.actor, target, excluded, release)
-            phases = plan_of(request.GET).checked().phases
-        except (FleetdError, BadPlan) as error:
-            return render(request, "updates/rollout_preview.html", {"error": error.message})
-        sizes = zip(phase_sizes(count, phases), phases, strict=True)
-        steps = [
-            {
-                "count": size,
-                "percent": phase.percent,
-                "warning": reachable(phase.gate, size).words,
-            }
-            for size, phase in sizes
-        ]
-        context = {
-            "count": count,
-            "left_out": matching - count,
-            "steps": steps if count else [],
-        }
-        return render(request, "updates/rollout_preview.html", context)
+        """For an address that says the plan."""
+        return _preview(request, request.GET)
+
+    @needs(VIEW_DEVICES)
+    def post(self, request: OrgRequest) -> HttpResponse:
+        """For a form, which may be longer than an address; stores nothing."""
+        return _preview(request, request.POST)
 
 
-def _chosen_release(request: OrgRequest) -> Any:
-    """The release of the form, once one is chosen that the person may see."""
-    chosen = parse_uuid(request.GET.get("release", ""))
-    if chosen is None or not request.actor.may_somewhere(VIEW_RELEASES.name):
-        return None
-    return get_release(request.actor, chosen)
+def _preview(request: OrgRequest, data: QueryDict) -> HttpResponse:
+    if not request.actor.has_perm(CREATE_ROLLOUT.name) and "group" not in data:
+        return render(request, "updates/rollout_preview.html", {"is_open": True})
+    context = {"actor": request.actor, "summary": summary_of(request.actor, data)}
+    return render(request, "updates/rollout_preview.html", context)
 
 
-def _form(
-    request: OrgRequest, values: dict[str, Any], errors: dict[str, list[str]]
+def _changeable(request: OrgRequest, rollout_id: UUID) -> Rollout | None:
+    """The rollout, where its plan may still change; else None, with a message that says so."""
+    rollout = get_rollout(request.actor, rollout_id)
+    if not actor_at_rollout(request.actor, rollout).may_somewhere(CREATE_ROLLOUT.name):
+        raise PermissionDenied
+    state = RolloutState(rollout.state)
+    if state is RolloutState.DRAFT or can_rollout_become(state, RolloutState.DRAFT):
+        return rollout
+    messages.error(request, _("Only a rollout that was not started can be changed."))
+    return None
+
+
+def _left(request: OrgRequest, rollout: Rollout | None) -> HttpResponse:
+    """What comes of a button: rows of the form, the next step, or the stored plan."""
+    data = request.POST.copy()
+    here, wanted = step_named(request.GET.get("step")), data.get("go", "save")
+    to = step_named(wanted) if wanted in STEPS else REVIEW
+    if act := data.get("act"):
+        return _acted(request, rollout, data, here, act)
+    if rollout is None and (here, to) == (WHAT, WHO):
+        return _to_targets(request, data)
+    if rollout and rollout.state != RolloutState.DRAFT and wanted != "save":
+        return _page(request, rollout, data, to)
+    try:
+        saved = _store(request, rollout, filled(data, rollout and rollout.planned()))
+    except PermissionDenied:
+        raise
+    except FleetdError as error:
+        return _refused(request, rollout, data, (here, to), errors_at(error, data))
+    if rollout is None:
+        messages.success(
+            request, _("The draft is stored. Nothing reaches a device before it starts.")
+        )
+    return redirect(f"{resolve_url('rollout-plan', saved.id)}?{urlencode({'step': to})}")
+
+
+def _acted(
+    request: OrgRequest, rollout: Rollout | None, data: QueryDict, here: str, act: str
 ) -> HttpResponse:
-    context = {
-        "actor": request.actor,
-        "values": values,
-        "errors": errors,
-        "releases": list_releases(request.actor, PageRequest(size=CHOOSABLE)).items,
-        "groups": _groups(request.actor),
-        "groups_only": not request.actor.has_perm(CREATE_ROLLOUT.name),
-        "strategies": STRATEGY_WORDS,
-        "timeouts": TIMEOUTS,
-        "gates": GATES,
-        "modes": MODE_WORDS,
-        "reboots": REBOOT_WORDS,
-        "weekdays": [(str(day), word) for day, word in WEEKDAYS],
-        "open": open_parts(values, errors),
-    }
-    status = 400 if errors else 200
-    return render(request, "updates/rollout_new.html", context, status=status)
+    """The same step after one of its buttons; nothing is stored."""
+    errors = {}
+    try:
+        acted(data, act, request.FILES)
+    except FleetdError as error:
+        errors = errors_at(error, data)
+    return _page(request, rollout, data, here, errors)
 
 
-def _groups(actor: Actor) -> list[Any]:
-    """The groups that the person may roll out to."""
-    if not actor.may_somewhere(VIEW_DEVICE_GROUPS.name):
-        return []
-    return list_device_groups(actor, PageRequest(size=CHOOSABLE), right=CREATE_ROLLOUT).items
+def _to_targets(request: OrgRequest, data: QueryDict) -> HttpResponse:
+    """To the second step, before there is a draft: what is filled in stays in the address."""
+    if not data.get("name", "").strip():
+        error = invalid("name", "invalid_name", _("Give the rollout a name."))
+        return _page(request, None, data, WHAT, errors_at(error, data), status=400)
+    told = {name: values for name, values in data.lists() if any(values) and name in _TELLING}
+    address = urlencode({"step": WHO, **told}, doseq=True)
+    if len(address) > LONGEST_ADDRESS:
+        return _page(request, None, data, WHO)
+    return redirect(f"{resolve_url('rollout-new')}?{address}")
 
 
-def _target(data: QueryDict) -> Target:
-    words = data.get("devices", "").replace(",", " ").split()
-    return Target(
-        device_ids=tuple(_id("devices", word) for word in words[:1000]),
-        tags=_tags(data.get("tags", "")),
-        group_ids=tuple(_id("groups", group) for group in data.getlist("group")),
-        filter=data.get("filter", ""),
+_TELLING = ("name", "release", "filter", "tags", "group", "devices", "strategy")
+
+
+def _refused(
+    request: OrgRequest,
+    rollout: Rollout | None,
+    data: QueryDict,
+    way: tuple[str, str],
+    errors: dict[str, list[str]],
+) -> HttpResponse:
+    """Nothing is stored: forward it stays at the first mistake, back it goes all the same."""
+    here, to = way
+    place = first_wrong(errors) or here
+    if is_before(to, here) or is_before(to, place):
+        return _page(request, rollout, data, to, errors)
+    return _page(request, rollout, data, place, errors, status=400)
+
+
+def _store(request: OrgRequest, rollout: Rollout | None, plan: Filled) -> Rollout:
+    """Makes the draft, or changes it where something is different."""
+    with transaction.atomic():
+        if rollout is None:
+            return create_rollout(request.actor, **plan.arguments())
+        if _is_same(rollout, plan):
+            return rollout
+        return update_rollout(request.actor, rollout.id, **plan.arguments())
+
+
+def _is_same(rollout: Rollout, plan: Filled) -> bool:
+    excluded = plan.excluded.stored() if plan.excluded else {}
+    stored = Plan.restore(rollout.plan).dump() if rollout.plan else None
+    return (
+        plan.name == rollout.name
+        and plan.release_id == rollout.release_id
+        and plan.target.stored() == rollout.target
+        and excluded == rollout.excluded
+        and _named(plan.plan) == stored
+        and plan.requires_approval == rollout.requires_approval
+        and plan.deployment_timeout_seconds == rollout.deployment_timeout_seconds
     )
 
 
-def _excluded(data: QueryDict) -> Target | None:
-    tags = _tags(data.get("exclude", ""))
-    return Target(tags=tags) if tags else None
+def _named(plan: Plan) -> dict[str, Any] | None:
+    """The plan as it would be stored; None for one that cannot be, which the service says."""
+    try:
+        return plan.checked().dump()
+    except ValueError:
+        return None
 
 
-def _tags(text: str) -> tuple[str, ...]:
-    return tuple(tag for tag in (word.strip().lower() for word in text.split(",")) if tag)
-
-
-def _id(field: str, text: str) -> UUID:
-    found = parse_uuid(text)
-    if found is None:
-        raise invalid(field, "invalid_id", _("%(text)s is not an id.") % {"text": text[:60]})
-    return found
-
-
-def _release_id(text: str) -> UUID:
-    found = parse_uuid(text)
-    if found is None:
-        raise invalid("release", "unknown_release", _("Choose a release."))
-    return found
-
-
-def _seconds(text: str) -> int:
-    known = {str(seconds): seconds for seconds, _word in TIMEOUTS}
-    return known.get(text, 3600)
+def _page(
+    request: OrgRequest,
+    rollout: Rollout | None,
+    data: QueryDict,
+    step: str,
+    errors: dict[str, list[str]] | None = None,
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    context = page_context(request.actor, rollout, data, step, errors or {})
+    return render(request, "updates/rollout_plan.html", context, status=status)

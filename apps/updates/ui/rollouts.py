@@ -241,6 +241,7 @@ def _plan_words(rollout: Any) -> dict[str, Any]:
 def _may_become(state: RolloutState) -> dict[str, bool]:
     """Which of the ways to stop it are open."""
     return {
+        "can_change": state is RolloutState.DRAFT or can_rollout_become(state, RolloutState.DRAFT),
         "can_cancel": can_rollout_become(state, RolloutState.CANCELLED),
         "can_halt": state in (RolloutState.RUNNING, RolloutState.PAUSED),
         "can_roll_back": can_rollout_become(state, RolloutState.ROLLING_BACK),

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from apps.updates.ui import artifacts, decisions, planning, releases, rollouts, signing
+from apps.updates.ui import (
+    artifacts,
+    decisions,
+    planning,
+    releases,
+    rollouts,
+    signing,
+    suspects,
+)
 
 _ROLLOUT = "rollouts/<uuid:rollout_id>"
 
@@ -32,6 +40,7 @@ urlpatterns = [
     path("rollouts", rollouts.RolloutList.as_view(), name="rollouts"),
     path("rollouts/new", planning.RolloutNew.as_view(), name="rollout-new"),
     path("rollouts/new/preview", planning.RolloutPreview.as_view(), name="rollout-preview"),
+    path(f"{_ROLLOUT}/plan", planning.RolloutPlan.as_view(), name="rollout-plan"),
     path(_ROLLOUT, rollouts.RolloutDetail.as_view(), name="rollout"),
     path(f"{_ROLLOUT}/submit", rollouts.RolloutSubmit.as_view(), name="rollout-submit"),
     path(f"{_ROLLOUT}/approve", rollouts.RolloutApprove.as_view(), name="rollout-approve"),
@@ -41,6 +50,8 @@ urlpatterns = [
     path(f"{_ROLLOUT}/cancel", rollouts.RolloutCancel.as_view(), name="rollout-cancel"),
     path(f"{_ROLLOUT}/reject", decisions.RolloutReject.as_view(), name="rollout-reject"),
     path(f"{_ROLLOUT}/advance", decisions.RolloutAdvance.as_view(), name="rollout-advance"),
+    path(f"{_ROLLOUT}/suspects", suspects.RolloutSuspects.as_view(), name="rollout-suspects"),
+    path(f"{_ROLLOUT}/exclude", suspects.RolloutExclude.as_view(), name="rollout-exclude"),
     path(f"{_ROLLOUT}/halt", decisions.RolloutHalt.as_view(), name="rollout-halt"),
     path(f"{_ROLLOUT}/roll-back", decisions.RolloutRollBack.as_view(), name="rollout-roll-back"),
     path(f"{_ROLLOUT}/clone", decisions.RolloutClone.as_view(), name="rollout-clone"),
