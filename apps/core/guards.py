@@ -1,9 +1,9 @@
 """The database's own tenancy guards, derived from the models after each migration.
 
 For every tenant table: row level security (enabled, forced, one permissive base and the
-RESTRICTIVE organization check), a tenant key `UNIQUE (organization_id, id)`, and composite foreign
-keys. For the application and auditor roles: exactly the rights they need. Running it again changes
-nothing.
+RESTRICTIVE organization check), a tenant key `UNIQUE (organization_id, id)` unless the model does
+without, and composite foreign keys. For the application and auditor roles: exactly the rights they
+need. Running it again changes nothing.
 """
 
 import hashlib
@@ -98,14 +98,13 @@ def _quoted(name: str | None) -> str:
     return connection.ops.quote_name(name)
 
 
-def _tenant_key(model: type[Model]) -> list[str]:
+def _tenant_key(model: type[OrgOwnedModel]) -> list[str]:
     table, primary = model._meta.db_table, model._meta.pk.column
     key = _quoted(f"{table}_tenant_key")
-    return [
-        f"ALTER TABLE {_quoted(table)} DROP CONSTRAINT IF EXISTS {key} CASCADE",
-        f"ALTER TABLE {_quoted(table)} ADD CONSTRAINT {key}"
-        f" UNIQUE (organization_id, {_quoted(primary)})",
-    ]
+    drop = f"ALTER TABLE {_quoted(table)} DROP CONSTRAINT IF EXISTS {key} CASCADE"
+    add = f"ALTER TABLE {_quoted(table)} ADD CONSTRAINT {key}"
+    columns = f"UNIQUE (organization_id, {_quoted(primary)})"
+    return [drop, f"{add} {columns}"] if model.has_tenant_key else [drop]
 
 
 def _policies(model: type[OrgOwnedModel]) -> list[str]:

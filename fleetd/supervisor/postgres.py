@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.05
 # For a platform that shares a small machine: few helper processes, little memory at rest.
 SETTINGS = {
     "listen_addresses": "",
-    "shared_buffers": "48MB",
+    "shared_buffers": "128MB",
     "max_connections": "120",
     "io_method": "sync",
     "jit": "off",

@@ -13,10 +13,23 @@ from apps.updates.models.rollouts import Rollout, state_choices
 
 
 class Deployment(OrgOwnedModel):
-    """One device's part of one rollout."""
+    """One device's part of one rollout.
 
-    rollout = TenantForeignKey(Rollout, related_name="deployments")
-    device = TenantForeignKey(Device, related_name="+")
+    Rows come by the 100,000, and each claim and report writes every index anew: there are as few
+    as serve a question that is asked. That the organization exists follows from the rollout.
+    """
+
+    has_tenant_key: ClassVar[bool] = False
+
+    organization = models.ForeignKey(
+        "organizations.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    rollout = TenantForeignKey(Rollout, related_name="deployments", db_index=False)
+    device = TenantForeignKey(Device, related_name="+", db_index=False)
     # What is installed: the rollout's release, or the device's own earlier one in a roll back.
     release = TenantForeignKey(Release, related_name="+")
     # Counted from 1. An earlier attempt keeps its end and counts no more once there is a next one.
@@ -54,8 +67,9 @@ class Deployment(OrgOwnedModel):
             models.CheckConstraint(
                 condition=Q(state__in=[s.value for s in DeploymentState]), name="deployment_state"
             ),
+            # The device first: this is how a device's deployments are found, too.
             models.UniqueConstraint(
-                fields=["organization", "rollout", "device", "attempt"], name="deployment_once"
+                fields=["organization", "device", "rollout", "attempt"], name="deployment_once"
             ),
             # One device works on one deployment at a time.
             models.UniqueConstraint(
@@ -79,7 +93,6 @@ class Deployment(OrgOwnedModel):
             models.Index(
                 fields=["organization", "rollout", "state", "id"], name="deployment_by_rollout"
             ),
-            models.Index(fields=["organization", "device"], name="deployment_by_device"),
         ]
 
     def __str__(self) -> str:
