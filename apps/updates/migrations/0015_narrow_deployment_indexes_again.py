@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("devices", "0008_add_smart_groups"),
         ("organizations", "0003_invite_export_and_delete"),
-        ("updates", "0013_keep_rollout_notifications"),
+        ("updates", "0014_label_rollouts"),
     ]
 
     operations = [
