@@ -27,6 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_invitation": {"teams": [{"team_id": "", "role": "operator"}]},
     "grant_access": {"permissions": ["devices.view_devices"]},
     "revoke_access": {"permissions": ["devices.view_devices"]},
+    "exclude_and_continue": {"attribute": "tag", "value": "lab"},
     "update_organization_settings": {"reset": ["cors.allowed_origins"]},
 }
 

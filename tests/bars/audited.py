@@ -19,6 +19,7 @@ from apps.core.actors import Source, system_actor
 from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.devices.domain.states import Lifecycle
+from apps.devices.models import Device
 from apps.enrollment.models import Certificate
 from apps.organizations.models import Membership
 from apps.updates.services.offers import apply_reports, claim_deployments
@@ -133,6 +134,14 @@ def _rollout(*steps: str, approval: bool = False, **body: Any) -> Recipe:
 def _planned(s: Stage) -> tuple[dict[str, str], Any]:
     body = {"name": "other", "release_id": s.release(), "target": {}, "plan": {"priority": 5}}
     return {"id": s.rollout()["id"]}, body
+
+
+def _excludable(s: Stage) -> tuple[dict[str, str], Any]:
+    """A running rollout of which one device is odd."""
+    rollout = s.rollout("start_rollout")
+    with tenant(s.acme.id):
+        Device.objects.for_org(s.acme.id).filter(id=s.acme.devices[0].id).update(tags=["odd"])
+    return {"id": rollout["id"]}, {"attribute": "tag", "value": "odd", "reason": "it smells"}
 
 
 def _worked(s: Stage, step: str) -> str:
@@ -331,6 +340,7 @@ RECIPES: dict[str, Recipe] = {
     "submit_rollout": _rollout(approval=True),
     "reject_rollout": _rejection,
     "advance_phase": _rollout("start_rollout", index=0, reason="looked at it"),
+    "exclude_and_continue": _excludable,
     "halt_rollout": _rollout("start_rollout", reason="it smells"),
     "roll_back_rollout": _reversible,
     "approve_rollout": _approval,

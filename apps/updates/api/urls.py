@@ -5,7 +5,13 @@ from typing import Any
 from django.urls import URLPattern
 
 from apps.core.rest.views import creates, does, reads, removes, resource
-from apps.updates import public, public_notifications, public_releases, public_signing
+from apps.updates import (
+    public,
+    public_attribution,
+    public_notifications,
+    public_releases,
+    public_signing,
+)
 from apps.updates.api.artifacts import download_artifact, upload_artifact
 from apps.updates.api.repository import download_metadata, download_target
 from apps.updates.api.uploads import append_to_upload, tell_upload
@@ -92,6 +98,12 @@ urlpatterns = [
     *_verb("pause", public.pause_rollout),
     *_verb("resume", public.resume_rollout),
     *_verb("advance-phase", public.advance_phase),
+    *_verb("exclude", public_attribution.exclude_and_continue),
+    *resource(
+        "rollout-suspects",
+        "rollouts/<ident:rollout_id>/suspects",
+        get=reads(public_attribution.find_suspects),
+    ),
     *_verb("halt", public.halt_rollout),
     *_verb("roll-back", public.roll_back_rollout),
     *_verb("cancel", public.cancel_rollout),

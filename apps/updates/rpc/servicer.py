@@ -1,7 +1,13 @@
 """RPC methods of artifacts, releases, rollouts and deployments."""
 
 from apps.core.public import unary
-from apps.updates import public, public_notifications, public_releases, public_signing
+from apps.updates import (
+    public,
+    public_attribution,
+    public_notifications,
+    public_releases,
+    public_signing,
+)
 from apps.updates.rpc.events import stream_rollout_events
 
 
@@ -36,6 +42,8 @@ class UpdatesServicer:
     pause_rollout = unary(public.pause_rollout)
     resume_rollout = unary(public.resume_rollout)
     advance_phase = unary(public.advance_phase)
+    find_suspects = unary(public_attribution.find_suspects)
+    exclude_and_continue = unary(public_attribution.exclude_and_continue)
     halt_rollout = unary(public.halt_rollout)
     roll_back_rollout = unary(public.roll_back_rollout)
     cancel_rollout = unary(public.cancel_rollout)

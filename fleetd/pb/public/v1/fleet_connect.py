@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, FindSuspectsRequest, FindSuspectsResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -253,6 +253,18 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def resume_rollout(self, request: ResumeRolloutRequest, ctx: RequestContext[ResumeRolloutRequest, ResumeRolloutResponse], /) -> ResumeRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def find_suspects(self, request: FindSuspectsRequest, ctx: RequestContext[FindSuspectsRequest, FindSuspectsResponse], /) -> FindSuspectsResponse:
+        """
+        What the devices that fail have in common, the most certain first.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def exclude_and_continue(self, request: ExcludeAndContinueRequest, ctx: RequestContext[ExcludeAndContinueRequest, ExcludeAndContinueResponse], /) -> ExcludeAndContinueResponse:
+        """
+        Leaves devices with one trait out; a rollout that its gate halted goes on without them.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def halt_rollout(self, request: HaltRolloutRequest, ctx: RequestContext[HaltRolloutRequest, HaltRolloutResponse], /) -> HaltRolloutResponse:
@@ -887,6 +899,28 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.resume_rollout,
+                ),
+                "/public.v1.FleetService/FindSuspects": Endpoint.unary(
+                    method=MethodInfo(
+                        name="FindSuspects",
+                        service_name="public.v1.FleetService",
+                        input=FindSuspectsRequest,
+                        output=FindSuspectsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.find_suspects,
+                ),
+                "/public.v1.FleetService/ExcludeAndContinue": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExcludeAndContinue",
+                        service_name="public.v1.FleetService",
+                        input=ExcludeAndContinueRequest,
+                        output=ExcludeAndContinueResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.exclude_and_continue,
                 ),
                 "/public.v1.FleetService/HaltRollout": Endpoint.unary(
                     method=MethodInfo(
@@ -2169,6 +2203,54 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def find_suspects(
+        self,
+        request: FindSuspectsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> FindSuspectsResponse:
+        """
+        What the devices that fail have in common, the most certain first.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="FindSuspects",
+                service_name="public.v1.FleetService",
+                input=FindSuspectsRequest,
+                output=FindSuspectsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def exclude_and_continue(
+        self,
+        request: ExcludeAndContinueRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExcludeAndContinueResponse:
+        """
+        Leaves devices with one trait out; a rollout that its gate halted goes on without them.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExcludeAndContinue",
+                service_name="public.v1.FleetService",
+                input=ExcludeAndContinueRequest,
+                output=ExcludeAndContinueResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def halt_rollout(
         self,
         request: HaltRolloutRequest,
@@ -2687,6 +2769,18 @@ class FleetServiceSync(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def resume_rollout(self, request: ResumeRolloutRequest, ctx: RequestContext[ResumeRolloutRequest, ResumeRolloutResponse], /) -> ResumeRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def find_suspects(self, request: FindSuspectsRequest, ctx: RequestContext[FindSuspectsRequest, FindSuspectsResponse], /) -> FindSuspectsResponse:
+        """
+        What the devices that fail have in common, the most certain first.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def exclude_and_continue(self, request: ExcludeAndContinueRequest, ctx: RequestContext[ExcludeAndContinueRequest, ExcludeAndContinueResponse], /) -> ExcludeAndContinueResponse:
+        """
+        Leaves devices with one trait out; a rollout that its gate halted goes on without them.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def halt_rollout(self, request: HaltRolloutRequest, ctx: RequestContext[HaltRolloutRequest, HaltRolloutResponse], /) -> HaltRolloutResponse:
@@ -3319,6 +3413,28 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.resume_rollout,
+                ),
+                "/public.v1.FleetService/FindSuspects": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="FindSuspects",
+                        service_name="public.v1.FleetService",
+                        input=FindSuspectsRequest,
+                        output=FindSuspectsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.find_suspects,
+                ),
+                "/public.v1.FleetService/ExcludeAndContinue": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ExcludeAndContinue",
+                        service_name="public.v1.FleetService",
+                        input=ExcludeAndContinueRequest,
+                        output=ExcludeAndContinueResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.exclude_and_continue,
                 ),
                 "/public.v1.FleetService/HaltRollout": EndpointSync.unary(
                     method=MethodInfo(
@@ -4595,6 +4711,54 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=ResumeRolloutRequest,
                 output=ResumeRolloutResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def find_suspects(
+        self,
+        request: FindSuspectsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> FindSuspectsResponse:
+        """
+        What the devices that fail have in common, the most certain first.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="FindSuspects",
+                service_name="public.v1.FleetService",
+                input=FindSuspectsRequest,
+                output=FindSuspectsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def exclude_and_continue(
+        self,
+        request: ExcludeAndContinueRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExcludeAndContinueResponse:
+        """
+        Leaves devices with one trait out; a rollout that its gate halted goes on without them.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExcludeAndContinue",
+                service_name="public.v1.FleetService",
+                input=ExcludeAndContinueRequest,
+                output=ExcludeAndContinueResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

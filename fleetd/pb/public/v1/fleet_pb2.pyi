@@ -3850,6 +3850,161 @@ class AdvancePhaseResponse(_message.Message):
 Global___AdvancePhaseResponse: _TypeAlias = AdvancePhaseResponse  # noqa: Y015
 
 @_typing.final
+class FindSuspectsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout_id", b"rollout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSuspectsRequest: _TypeAlias = FindSuspectsRequest  # noqa: Y015
+
+@_typing.final
+class FindSuspectsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUSPECTS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    IS_PARTIAL_FIELD_NUMBER: _builtins.int
+    outcomes: _builtins.int
+    """How many devices have ended, and how many of these failed."""
+    failures: _builtins.int
+    is_partial: _builtins.bool
+    """There are more than could be looked at: these are the first ones."""
+    @_builtins.property
+    def suspects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suspect]: ...
+    def __init__(
+        self,
+        *,
+        suspects: _abc.Iterable[Global___Suspect] | None = ...,
+        outcomes: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        is_partial: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "is_partial", b"is_partial", "outcomes", b"outcomes", "suspects", b"suspects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSuspectsResponse: _TypeAlias = FindSuspectsResponse  # noqa: Y015
+
+@_typing.final
+class Suspect(_message.Message):
+    """A trait whose devices fail more often than chance explains."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    LIFT_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    Q_VALUE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """model, os, architecture, site, region, previous_version, tag or group."""
+    value: _builtins.str
+    """Of a group its id."""
+    words: _builtins.str
+    """For example "model pi4"."""
+    sentence: _builtins.str
+    failed: _builtins.int
+    total: _builtins.int
+    lift: _builtins.float
+    """How often its devices fail, measured by how often all do."""
+    p_value: _builtins.float
+    """The chance that so many fail by accident, before and after correction for all traits tested."""
+    q_value: _builtins.float
+    waiting: _builtins.int
+    """Devices with the trait that have not begun, and that are at work."""
+    active: _builtins.int
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        value: _builtins.str = ...,
+        words: _builtins.str = ...,
+        sentence: _builtins.str = ...,
+        failed: _builtins.int = ...,
+        total: _builtins.int = ...,
+        lift: _builtins.float = ...,
+        p_value: _builtins.float = ...,
+        q_value: _builtins.float = ...,
+        waiting: _builtins.int = ...,
+        active: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "attribute", b"attribute", "failed", b"failed", "lift", b"lift", "p_value", b"p_value", "q_value", b"q_value", "sentence", b"sentence", "total", b"total", "value", b"value", "waiting", b"waiting", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Suspect: _TypeAlias = Suspect  # noqa: Y015
+
+@_typing.final
+class ExcludeAndContinueRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    attribute: _builtins.str
+    value: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        attribute: _builtins.str = ...,
+        value: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "id", b"id", "reason", b"reason", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExcludeAndContinueRequest: _TypeAlias = ExcludeAndContinueRequest  # noqa: Y015
+
+@_typing.final
+class ExcludeAndContinueResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExcludeAndContinueResponse: _TypeAlias = ExcludeAndContinueResponse  # noqa: Y015
+
+@_typing.final
 class HaltRolloutRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
