@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from apps.accounts.services import mail as mails
 from apps.core import clock
 from apps.core.actors import Actor, system_actor
 from apps.core.errors import InvalidRequest
+from apps.organizations.models import Membership
 from apps.updates.domain.notifications import Notifications, Occasion
 from apps.updates.domain.plan import Plan
 from apps.updates.models import Rollout, RolloutNotification
@@ -18,6 +19,8 @@ from apps.updates.services.notifications import PAUSES, send_notifications
 from apps.updates.services.planning import create_rollout
 from apps.updates.services.rollouts import halt_rollout, start_rollout
 from apps.updates.types import Target
+from tests import factories
+from tests.bars.audited import browser
 from tests.updates.conftest import make_release
 
 pytestmark = pytest.mark.usefixtures("in_acme")
@@ -147,3 +150,19 @@ def test_a_plan_that_tells_nobody_keeps_the_hash_that_it_had(alice: Actor) -> No
     assert "notifications" not in Plan().dump()
     told = Plan(notifications=Notifications(email=(OPS,), occasions=(Occasion.HALTED.value,)))
     assert Plan.restore(told.dump()) == told
+
+
+@pytest.mark.usefixtures("mail_server")
+def test_the_page_and_rest_say_what_became_of_each_mail(
+    alice: Actor, alice_member: Membership
+) -> None:
+    rollout = planned(alice, occasions=("started",))
+    start_rollout(alice, rollout.id)
+    send(alice)
+    page = browser(alice_member).get(f"/rollouts/{rollout.id}/mails").content.decode()
+    assert OPS in page
+    assert "It has started." in page
+    key = factories.api_key(alice_member)
+    answer = Client().get(f"/api/v1/rollouts/{rollout.id}/notifications", HTTP_X_API_KEY=key)
+    [told] = answer.json()["items"]
+    assert (told["recipient"], told["state"], told["attempts"]) == (OPS, "sent", 1)

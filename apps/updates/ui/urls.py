@@ -5,6 +5,7 @@ from django.urls import path
 from apps.updates.ui import (
     artifacts,
     decisions,
+    notifications,
     planning,
     releases,
     rollouts,
@@ -52,6 +53,7 @@ urlpatterns = [
     path(f"{_ROLLOUT}/advance", decisions.RolloutAdvance.as_view(), name="rollout-advance"),
     path(f"{_ROLLOUT}/suspects", suspects.RolloutSuspects.as_view(), name="rollout-suspects"),
     path(f"{_ROLLOUT}/exclude", suspects.RolloutExclude.as_view(), name="rollout-exclude"),
+    path(f"{_ROLLOUT}/mails", notifications.RolloutMails.as_view(), name="rollout-mails"),
     path(f"{_ROLLOUT}/halt", decisions.RolloutHalt.as_view(), name="rollout-halt"),
     path(f"{_ROLLOUT}/roll-back", decisions.RolloutRollBack.as_view(), name="rollout-roll-back"),
     path(f"{_ROLLOUT}/clone", decisions.RolloutClone.as_view(), name="rollout-clone"),
