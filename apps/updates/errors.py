@@ -182,3 +182,18 @@ def checked_reason(reason: str) -> str:
         message = f"Say why, in one line of at most {MAX_REASON} characters."
         raise invalid("reason", "invalid_reason", message)
     return reason
+
+
+class RolloutNotForecastable(FleetdError):
+    kind, code = Kind.STATE, "rollout_not_forecastable"
+    default_message = "Only a rollout that has not started yet can be forecast."
+
+
+class ForecastTooLarge(FleetdError):
+    kind, code = Kind.INVALID, "forecast_too_large"
+    default_message = "The rollout has too many devices for a forecast."
+
+
+class ForecastTooSlow(Unavailable):
+    code = "forecast_too_slow"
+    default_message = "The forecast took too long. Try again later, or with fewer runs."

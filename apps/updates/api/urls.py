@@ -8,6 +8,7 @@ from apps.core.rest.views import creates, does, reads, removes, resource
 from apps.updates import (
     public,
     public_attribution,
+    public_forecast,
     public_notifications,
     public_releases,
     public_signing,
@@ -107,6 +108,11 @@ urlpatterns = [
     *_verb("halt", public.halt_rollout),
     *_verb("roll-back", public.roll_back_rollout),
     *_verb("cancel", public.cancel_rollout),
+    *resource(
+        "rollout-forecast",
+        "rollouts/<ident:id>/forecast",
+        get=reads(public_forecast.forecast_rollout),
+    ),
     *resource(
         "rollout-events",
         "rollouts/<ident:rollout_id>/events",

@@ -4,6 +4,7 @@ from apps.core.public import unary
 from apps.updates import (
     public,
     public_attribution,
+    public_forecast,
     public_notifications,
     public_releases,
     public_signing,
@@ -35,6 +36,7 @@ class UpdatesServicer:
     update_rollout = unary(public.update_rollout)
     clone_rollout = unary(public.clone_rollout)
     retry_rollout = unary(public.retry_rollout)
+    forecast_rollout = unary(public_forecast.forecast_rollout)
     submit_rollout = unary(public.submit_rollout)
     approve_rollout = unary(public.approve_rollout)
     reject_rollout = unary(public.reject_rollout)

@@ -9,7 +9,7 @@ hundred decisions at most, not one for each device.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -33,7 +33,7 @@ from apps.updates.domain.schedule import Schedule, device_zone
 from apps.updates.domain.states import PhaseState, RolloutState
 
 # Visits of all runs together: more devices mean fewer runs, which differ less then.
-MAXIMUM_VISITS = 1_000_000
+MAXIMUM_VISITS = 250_000
 LEAST_RUNS = 10
 # Past updates are of other releases: they say no more about a new one than so many outcomes.
 MAXIMUM_ATTEMPTS = 200
@@ -106,22 +106,29 @@ class Run:
 
 
 def forecast(
-    started: RolloutStatus, at: datetime, scenario: Scenario, *, seed: int, runs: int = 200
+    started: RolloutStatus,
+    at: datetime,
+    scenario: Scenario,
+    *,
+    seed: int,
+    runs: int = 200,
+    before_run: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """What a rollout that begins at `at` may be expected to do.
 
     `started` is the engine's state right after the start, its first phase open. The same
     arguments give the same answer. Runs are fewer than asked for where there are many devices.
+    `before_run` is called before each run, and may raise where it takes too long.
     """
     devices = list(chain.from_iterable(scenario.phases))
     fleet = _fleet(scenario, devices, at)
     chance = Random(seed)  # noqa: S311 - a simulation, no secret
     number = min(runs, max(LEAST_RUNS, MAXIMUM_VISITS // max(len(devices), 1)))
     rates = [_failure_rate(devices, scenario.defaults, chance) for _ in range(number)]
-    done = [
-        _run(started, at, fleet, rate, Random(chance.random()))  # noqa: S311
-        for rate in rates
-    ]
+    done = []
+    for rate in rates:
+        before_run()
+        done.append(_run(started, at, fleet, rate, Random(chance.random())))  # noqa: S311
     return _answer(done, scenario)
 
 

@@ -4990,3 +4990,238 @@ class GetReleaseTargetsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetReleaseTargetsResponse: _TypeAlias = GetReleaseTargetsResponse  # noqa: Y015
+
+@_typing.final
+class ForecastRolloutRequest(_message.Message):
+    """---- forecasts ----"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    seed: _builtins.int
+    """The same seed gives the same answer for the same plan and histories; 1 when not set."""
+    runs: _builtins.int
+    """How often the rollout is run on a virtual clock, 100 when not set; fewer for many devices."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        runs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "runs", b"runs", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastRolloutRequest: _TypeAlias = ForecastRolloutRequest  # noqa: Y015
+
+@_typing.final
+class ForecastRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORECAST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def forecast(self) -> Global___RolloutForecast: ...
+    def __init__(
+        self,
+        *,
+        forecast: Global___RolloutForecast | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastRolloutResponse: _TypeAlias = ForecastRolloutResponse  # noqa: Y015
+
+@_typing.final
+class ForecastSpread(_message.Message):
+    """In 10, 50 and 90 of 100 runs the figure was at most this. One that is not set is never reached."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P10_FIELD_NUMBER: _builtins.int
+    P50_FIELD_NUMBER: _builtins.int
+    P90_FIELD_NUMBER: _builtins.int
+    p10: _builtins.float
+    p50: _builtins.float
+    p90: _builtins.float
+    def __init__(
+        self,
+        *,
+        p10: _builtins.float | None = ...,
+        p50: _builtins.float | None = ...,
+        p90: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p10", b"_p10", "_p50", b"_p50", "_p90", b"_p90", "p10", b"p10", "p50", b"p50", "p90", b"p90"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p10", b"_p10", "_p50", b"_p50", "_p90", b"_p90", "p10", b"p10", "p50", b"p50", "p90", b"p90"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p10: _TypeAlias = _typing.Literal["p10"]  # noqa: Y015
+    _WhichOneofArgType__p10: _TypeAlias = _typing.Literal["_p10", b"_p10"]  # noqa: Y015
+    _WhichOneofReturnType__p50: _TypeAlias = _typing.Literal["p50"]  # noqa: Y015
+    _WhichOneofArgType__p50: _TypeAlias = _typing.Literal["_p50", b"_p50"]  # noqa: Y015
+    _WhichOneofReturnType__p90: _TypeAlias = _typing.Literal["p90"]  # noqa: Y015
+    _WhichOneofArgType__p90: _TypeAlias = _typing.Literal["_p90", b"_p90"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p10) -> _WhichOneofReturnType__p10 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p50) -> _WhichOneofReturnType__p50 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p90) -> _WhichOneofReturnType__p90 | None: ...
+
+Global___ForecastSpread: _TypeAlias = ForecastSpread  # noqa: Y015
+
+@_typing.final
+class PhaseForecast(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    FINISH_SECONDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    devices: _builtins.int
+    @_builtins.property
+    def finish_seconds(self) -> Global___ForecastSpread:
+        """Seconds from the beginning until its gate lets the rollout go on."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        devices: _builtins.int = ...,
+        finish_seconds: Global___ForecastSpread | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finish_seconds", b"finish_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "finish_seconds", b"finish_seconds", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PhaseForecast: _TypeAlias = PhaseForecast  # noqa: Y015
+
+@_typing.final
+class DeviceAtRisk(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAtRisk: _TypeAlias = DeviceAtRisk  # noqa: Y015
+
+@_typing.final
+class RolloutForecast(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    PLAN_HASH_FIELD_NUMBER: _builtins.int
+    MADE_AT_FIELD_NUMBER: _builtins.int
+    BEGINS_AT_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    DEVICES_WITH_HISTORY_FIELD_NUMBER: _builtins.int
+    HISTORY_DAYS_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    FINISH_SECONDS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    PEAK_MBIT_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    HALTED_FIELD_NUMBER: _builtins.int
+    AT_RISK_FIELD_NUMBER: _builtins.int
+    AT_RISK_COUNT_FIELD_NUMBER: _builtins.int
+    UNFORESEEN_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    plan_hash: _builtins.str
+    seed: _builtins.int
+    runs: _builtins.int
+    devices: _builtins.int
+    devices_with_history: _builtins.int
+    """Devices that were watched for an hour or more; the others were taken as like them."""
+    history_days: _builtins.float
+    completed: _builtins.float
+    """Shares of runs, 0 to 1; in the others the rollout was left waiting."""
+    halted: _builtins.float
+    at_risk_count: _builtins.int
+    @_builtins.property
+    def made_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def begins_at(self) -> _timestamp_pb2.Timestamp:
+        """Seconds count from here: now, or when the rollout is to start."""
+
+    @_builtins.property
+    def ends_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhaseForecast]: ...
+    @_builtins.property
+    def finish_seconds(self) -> Global___ForecastSpread: ...
+    @_builtins.property
+    def failures(self) -> Global___ForecastSpread: ...
+    @_builtins.property
+    def peak_mbit(self) -> Global___ForecastSpread: ...
+    @_builtins.property
+    def missed(self) -> Global___ForecastSpread:
+        """Devices that are not through at the end time, or without one within four weeks."""
+
+    @_builtins.property
+    def at_risk(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAtRisk]:
+        """Devices that are late in most runs, the likeliest first, as far as the caller may see them."""
+
+    @_builtins.property
+    def unforeseen(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the plan has that a forecast cannot know: approval, confirmation, download_only, control,
+        metrics, newcomers.
+        """
+
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        plan_hash: _builtins.str = ...,
+        made_at: _timestamp_pb2.Timestamp | None = ...,
+        begins_at: _timestamp_pb2.Timestamp | None = ...,
+        ends_at: _timestamp_pb2.Timestamp | None = ...,
+        seed: _builtins.int = ...,
+        runs: _builtins.int = ...,
+        devices: _builtins.int = ...,
+        devices_with_history: _builtins.int = ...,
+        history_days: _builtins.float = ...,
+        phases: _abc.Iterable[Global___PhaseForecast] | None = ...,
+        finish_seconds: Global___ForecastSpread | None = ...,
+        failures: Global___ForecastSpread | None = ...,
+        peak_mbit: Global___ForecastSpread | None = ...,
+        missed: Global___ForecastSpread | None = ...,
+        completed: _builtins.float = ...,
+        halted: _builtins.float = ...,
+        at_risk: _abc.Iterable[Global___DeviceAtRisk] | None = ...,
+        at_risk_count: _builtins.int = ...,
+        unforeseen: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begins_at", b"begins_at", "ends_at", b"ends_at", "failures", b"failures", "finish_seconds", b"finish_seconds", "made_at", b"made_at", "missed", b"missed", "peak_mbit", b"peak_mbit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_risk", b"at_risk", "at_risk_count", b"at_risk_count", "begins_at", b"begins_at", "completed", b"completed", "devices", b"devices", "devices_with_history", b"devices_with_history", "ends_at", b"ends_at", "failures", b"failures", "finish_seconds", b"finish_seconds", "halted", b"halted", "history_days", b"history_days", "made_at", b"made_at", "missed", b"missed", "peak_mbit", b"peak_mbit", "phases", b"phases", "plan_hash", b"plan_hash", "rollout_id", b"rollout_id", "runs", b"runs", "seed", b"seed", "unforeseen", b"unforeseen"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutForecast: _TypeAlias = RolloutForecast  # noqa: Y015
