@@ -10,6 +10,7 @@ from fleetctl.errors import UsageError
 from fleetctl.notifications import add_mails
 from fleetctl.output import Columns, show_list, show_one
 from fleetctl.sign_in import connect
+from fleetctl.suspects import add_suspects
 from fleetctl.verbs import add_get, add_list, confirm, verb
 
 ROLLOUTS: Columns = (
@@ -58,6 +59,7 @@ def add_rollouts(verbs: Any, common: argparse.ArgumentParser) -> None:
     _add_plan(verbs, common, "plan", "say what creating it would do, and store nothing")
     for name, (text, wants_reason) in VERBS.items():
         _add_verb(verbs, common, name, text, wants_reason=wants_reason)
+    add_suspects(verbs, common)
     examples = "fleetctl rollouts approve ID --plan-hash HASH\nfleetctl rollouts get ID"
     approve = verb(verbs, common, "approve", "approve exactly this plan", examples, _approve)
     approve.add_argument("id", metavar="ID")

@@ -75,7 +75,7 @@ def test_s66_every_operation_that_writes_is_tried_or_known() -> None:
 
 def test_s66_rpc_writes_are_the_same_operations() -> None:
     """RPC methods are views of the operations that REST is tried with."""
-    reads = ("list_", "get_", "stream_", "explain_", "preview_")
+    reads = ("list_", "get_", "stream_", "explain_", "preview_", "find_", "forecast_")
     names = {snake(m.descriptor.name) for m in METHODS}
     assert sorted(n for n in names - WRITES.keys() if not n.startswith(reads)) == []
 

@@ -226,3 +226,25 @@ def test_a_dry_run_sends_the_plan_and_asks_that_nothing_is_stored(door: type[Doo
 def test_a_phase_is_counted_from_one_by_people(door: type[Door]) -> None:
     assert main(["rollouts", "advance", "1", "--phase", "2", "--reason", "seen"]) == 0
     assert json.loads(door.seen[0][2]) == {"index": 1, "reason": "seen"}
+
+
+def test_suspects_are_shown_as_the_platform_says_them(
+    door: type[Door], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "Devices with model pi4 fail 3 times as often as all"
+    found = {"attribute": "model", "value": "pi4", "failed": 5, "sentence": said}
+    door.problem = {"status": 200, "suspects": [found]}
+    assert main(["rollouts", "suspects", "1"]) == 0
+    assert door.seen[-1][:2] == ("GET", "/api/v1/rollouts/1/suspects")
+    assert said in capsys.readouterr().out
+
+
+def test_going_on_without_devices_asks_first_and_names_their_trait(door: type[Door]) -> None:
+    words = ["rollouts", "exclude", "1", "--reason", "no room", "--trait"]
+    assert main([*words, "model=pi4"]) == USAGE
+    assert main([*words, "pi4", "--yes"]) == USAGE
+    assert door.seen == []
+    assert main([*words, "tag=a=b", "--yes"]) == 0
+    assert door.seen[0][1] == "/api/v1/rollouts/1:exclude"
+    sent = {"attribute": "tag", "value": "a=b", "reason": "no room"}
+    assert json.loads(door.seen[0][2]) == sent
