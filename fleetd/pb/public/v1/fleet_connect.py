@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -199,6 +199,18 @@ class FleetService(Protocol):
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_rollout(self, request: CreateRolloutRequest, ctx: RequestContext[CreateRolloutRequest, CreateRolloutResponse], /) -> CreateRolloutResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_rollout_from_manifest(self, request: CreateRolloutFromManifestRequest, ctx: RequestContext[CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse], /) -> CreateRolloutFromManifestResponse:
+        """
+        Plans the rollout that a manifest says, as a draft, with the release that it needs.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def export_rollout_manifest(self, request: ExportRolloutManifestRequest, ctx: RequestContext[ExportRolloutManifestRequest, ExportRolloutManifestResponse], /) -> ExportRolloutManifestResponse:
+        """
+        The canonical manifest of a rollout, which reads back as the same plan.
+        """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def update_rollout(self, request: UpdateRolloutRequest, ctx: RequestContext[UpdateRolloutRequest, UpdateRolloutResponse], /) -> UpdateRolloutResponse:
@@ -795,6 +807,28 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.create_rollout,
+                ),
+                "/public.v1.FleetService/CreateRolloutFromManifest": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateRolloutFromManifest",
+                        service_name="public.v1.FleetService",
+                        input=CreateRolloutFromManifestRequest,
+                        output=CreateRolloutFromManifestResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_rollout_from_manifest,
+                ),
+                "/public.v1.FleetService/ExportRolloutManifest": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExportRolloutManifest",
+                        service_name="public.v1.FleetService",
+                        input=ExportRolloutManifestRequest,
+                        output=ExportRolloutManifestResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.export_rollout_manifest,
                 ),
                 "/public.v1.FleetService/UpdateRollout": Endpoint.unary(
                     method=MethodInfo(
@@ -1996,6 +2030,54 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def create_rollout_from_manifest(
+        self,
+        request: CreateRolloutFromManifestRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateRolloutFromManifestResponse:
+        """
+        Plans the rollout that a manifest says, as a draft, with the release that it needs.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateRolloutFromManifest",
+                service_name="public.v1.FleetService",
+                input=CreateRolloutFromManifestRequest,
+                output=CreateRolloutFromManifestResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def export_rollout_manifest(
+        self,
+        request: ExportRolloutManifestRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ExportRolloutManifestResponse:
+        """
+        The canonical manifest of a rollout, which reads back as the same plan.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExportRolloutManifest",
+                service_name="public.v1.FleetService",
+                input=ExportRolloutManifestRequest,
+                output=ExportRolloutManifestResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
     async def update_rollout(
         self,
         request: UpdateRolloutRequest,
@@ -2759,6 +2841,18 @@ class FleetServiceSync(Protocol):
     def create_rollout(self, request: CreateRolloutRequest, ctx: RequestContext[CreateRolloutRequest, CreateRolloutResponse], /) -> CreateRolloutResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def create_rollout_from_manifest(self, request: CreateRolloutFromManifestRequest, ctx: RequestContext[CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse], /) -> CreateRolloutFromManifestResponse:
+        """
+        Plans the rollout that a manifest says, as a draft, with the release that it needs.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def export_rollout_manifest(self, request: ExportRolloutManifestRequest, ctx: RequestContext[ExportRolloutManifestRequest, ExportRolloutManifestResponse], /) -> ExportRolloutManifestResponse:
+        """
+        The canonical manifest of a rollout, which reads back as the same plan.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def update_rollout(self, request: UpdateRolloutRequest, ctx: RequestContext[UpdateRolloutRequest, UpdateRolloutResponse], /) -> UpdateRolloutResponse:
         """
         Replaces the plan of a rollout that was not started; what was approved is so no more.
@@ -3351,6 +3445,28 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.create_rollout,
+                ),
+                "/public.v1.FleetService/CreateRolloutFromManifest": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateRolloutFromManifest",
+                        service_name="public.v1.FleetService",
+                        input=CreateRolloutFromManifestRequest,
+                        output=CreateRolloutFromManifestResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_rollout_from_manifest,
+                ),
+                "/public.v1.FleetService/ExportRolloutManifest": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ExportRolloutManifest",
+                        service_name="public.v1.FleetService",
+                        input=ExportRolloutManifestRequest,
+                        output=ExportRolloutManifestResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.export_rollout_manifest,
                 ),
                 "/public.v1.FleetService/UpdateRollout": EndpointSync.unary(
                     method=MethodInfo(
@@ -4551,6 +4667,54 @@ class FleetServiceClientSync(ConnectClientSync):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    def create_rollout_from_manifest(
+        self,
+        request: CreateRolloutFromManifestRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateRolloutFromManifestResponse:
+        """
+        Plans the rollout that a manifest says, as a draft, with the release that it needs.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateRolloutFromManifest",
+                service_name="public.v1.FleetService",
+                input=CreateRolloutFromManifestRequest,
+                output=CreateRolloutFromManifestResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def export_rollout_manifest(
+        self,
+        request: ExportRolloutManifestRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ExportRolloutManifestResponse:
+        """
+        The canonical manifest of a rollout, which reads back as the same plan.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExportRolloutManifest",
+                service_name="public.v1.FleetService",
+                input=ExportRolloutManifestRequest,
+                output=ExportRolloutManifestResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )
     def update_rollout(
         self,
