@@ -37,25 +37,35 @@ class Behaviour:
     seed: int
     probabilities: dict[str, float] = field(default_factory=dict)
     rules: tuple[VersionRule, ...] = ()
-    # The share of devices on which a version does not pass its verification, by version.
+    # The share of devices on which a version does not pass its verification, by version, or by
+    # "version@template" for machines of one kind.
     bad_versions: dict[str, float] = field(default_factory=dict)
+    # The share of devices that run hot and busy once a version is installed, named the same way.
+    hot_versions: dict[str, float] = field(default_factory=dict)
 
-    def is_bad_on(self, device: int, version: str) -> bool:
+    def is_bad_on(self, device: int, version: str, kind: str = "") -> bool:
         """Whether a version never works on this device: the same ones in each deployment."""
-        share = self.bad_versions.get(version, 0.0)
+        share = _share(self.bad_versions, version, kind)
         return chance(self.seed, device, "fail-verify", version) < share
+
+    def is_hot_on(self, device: int, version: str, kind: str = "") -> bool:
+        """Whether this device runs hot and busy with a version: the same ones each time."""
+        share = _share(self.hot_versions, version, kind)
+        return chance(self.seed, device, "hot", version) < share
 
     def offline_begin(self, device: int, cycle: int, share: float) -> float:
         """Where in a cycle (0 to 1) the device's offline period begins."""
         return chance(self.seed, device, "offline", cycle) * (1.0 - share)
 
-    def fails(self, device: int, deployment_id: str, step: str, *names: tuple[str, str]) -> bool:
-        """Whether this step of this deployment fails on this device.
+    def fails(
+        self, device: int, deployment_id: str, step: str, *names: tuple[str, str], kind: str = ""
+    ) -> bool:
+        """Whether this step of this deployment fails on this device, a machine of this kind.
 
         `names` are (name, version) pairs of the component and its release; the first rule that
         names one of them decides instead of the general probability.
         """
-        if step == "verify" and any(self.is_bad_on(device, version) for _, version in names):
+        if step == "verify" and any(self.is_bad_on(device, version, kind) for _, version in names):
             return True
         probability = self.probabilities.get(step, 0.0)
         for rule in self.rules:
@@ -63,6 +73,11 @@ class Behaviour:
                 probability = rule.probabilities.get(step, probability)
                 break
         return chance(self.seed, device, deployment_id, step) < probability
+
+
+def _share(shares: dict[str, float], version: str, kind: str) -> float:
+    """That of the kind of machine, else that of all."""
+    return shares.get(f"{version}@{kind}", shares.get(version, 0.0))
 
 
 def parse_probabilities(text: str) -> dict[str, float]:
@@ -90,7 +105,7 @@ def parse_version_rule(text: str) -> VersionRule:
 
 
 def parse_share(text: str) -> tuple[str, float]:
-    """`2.4.1=0.08` as a version and a share."""
+    """`2.4.1=0.08`, or `2.4.1@pi4=0.9` for one template, as a version and a share."""
     version, _, number = text.partition("=")
     try:
         share = float(number)

@@ -65,7 +65,15 @@ def add_parser(
         action="append",
         default=[],
         metavar="VERSION=0.08",
-        help="this share of the devices never verifies this version; the same ones each time",
+        help="this share of the devices never verifies this version; the same ones each time;"
+        " VERSION@pi4=0.9 for one template",
+    )
+    up.add_argument(
+        "--hot",
+        action="append",
+        default=[],
+        metavar="VERSION=0.3",
+        help="this share of the devices runs hot and busy with this version; VERSION@pi4 likewise",
     )
     up.add_argument(
         "--installed",
@@ -125,7 +133,8 @@ def make_plan(options: argparse.Namespace) -> Plan:
         shares = dict(parse_share(text) for text in options.fail_verify)
         installed = dict(parse_installed(text) for text in options.installed)
         probabilities = parse_probabilities(options.fail_prob)
-        behaviour = Behaviour(options.seed, probabilities, rules, shares)
+        hot = dict(parse_share(text) for text in options.hot)
+        behaviour = Behaviour(options.seed, probabilities, rules, shares, hot)
     except BadRule as error:
         raise UsageError(str(error)) from error
     return Plan(

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fleetd_agent import __version__
@@ -101,6 +102,7 @@ class Device:
         self._engine.adopt(identity.device_id)
         if not self._engine.state.installed:
             self._engine.state.installed = dict(self._fleet.plan.installed)
+        self._hardware.is_hot = partial(self._is_hot, self._engine)
         engine = asyncio.create_task(self._engine.run())
         try:
             await self._stay_connected(self._engine)
@@ -175,6 +177,7 @@ class Device:
             self._fleet.downloads,
             self._fleet.opener,
             plan.bytes_per_second,
+            self._hardware.kind,
         )
         self._ground = ground
         ports = Ports(
@@ -220,6 +223,11 @@ class Device:
             self._counted = last.deployment_id
             self._fleet.ends[last.step.value] += 1
         self._connection.wake()
+
+    def _is_hot(self, engine: Engine) -> bool:
+        behaviour, kind = self._fleet.plan.behaviour, self._hardware.kind
+        versions = engine.state.installed.values()
+        return any(behaviour.is_hot_on(self._number, version, kind) for version in versions)
 
     def _note_release(self, engine: Engine) -> None:
         if active := engine.state.active:

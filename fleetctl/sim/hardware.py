@@ -3,6 +3,7 @@
 import random
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleetd_agent.facts import Sample
@@ -13,6 +14,8 @@ from fleetctl.sim.behaviour import chance
 NAMESPACE = uuid.UUID("6f1d2c38-9d4b-4a57-8f0e-0b6a2f7a9c11")
 SITES = ("oslo", "lyon", "porto", "turku")
 GIB = 1 << 30
+# Degrees that a version costs which makes machines hot.
+HOTTER = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,13 @@ class FakeMachine:
         self._memory = self._rng.uniform(0.25, 0.7)
         self._disk = self._rng.uniform(0.1, 0.8)
         self._booted_at = time.monotonic() - self._rng.uniform(3_600, 40 * 86_400)
+        # Whether what is installed makes it hot and busy.
+        self.is_hot: Callable[[], bool] = bool  # bool() is False
+
+    @property
+    def kind(self) -> str:
+        """The name of its template."""
+        return self._template.name
 
     def hardware_id(self) -> str:
         """The same for the same seed and number."""
@@ -106,6 +116,8 @@ class FakeMachine:
         self._disk = min(0.95, self._disk + self._rng.uniform(0, 0.0002))
         warmth = self._template.warm_celsius + 25 * self._cpu + self._rng.uniform(-1, 1)
         uptime = int(time.monotonic() - self._booted_at)
+        if self.is_hot():
+            return Sample(0.98, self._memory, self._disk, round(warmth + HOTTER, 1), uptime)
         return Sample(self._cpu, self._memory, self._disk, round(warmth, 1), uptime)
 
     def _wander(self, value: float, step: float, low: float, high: float) -> float:

@@ -29,8 +29,11 @@ class Ground:
         downloads: asyncio.Semaphore,
         opener: urllib.request.OpenerDirector,
         bytes_per_second: int = 0,
+        kind: str = "",
     ) -> None:
         self.number = number
+        # The template of the machine.
+        self.kind = kind
         self.store = store
         self.behaviour = behaviour
         self.step_seconds = step_seconds
@@ -50,7 +53,7 @@ class Ground:
     def fail_by_chance(self, work: Work, step: str) -> None:
         """Raises StepFailed where this simulation says that the step fails."""
         names = ((work.component.name, work.component.version), self.release)
-        if self.behaviour.fails(self.number, work.deployment_id, step, *names):
+        if self.behaviour.fails(self.number, work.deployment_id, step, *names, kind=self.kind):
             text = f"simulated failure of {step} (seed {self.behaviour.seed})"
             raise StepFailed(f"{step}_failed", text, log_tail=text)
 

@@ -13,7 +13,7 @@ from fleetd_agent.pb.internal.agent.v1 import agent_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetctl.sim.behaviour import Behaviour, parse_version_rule
+from fleetctl.sim.behaviour import Behaviour, parse_share, parse_version_rule
 from fleetctl.sim.hardware import machine
 from tests.agent.peer import ROOT, TOKEN, Peer, until
 
@@ -143,3 +143,19 @@ def test_a_bad_version_is_bad_on_its_share_of_the_devices() -> None:
     assert 330 < len(bad) < 470
     assert all(behaviour.fails(n, "any", "verify", ("edge", "2.4.1")) for n in bad)
     assert not behaviour.is_bad_on(bad[0], "2.4.2")
+
+
+def test_a_version_can_be_bad_on_one_kind_of_machine_only() -> None:
+    behaviour = Behaviour(7, bad_versions=dict([parse_share("2.4.1@pi4=1.0")]))
+    assert behaviour.is_bad_on(1, "2.4.1", "pi4")
+    assert not behaviour.is_bad_on(1, "2.4.1", "x86")
+    assert behaviour.fails(1, "any", "verify", ("edge", "2.4.1"), kind="pi4")
+
+
+def test_a_version_that_runs_hot_shows_in_what_the_device_reports() -> None:
+    one = machine(7, 1, ["pi4"], ["oslo"])
+    cool = one.sample()
+    one.is_hot = lambda: Behaviour(7, hot_versions={"2.4.1": 1.0}).is_hot_on(1, "2.4.1", one.kind)
+    hot = one.sample()
+    assert hot.temperature_celsius > (cool.temperature_celsius or 0) + 20
+    assert hot.cpu_ratio > 0.9
