@@ -177,8 +177,8 @@ class Device:
             self._fleet.downloads,
             self._fleet.opener,
             plan.bytes_per_second,
-            self._hardware.kind,
         )
+        ground.kind = self._hardware.kind
         self._ground = ground
         ports = Ports(
             journal=SimJournal(self._store),

@@ -29,11 +29,8 @@ class Ground:
         downloads: asyncio.Semaphore,
         opener: urllib.request.OpenerDirector,
         bytes_per_second: int = 0,
-        kind: str = "",
     ) -> None:
         self.number = number
-        # The template of the machine.
-        self.kind = kind
         self.store = store
         self.behaviour = behaviour
         self.step_seconds = step_seconds
@@ -44,6 +41,8 @@ class Ground:
         self.boots = 0
         # Set by the device with each offer: rules may name the release.
         self.release = ("", "")
+        # The template of the machine.
+        self.kind = ""
 
     async def take_time(self, work: Work, step: str) -> None:
         """Lets a step last, half as long to one and a half times as long as usual."""
