@@ -7,6 +7,7 @@ from typing import Any
 
 from fleetctl.client import Client, quoted
 from fleetctl.errors import UsageError
+from fleetctl.forecasts import add_forecast
 from fleetctl.notifications import add_mails
 from fleetctl.output import Columns, show_list, show_one
 from fleetctl.sign_in import connect
@@ -54,6 +55,7 @@ def add_rollouts(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Every verb of `fleetctl rollouts`."""
     add_list(verbs, common, "rollouts", ROLLOUTS, "state")
     add_get(verbs, common, "rollouts")
+    add_forecast(verbs, common)
     add_mails(verbs, common)
     _add_plan(verbs, common, "create", "plan a rollout as a draft")
     _add_plan(verbs, common, "plan", "say what creating it would do, and store nothing")

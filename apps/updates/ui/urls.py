@@ -5,6 +5,7 @@ from django.urls import path
 from apps.updates.ui import (
     artifacts,
     decisions,
+    forecast,
     notifications,
     planning,
     releases,
@@ -43,6 +44,7 @@ urlpatterns = [
     path("rollouts/new/preview", planning.RolloutPreview.as_view(), name="rollout-preview"),
     path(f"{_ROLLOUT}/plan", planning.RolloutPlan.as_view(), name="rollout-plan"),
     path(_ROLLOUT, rollouts.RolloutDetail.as_view(), name="rollout"),
+    path(f"{_ROLLOUT}/forecast", forecast.RolloutForecastPart.as_view(), name="rollout-forecast"),
     path(f"{_ROLLOUT}/submit", rollouts.RolloutSubmit.as_view(), name="rollout-submit"),
     path(f"{_ROLLOUT}/approve", rollouts.RolloutApprove.as_view(), name="rollout-approve"),
     path(f"{_ROLLOUT}/start", rollouts.RolloutStart.as_view(), name="rollout-start"),
