@@ -505,6 +505,7 @@ TASKS: dict[str, str] = {
     "events.relay_outbox": "hands on events that were recorded with their cause",
     "events.purge_outbox": "removes what was handed on",
     "updates.sweep_rollouts": "wakes others",
+    "updates.sample_rollouts": "looks as others do, and decides what they would",
     "updates.start_due_rollout": "start_rollout, which records it, at the planned time",
     "updates.refresh_signing": "signs again what was published, before it expires",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
