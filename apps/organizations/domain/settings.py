@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 CHANGE_SETTINGS = "organizations.update_organization_settings"
 CHANGE_SECURITY = "organizations.update_security_policy"
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     QUOTA = "a whole number, or null for no limit"
     NETWORKS = "a list of networks such as 192.0.2.0/24"
     ORIGINS = "a list of origins such as https://app.example.com"
+    ZONE = "a time zone such as Europe/Oslo"
 
 
 class BadSetting(ValueError):
@@ -108,6 +110,19 @@ _ALL = (
         CHANGE_SECURITY,
     ),
     SettingKey(
+        "updates.quarantine_after_failures",
+        Kind.NUMBER,
+        3,
+        "After how many failed deployments in a row rollouts leave a device alone; 0 for never",
+        high=100,
+    ),
+    SettingKey(
+        "updates.time_zone",
+        Kind.ZONE,
+        "UTC",
+        "Whose time maintenance windows mean where a device does not tell its own",
+    ),
+    SettingKey(
         "quotas.devices",
         Kind.QUOTA,
         None,
@@ -169,7 +184,7 @@ def clean(key: SettingKey, raw: Any) -> Any:
         return None
     if key.kind in (Kind.NUMBER, Kind.QUOTA):
         return _number(key, raw)
-    return _items(key, raw)
+    return _zone(key, raw) if key.kind is Kind.ZONE else _items(key, raw)
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -182,6 +197,13 @@ def _number(key: SettingKey, raw: Any) -> int:
     if not is_number or not key.low <= raw <= key.high:
         raise BadSetting(f"{key.name} is a whole number from {key.low} to {key.high}.")
     return int(raw)
+
+
+def _zone(key: SettingKey, raw: Any) -> str:
+    try:
+        return ZoneInfo(raw if isinstance(raw, str) and len(raw) <= MAX_TEXT else "").key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadSetting(f"{key.name} is {key.kind.value}.") from None
 
 
 def _items(key: SettingKey, raw: Any) -> list[str]:

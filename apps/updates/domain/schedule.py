@@ -37,9 +37,10 @@ class Window:
 class Schedule:
     """When a rollout starts and ends, and when its devices may begin.
 
-    Windows and blackout dates are local times: of the device where `time_zone` is empty (UTC where
-    the device has not told its own), else of the zone that it names. Without windows any time is
-    good. On a blackout date nothing is open: a window from the evening before ends at midnight.
+    Windows and blackout dates are local times: of the device where `time_zone` is empty (of the
+    organization where the device has not told its own), else of the zone that it names. Without
+    windows any time is good. On a blackout date nothing is open: a window from the evening before
+    ends at midnight.
     """
 
     start_at: datetime | None = None
@@ -173,12 +174,13 @@ def zone_named(name: str) -> ZoneInfo:
         raise BadPlan("schedule.time_zone", f"There is no time zone {name[:64]!r}.") from error
 
 
-def device_zone(name: str) -> ZoneInfo:
-    """The zone that a device says it lives in; UTC where it says none, or one that is unknown."""
+def device_zone(name: str, default: ZoneInfo = UNKNOWN_ZONE) -> ZoneInfo:
+    """The zone that a device says it lives in; the default (the organization's) where it says
+    none, or one that is unknown."""
     try:
-        return zone_named(name) if name else UNKNOWN_ZONE
+        return zone_named(name) if name else default
     except BadPlan:
-        return UNKNOWN_ZONE
+        return default
 
 
 def _moment_of(day: date, minute: int, zone: ZoneInfo) -> datetime:

@@ -14,6 +14,7 @@ from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.rooms import room_of
 from apps.updates.domain.schedule import device_zone
 from apps.updates.models import Phase, Rollout
+from apps.updates.selectors.zones import organization_zone
 
 # As the device's agent tells it with its other facts.
 _ZONE_OF = "coalesce({device}.inventory -> 'facts' ->> 'time_zone', '')"
@@ -42,7 +43,7 @@ class Capacity:
     `rooms` says how many devices may start, by (rollout, phase), where that is limited; `minutes`
     which minute of a phase with a rate this is, and `taken` how many start in it; `windowed` are
     the rollouts with windows, `open_zones` the pairs (rollout, time zone) whose window is open. A
-    device that has not told its zone has the zone "", which means UTC.
+    device that has not told its zone has the zone "", which means the organization's.
     """
 
     rooms: dict[tuple[UUID, int], int] = field(default_factory=dict)
@@ -144,9 +145,10 @@ def _open_zones(
     with connection.cursor() as cursor:
         cursor.execute(_ZONES, [actor.organization_id, list(device_ids)])
         names = [name for (name,) in cursor.fetchall()]
+    default = device_zone(organization_zone(actor.organization_id))
     return [
         (rollout_id, name)
         for rollout_id, plan in plans.items()
         for name in names
-        if plan.schedule.is_open(now, plan.schedule.zone(device_zone(name)))
+        if plan.schedule.is_open(now, plan.schedule.zone(device_zone(name, default)))
     ]

@@ -28,6 +28,7 @@ from apps.updates.models import Release, Rollout
 from apps.updates.selectors.histories import list_histories
 from apps.updates.selectors.phases import in_parts
 from apps.updates.selectors.rollouts import get_rollout
+from apps.updates.selectors.zones import organization_zone
 from apps.updates.services.targets import receiving_devices
 
 BEFORE_START = (RolloutState.DRAFT, RolloutState.PENDING_APPROVAL, RolloutState.SCHEDULED)
@@ -195,6 +196,7 @@ def _scenario(
         phases=phases,
         size_bytes=sum(part.artifact.size_bytes for part in release.components.all()),
         timeout_seconds=rollout.deployment_timeout_seconds,
+        time_zone=organization_zone(rollout.organization_id),
     )
 
 

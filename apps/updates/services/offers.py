@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -19,6 +19,7 @@ from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Component, Deployment, Release, Rollout
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
 from apps.updates.selectors.signing import offered_component
+from apps.updates.selectors.zones import devices_without_zone, organization_zone
 from apps.updates.services.baselines import keep_baselines
 from apps.updates.services.capacity import LIMITS, Capacity, find_capacity, note_starts
 from apps.updates.services.instructions import instruct
@@ -252,11 +253,41 @@ def _offers(actor: Actor, claims: Iterable[_Claim]) -> list[Offer]:
     rows = Release.objects.for_org(actor.organization_id)
     releases = {r.id: r for r in rows.filter(id__in={c.release_id for c in claims})}
     parts = _components(actor, releases)
+    zones = _zones(actor, claims, {id_: plan for id_, (_, plan) in rollouts.items()})
     offers = [
-        _offer(actor, c, releases[c.release_id], parts[c.release_id], *rollouts[c.rollout_id])
-        for c in claims
+        _offer(
+            actor,
+            claim,
+            releases[claim.release_id],
+            parts[claim.release_id],
+            rollouts[claim.rollout_id][0],
+            _in_zone(rollouts[claim.rollout_id][1], zones.get(claim.id, "")),
+        )
+        for claim in claims
     ]
     return instruct(actor, offers)
+
+
+def _zones(actor: Actor, claims: list[_Claim], plans: dict[UUID, Plan]) -> dict[UUID, str]:
+    """The organization's zone, for deployments with windows of devices that tell none.
+
+    The device looks at its windows again: by the same time as `services.capacity` did.
+    """
+    local = {
+        id_
+        for id_, plan in plans.items()
+        if not plan.schedule.is_always_open and not plan.schedule.time_zone
+    }
+    asked = [claim for claim in claims if claim.rollout_id in local]
+    if not asked:
+        return {}
+    silent = devices_without_zone(actor.organization_id, {claim.device_id for claim in asked})
+    zone = organization_zone(actor.organization_id) if silent else ""
+    return {claim.id: zone for claim in asked if claim.device_id in silent}
+
+
+def _in_zone(plan: Plan, zone: str) -> Plan:
+    return replace(plan, schedule=replace(plan.schedule, time_zone=zone)) if zone else plan
 
 
 def _components(actor: Actor, release_ids: Collection[UUID]) -> dict[UUID, list[Component]]:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
@@ -23,6 +22,7 @@ from apps.updates.domain.plan import (
     plan_hash,
 )
 from apps.updates.domain.problems import BadPlan
+from apps.updates.domain.schedule import device_zone
 from apps.updates.domain.states import RolloutState, can_rollout_become
 from apps.updates.errors import (
     ApprovalNeedsAnotherPerson,
@@ -47,6 +47,7 @@ from apps.updates.selectors.rollouts import (
     get_rollout,
     reread_rollout,
 )
+from apps.updates.selectors.zones import organization_zone
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
 from apps.updates.services.targets import checked_names, checked_target
@@ -270,7 +271,8 @@ def set_plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
         require(actor, ALLOW_DOWNGRADE)
     try:
         plan = plan.checked()
-        plan.schedule.check_opens(clock.now(), ZoneInfo("UTC"))
+        default = device_zone(organization_zone(actor.organization_id))
+        plan.schedule.check_opens(clock.now(), default)
     except BadPlan as bad:
         raise invalid(bad.field, "invalid_plan", bad.message) from bad
     read_phase_filters(actor, plan.phases)

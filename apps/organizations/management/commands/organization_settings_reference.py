@@ -55,7 +55,7 @@ def _default(key: SettingKey) -> str:
         return "no limit"
     if key.default == []:
         return "empty"
-    return str(key.default).lower()
+    return key.default if key.kind is Kind.ZONE else str(key.default).lower()
 
 
 def _kind(key: SettingKey) -> str:
