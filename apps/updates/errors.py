@@ -197,3 +197,15 @@ class ForecastTooLarge(FleetdError):
 class ForecastTooSlow(Unavailable):
     code = "forecast_too_slow"
     default_message = "The forecast took too long. Try again later, or with fewer runs."
+
+
+class InvalidManifest(FleetdError):
+    """`data["problems"]` lists every problem with line, column, path and message."""
+
+    kind, code = Kind.INVALID, "invalid_manifest"
+    default_message = "The manifest cannot be carried out."
+
+
+class ManifestCannotSay(FleetdError):
+    kind, code = Kind.STATE, "manifest_cannot_say"
+    default_message = "No manifest can say what this rollout is."

@@ -100,6 +100,8 @@ def rollout_message(rollout: Rollout) -> pb.Rollout:
         plan=plan_message(rollout.planned()),
         excluded=target_message(rollout.excluded) if rollout.excluded else None,
         rolls_back=str(rollout.rolls_back_id) if rollout.rolls_back_id else "",
+        labels=rollout.labels,
+        annotations=rollout.annotations,
     )
 
 

@@ -19,6 +19,7 @@ WORDS: dict[str, str] = {
 BODIES: dict[str, dict[str, Any]] = {
     "create_release": {"components": [{"name": "c", "kind": "script", "artifact_id": ""}]},
     "create_rollout": {"target": {}},
+    "create_rollout_from_manifest": {"manifest": "apiVersion: fleet/v1"},
     "preview_device_group": {"filter": "lifecycle = active"},
     "create_artifact_upload": {"size_bytes": 10},
     "create_custom_role": {"permissions": ["devices.view_devices"]},

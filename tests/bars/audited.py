@@ -34,6 +34,14 @@ from tests.rest.conftest import Api
 from tests.signing import public
 
 SCRIPT = b"#!/bin/sh\necho hello\n"
+MANIFEST = """
+apiVersion: fleet/v1
+kind: Deployment
+metadata: {{name: r}}
+spec:
+  selector: {{all: true}}
+  template: {{spec: {{release: {{name: app, version: {version}}}}}}}
+"""
 
 
 @dataclass
@@ -142,6 +150,11 @@ def _excludable(s: Stage) -> tuple[dict[str, str], Any]:
     with tenant(s.acme.id):
         Device.objects.for_org(s.acme.id).filter(id=s.acme.devices[0].id).update(tags=["odd"])
     return {"id": rollout["id"]}, {"attribute": "tag", "value": "odd", "reason": "it smells"}
+
+
+def _manifest(s: Stage) -> str:
+    s.release()
+    return MANIFEST.format(version=list(s.made)[-1])
 
 
 def _worked(s: Stage, step: str) -> str:
@@ -334,6 +347,7 @@ RECIPES: dict[str, Recipe] = {
     "prepare_signing": _of(),
     "publish_signing_metadata": _ceremony,
     "create_rollout": lambda s: ({}, {"name": "r", "release_id": s.release(), "target": {}}),
+    "create_rollout_from_manifest": lambda s: ({}, {"manifest": _manifest(s)}),
     "update_rollout": _planned,
     "clone_rollout": _rollout(),
     "retry_rollout": _failed,

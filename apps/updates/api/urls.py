@@ -9,11 +9,13 @@ from apps.updates import (
     public,
     public_attribution,
     public_forecast,
+    public_manifests,
     public_notifications,
     public_releases,
     public_signing,
 )
 from apps.updates.api.artifacts import download_artifact, upload_artifact
+from apps.updates.api.manifests import ADDRESS, plan_from_manifest
 from apps.updates.api.repository import download_metadata, download_target
 from apps.updates.api.uploads import append_to_upload, tell_upload
 
@@ -83,6 +85,12 @@ urlpatterns = [
         "rollouts",
         get=reads(public.list_rollouts),
         post=creates(public.create_rollout),
+    ),
+    *resource("rollout-from-manifest", ADDRESS, post=plan_from_manifest),
+    *resource(
+        "rollout-manifest",
+        "rollouts/<ident:rollout_id>/manifest",
+        get=reads(public_manifests.export_rollout_manifest),
     ),
     *resource(
         "rollout",

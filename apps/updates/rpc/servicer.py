@@ -5,6 +5,7 @@ from apps.updates import (
     public,
     public_attribution,
     public_forecast,
+    public_manifests,
     public_notifications,
     public_releases,
     public_signing,
@@ -33,6 +34,8 @@ class UpdatesServicer:
     list_rollouts = unary(public.list_rollouts)
     get_rollout = unary(public.get_rollout)
     create_rollout = unary(public.create_rollout)
+    create_rollout_from_manifest = unary(public_manifests.create_rollout_from_manifest)
+    export_rollout_manifest = unary(public_manifests.export_rollout_manifest)
     update_rollout = unary(public.update_rollout)
     clone_rollout = unary(public.clone_rollout)
     retry_rollout = unary(public.retry_rollout)

@@ -134,7 +134,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_lines() -> None:
     ).replace("kind: Deployment", "kind: Daemon")
     assert [path for _, _, path in problems(text)] == [
         "kind",
-        "spec.notifications",
+        "spec.notifications.slack",
         "spec.rollout.progressTimeout",
         "spec.rollout.maxSurge",
         "spec.strategy.type",

@@ -30,6 +30,7 @@ from apps.updates.domain.manifest import (
 )
 from apps.updates.domain.manifest.reading import MAX_CHARACTERS
 from apps.updates.domain.manifest.writing import CannotSay
+from apps.updates.domain.notifications import Notifications, Occasion
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
 
@@ -114,7 +115,20 @@ INSTALLATIONS = st.builds(
     step_timeouts=st.dictionaries(st.sampled_from(TIMED_STEPS), st.integers(1, 7 * 86_400)),
     allow_downgrade=st.booleans(),
 )
-PLANS = st.builds(Plan, phases(), schedules(), INSTALLATIONS, st.integers(-100, 100))
+TOLD = st.builds(
+    Notifications,
+    st.sets(st.sampled_from(["a@b.test", "ops@acme.test"]), min_size=1).map(sorted).map(tuple),
+    st.sets(st.sampled_from([each.value for each in Occasion])).map(sorted).map(tuple),
+    st.integers(0, 100),
+)
+PLANS = st.builds(
+    Plan,
+    phases(),
+    schedules(),
+    INSTALLATIONS,
+    st.integers(-100, 100),
+    notifications=st.just(Notifications()) | TOLD,
+)
 SELECTIONS = st.builds(
     Selection,
     device_ids=st.lists(st.uuids(), max_size=2).map(tuple),

@@ -13,6 +13,7 @@ from apps.updates.domain.manifest.selecting import label_filter, selection_of
 from apps.updates.domain.manifest.timing import (
     ORGANIZATION,
     installation_of,
+    notifications_of,
     schedule_of,
     zone_of,
 )
@@ -55,7 +56,13 @@ def _understood(root: Item, spec: Item, notes: Notes) -> Manifest | None:
             for index, phase in enumerate(phases)
         )
     priority = spec.get("template.spec.scheduling.priority", 0)
-    plan = Plan(phases, schedule_of(spec, notes), installation_of(spec, notes), priority)
+    plan = Plan(
+        phases=phases,
+        schedule=schedule_of(spec, notes),
+        installation=installation_of(spec, notes),
+        priority=priority,
+        notifications=notifications_of(spec, notes),
+    )
     return Manifest(
         name=root.get("metadata.name", "").strip(),
         labels=root.mapping("metadata.labels"),

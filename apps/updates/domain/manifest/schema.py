@@ -30,10 +30,18 @@ from apps.updates.domain.manifest.kinds import (
     ZONE,
     Kind,
 )
+from apps.updates.domain.notifications import Occasion
 
 API_VERSION, KIND = "fleet/v1", "Deployment"
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 STRATEGIES = ("RollingUpdate", "Canary")
+OCCASIONS = tuple(occasion.value for occasion in Occasion)
+# What other programs call an occasion.
+EVENTS = {
+    "deployment_started": Occasion.STARTED.value,
+    "deployment_completed": Occasion.COMPLETED.value,
+    "deployment_failed": Occasion.HALTED.value,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +428,21 @@ def _installation() -> Iterator[Key]:
     yield Key(f"{base}.allowDowngrade", SWITCH, "to older versions; needs a right of its own")
 
 
+def _notifications() -> Iterator[Key]:
+    base = "spec.notifications"
+    yield Key(base, OBJECT)
+    yield Key(f"{base}.email", OBJECT, "who is told what happens; needs a mail server")
+    yield Key(f"{base}.email.recipients", LIST, "addresses, at most 20", is_needed=True)
+    yield Key(f"{base}.email.recipients[]", kinds.text(254))
+    yield Key(f"{base}.email.events", LIST, "of what; of everything if not said")
+    yield Key(f"{base}.email.events[]", kinds.word([*OCCASIONS, *EVENTS]))
+    yield Key(
+        f"{base}.email.failuresAbove",
+        kinds.whole(0, 10_000_000),
+        "`devices_failed` is told when more devices than this have failed",
+    )
+
+
 def _around() -> Iterator[Key]:
     base = "spec.compliance"
     yield Key(base, OBJECT)
@@ -457,6 +480,10 @@ _INSTEAD = {
     "preDeploy": "Write it as `hooks.preUpdate`.",
     "postDeploy": "Write it as `hooks.postUpdate`.",
 }
+_NO_CHANNEL = (
+    "Rollouts tell people by e-mail only: take it away, and name an address that the service "
+    "reads under `notifications.email.recipients`."
+)
 _REFUSED = {
     "spec.compliance.standards": "Naming a standard changes nothing here: take it away, or keep "
     "it under `metadata.labels`.",
@@ -464,8 +491,9 @@ _REFUSED = {
     "except who planned it; give that right to the role instead, and take this away.",
     "spec.compliance.audit.retention": "How long the audit trail is kept is the platform's to "
     "say: take it away.",
-    "spec.notifications": "A manifest cannot order notifications: take it away and follow the "
-    "rollout's events in your own program.",
+    "spec.notifications.slack": _NO_CHANNEL,
+    "spec.notifications.pagerduty": _NO_CHANNEL,
+    "spec.notifications.webhook": _NO_CHANNEL,
     "spec.monitoring": "Dashboards and alerts live where the metrics do: take it away. Limits "
     "that stop a rollout are `canary.analysis`.",
     "spec.costOptimization": "There is nothing like it: take it away. `resources.limits.network` "
@@ -482,6 +510,7 @@ KEYS: tuple[Key, ...] = (
     *_rollout(),
     *_release(),
     *_installation(),
+    *_notifications(),
     *_around(),
 )
 

@@ -1,8 +1,10 @@
-"""Schedules, and how devices install."""
+"""Schedules, how devices install, and who is told."""
 
 from apps.updates.domain.installation import TIMED_STEPS, Installation, Mode, Reboot
 from apps.updates.domain.manifest.checking import Item
 from apps.updates.domain.manifest.notes import Notes
+from apps.updates.domain.manifest.schema import EVENTS
+from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
 
 DEVICE, ORGANIZATION = "device_local", "organization"
@@ -62,6 +64,22 @@ def installation_of(spec: Item, notes: Notes) -> Installation:
         backoff_seconds=item.get("backoff", default.backoff_seconds),
         step_timeouts={step: found.value for step, found in steps.items() if found},
         allow_downgrade=item.get("allowDowngrade", False),
+    )
+
+
+def notifications_of(spec: Item, notes: Notes) -> Notifications:
+    """Who is told what happens."""
+    item = spec.find("notifications.email")
+    if item is None:
+        return Notifications()
+    notes.keep("notifications", item)
+    notes.keep("notifications.email", item.find("recipients"))
+    notes.keep("notifications.occasions", item.find("events"))
+    events = [EVENTS.get(event, event) for event in item.values("events")]
+    return Notifications(
+        email=tuple(item.values("recipients")),
+        occasions=tuple(dict.fromkeys(events)),
+        failures_above=item.get("failuresAbove", 0),
     )
 
 

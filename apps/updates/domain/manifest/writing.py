@@ -16,6 +16,7 @@ from apps.updates.domain.manifest.manifest import (
 from apps.updates.domain.manifest.parsing import parse_manifest
 from apps.updates.domain.manifest.problems import ManifestErrors
 from apps.updates.domain.manifest.schema import API_VERSION, KIND
+from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
 
@@ -80,6 +81,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         rollout=_rollout(manifest),
         installation=_installation(manifest.plan.installation),
         template={"spec": _template(manifest.release, manifest.plan)},
+        notifications=_notifications(manifest.plan.notifications),
         compliance={"approvals": {"required": True}} if manifest.requires_approval else {},
     )
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
@@ -175,6 +177,15 @@ def _installation(installation: Installation) -> dict[str, Any]:
     said_steps = installation.step_timeouts.items()
     steps = {step: duration(seconds) for step, seconds in sorted(said_steps)}
     return said | _filled(stepTimeouts=steps, allowDowngrade=installation.allow_downgrade)
+
+
+def _notifications(told: Notifications) -> dict[str, Any]:
+    email = _filled(
+        recipients=list(told.email),
+        events=list(told.occasions),
+        failuresAbove=told.failures_above,
+    )
+    return {"email": email} if email else {}
 
 
 def _template(release: ReleaseName, plan: Plan) -> dict[str, Any]:
