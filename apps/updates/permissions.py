@@ -52,7 +52,16 @@ ROLL_BACK_ROLLOUT = declare(
 ALLOW_DOWNGRADE = declare(
     "updates.allow_downgrade", "plan rollouts to older versions", DEPLOYERS, per_group=True
 )
+PIN_DEVICE = declare(
+    "updates.pin_device", "keep rollouts away from devices", OPERATORS | DEPLOYERS, per_group=True
+)
+UNPIN_DEVICE = declare(
+    "updates.unpin_device", "let rollouts reach pinned devices", OPERATORS, per_group=True
+)
 # No role holds these: they are the platform's own, and gateways act for devices with them.
+QUARANTINE_FAILING_DEVICE = declare(
+    "updates.quarantine_failing_device", "keep rollouts from devices that keep failing", ()
+)
 ADVANCE_ROLLOUT = declare("updates.advance_rollout", "judge gates and open phases", ())
 REFRESH_SIGNING = declare("updates.refresh_signing", "sign snapshots and timestamps anew", ())
 SEND_NOTIFICATIONS = declare("updates.send_notifications", "send mails about rollouts", ())

@@ -3,15 +3,30 @@
 from apps.core.actors import Actor
 from apps.devices.types import DeviceDecommissioned
 from apps.events.services.relay import subscribe
+from apps.updates.domain.states import FAILED_DEPLOYMENT_STATES
+from apps.updates.services.holds import quarantine_failing_device
 from apps.updates.services.rollbacks import note_rollback_end
 from apps.updates.services.scheduling import halt_rollouts_of, skip_device
-from apps.updates.types import ReleaseRecalled, RolloutCancelled, RolloutCompleted, RolloutHalted
+from apps.updates.types import (
+    DeploymentFinished,
+    ReleaseRecalled,
+    RolloutCancelled,
+    RolloutCompleted,
+    RolloutHalted,
+)
 
 
 @subscribe(DeviceDecommissioned)
 def skip_decommissioned_device(actor: Actor, event: DeviceDecommissioned) -> None:
     """A device that was taken out holds up no rollout."""
     skip_device(actor, event.device_id)
+
+
+@subscribe(DeploymentFinished)
+def quarantine_device_that_keeps_failing(actor: Actor, event: DeploymentFinished) -> None:
+    """Rollouts leave a device alone that failed again and again."""
+    if event.state in FAILED_DEPLOYMENT_STATES:
+        quarantine_failing_device(actor, event.device_id)
 
 
 @subscribe(RolloutCompleted, RolloutHalted, RolloutCancelled)

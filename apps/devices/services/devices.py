@@ -1,6 +1,6 @@
 """What people and the platform do with devices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from apps.core.authz import Permission, require
 from apps.core.errors import NotFound, PermissionDenied, invalid
 from apps.devices.domain import facts as fact_rules
 from apps.devices.domain import tags as tag_rules
-from apps.devices.domain.states import CONNECTED, Connectivity, Lifecycle, may_follow
+from apps.devices.domain.states import CONNECTED, ENROLLED, Connectivity, Lifecycle, may_follow
 from apps.devices.errors import (
     DeviceIsDecommissioned,
     DeviceNotActive,
@@ -68,6 +68,15 @@ FACT_FIELDS = {
     "serial": 200,
     "hostname": 253,
 }
+
+
+# What else ends when a device is released; the apps above this one say so in `ready()`.
+_RELEASES: list[Callable[[Actor, Device], Any]] = []
+
+
+def on_release(function: Callable[[Actor, Device], Any]) -> None:
+    """Registers what else ends when somebody releases a device, whose row is locked then."""
+    _RELEASES.append(function)
 
 
 def update_device(
@@ -144,11 +153,15 @@ def quarantine_device(actor: Actor, device_id: UUID, *, reason: str) -> Device:
 
 
 def release_device(actor: Actor, device_id: UUID) -> Device:
-    """Ends a quarantine. Releasing an active device changes nothing.
+    """Ends a quarantine, a person's and one that followed failures. Releasing a device that is in
+    none changes nothing.
 
     Raises `DeviceNotActive` for a waiting one, `DeviceIsDecommissioned`.
     """
     device = _locked(actor, device_id, RELEASE_DEVICE)
+    if device.lifecycle in ENROLLED:
+        for release in _RELEASES:
+            release(actor, device)
     if device.lifecycle == Lifecycle.ACTIVE:
         return device
     _require_life(device)

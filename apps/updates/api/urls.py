@@ -13,6 +13,7 @@ from apps.updates import (
     public_notifications,
     public_releases,
     public_signing,
+    public_why,
 )
 from apps.updates.api.artifacts import download_artifact, upload_artifact
 from apps.updates.api.manifests import ADDRESS, plan_from_manifest
@@ -121,6 +122,16 @@ urlpatterns = [
         "rollouts/<ident:id>/forecast",
         get=reads(public_forecast.forecast_rollout),
     ),
+    *resource("rollout-preview", "rollouts:preview", post=does(public_why.preview_rollout)),
+    *resource(
+        "rollout-left-out",
+        "rollouts:list-left-out",
+        post=does(public_why.list_left_out_devices),
+    ),
+    *resource("device-why", "devices/<ident:id>/why", get=reads(public_why.explain_device)),
+    *resource("device-holds", "device-holds", get=reads(public_why.list_device_holds)),
+    *resource("device-pin", "devices/<ident:id>:pin", post=does(public_why.pin_device)),
+    *resource("device-unpin", "devices/<ident:id>:unpin", post=does(public_why.unpin_device)),
     *resource(
         "rollout-events",
         "rollouts/<ident:rollout_id>/events",

@@ -9,6 +9,7 @@ from apps.updates import (
     public_notifications,
     public_releases,
     public_signing,
+    public_why,
 )
 from apps.updates.rpc.events import stream_rollout_events
 
@@ -52,6 +53,12 @@ class UpdatesServicer:
     halt_rollout = unary(public.halt_rollout)
     roll_back_rollout = unary(public.roll_back_rollout)
     cancel_rollout = unary(public.cancel_rollout)
+    preview_rollout = unary(public_why.preview_rollout)
+    list_left_out_devices = unary(public_why.list_left_out_devices)
+    explain_device = unary(public_why.explain_device)
+    list_device_holds = unary(public_why.list_device_holds)
+    pin_device = unary(public_why.pin_device)
+    unpin_device = unary(public_why.unpin_device)
     list_rollout_events = unary(public.list_rollout_events)
     list_rollout_notifications = unary(public_notifications.list_rollout_notifications)
     stream_rollout_events = stream_rollout_events

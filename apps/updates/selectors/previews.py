@@ -1,5 +1,6 @@
 """What a rollout would do, before anybody plans it: how many devices, and why not the others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from apps.updates.domain.eligibility import (
     LEFT_OUT_WORDS,
     OTHER_DEPLOYMENT,
 )
+from apps.updates.domain.plan import PhasePlan
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
     DeploymentState,
@@ -25,6 +27,7 @@ from apps.updates.domain.states import (
 )
 from apps.updates.models import Deployment, Release
 from apps.updates.permissions import VIEW_ROLLOUTS
+from apps.updates.selectors.phases import preview_phases
 from apps.updates.selectors.receiving import receiving
 from apps.updates.selectors.releases import reread_release
 from apps.updates.selectors.rollouts import reaches_rollout, target_devices
@@ -106,6 +109,18 @@ def list_excluded(
     else:
         rows = rows.filter(left_out=code)
     return paginate(rows, page, order_by=["name", "id"], bound_to=code)
+
+
+def preview_sizes(
+    actor: Actor,
+    release_id: UUID,
+    target: Target,
+    excluded: Target | None,
+    phases: Sequence[PhasePlan],
+) -> tuple[int, ...]:
+    """How many devices each phase of a plan would get if the rollout started now."""
+    chosen = _judged(actor, release_id, target, excluded).filter(left_out="")
+    return preview_phases(actor, chosen.order_by(), phases) if phases else ()
 
 
 def _judged(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from apps.devices.models import Device
 from apps.updates.domain.eligibility import (
     ALREADY_INSTALLED,
     CONFLICTS,
@@ -57,6 +58,10 @@ class Receiving:
     def q(self, now: datetime) -> Q:
         """The devices for which all of it holds."""
         return reduce(and_, self.conditions(now).values())
+
+    def is_on(self, device: Device) -> bool:
+        """Whether exactly this release is installed: the condition of the query, for one device."""
+        return bool(self.installs) and self.installs.items() <= device.installed.items()
 
     def _held(self, kind: HoldKind, now: datetime) -> Q:
         held = holds_at(self.organization_id, now).filter(kind=kind.value)

@@ -13,7 +13,8 @@ from apps.updates.selectors.rollouts import get_rollout, reaches_rollout
 from apps.updates.types import Target
 
 # What each device of a rollout had before: the release of the same name that its latest earlier
-# deployment put there. Devices that came back on their own, or never began, have it still.
+# deployment put there. Devices that came back on their own, or never began, have it still;
+# those that somebody pinned keep what they have.
 EARLIER = """
     SELECT deployment.device_id, earlier.release_id
     FROM updates_deployment AS deployment
@@ -32,6 +33,11 @@ EARLIER = """
     ) AS earlier
     WHERE deployment.organization_id = %s AND deployment.rollout_id = %s
         AND NOT deployment.is_retried AND deployment.state = ANY(%s)
+        AND NOT EXISTS (
+            SELECT 1 FROM updates_device_hold AS hold
+            WHERE hold.organization_id = deployment.organization_id
+                AND hold.device_id = deployment.device_id AND hold.kind = 'pinned'
+                AND hold.ended_at IS NULL AND (hold.until IS NULL OR hold.until > now()))
 """
 # Devices that may have a release of the rollout now, or will soon.
 TOUCHED = [

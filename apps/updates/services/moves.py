@@ -22,6 +22,7 @@ from apps.updates.domain.states import (
     bucket_of,
     deployment_states_before,
 )
+from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.types import DeploymentFinished
 
 ADVANCE_TASK = "updates.advance_rollout"
@@ -62,6 +63,12 @@ _RETRYABLE = """
     JOIN updates_rollout AS rollout ON rollout.id = deployment.rollout_id
     WHERE deployment.organization_id = %(organization_id)s AND deployment.id = ANY(%(ids)s)
         AND deployment.attempt < rollout.maximum_attempts
+        AND NOT EXISTS (
+            SELECT 1 FROM updates_device_hold AS hold
+            WHERE hold.organization_id = deployment.organization_id
+                AND hold.device_id = deployment.device_id AND hold.ended_at IS NULL
+                AND (hold.until IS NULL OR hold.until > %(at)s)
+                AND (hold.kind = 'pinned' OR rollout.rolls_back_id IS NULL))
         AND rollout.state IN ('running', 'paused') AND NOT deployment.is_excluded
 """
 _RETRY = """
@@ -199,16 +206,18 @@ def _retry(actor: Actor, moves: Sequence[Move]) -> list[Move]:
     failed = [m.deployment_id for m in moves if bucket_of(m.after) is Bucket.FAILED]
     if not failed:
         return list(moves)
-    parameters: dict[str, Any] = {"organization_id": actor.organization_id, "ids": failed}
+    # No hold begins before the next attempts are there to be skipped.
+    lock_for_start(actor)
+    at, organization_id = clock.now(), actor.organization_id
+    parameters: dict[str, Any] = {"organization_id": organization_id, "ids": failed, "at": at}
     with connection.cursor() as cursor:
         cursor.execute(_RETRYABLE, parameters)
         rows = cursor.fetchall()
         if not rows:
             return list(moves)
-        at = clock.now()
         ids = [id_ for id_, _attempt, _installation in rows]
         begins = [at + _backoff(installation, attempt) for _id, attempt, installation in rows]
-        again = {**parameters, "ids": ids, "not_before": begins, "at": at}
+        again = {**parameters, "ids": ids, "not_before": begins}
         cursor.execute(_RETRY.format(new_id=new_id()), again)
     retried = set(ids)
     return [replace(m, is_retried=m.deployment_id in retried) for m in moves]

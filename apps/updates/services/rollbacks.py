@@ -20,6 +20,7 @@ from apps.updates.models import Rollout
 from apps.updates.permissions import ROLL_BACK_ROLLOUT
 from apps.updates.selectors.reversible import count_reversible
 from apps.updates.selectors.rollouts import reread_rollout
+from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.services.moves import Choice, End, end_deployments
 from apps.updates.services.planning import hash_plan, set_plan, store_rollout
 from apps.updates.services.rollout_log import append_events, lock_rollout, new_event
@@ -40,7 +41,8 @@ def roll_back_rollout(
 
     Answers the rollout that does it: it runs at once, in phases with gates, over the devices that
     had another version of the release before; the others have nothing to go back to. Devices that
-    are still installing follow when they are through. Rolling back again answers the same rollout.
+    are still installing follow when they are through. Pinned devices keep what they have; those
+    in quarantine after failures are reached. Rolling back again answers the same rollout.
     Raises `RolloutNotReversible` unless it was halted or is complete, `NothingToRollBack` where no
     device had an earlier release, `InvalidRequest` for phases that cannot be.
     """
@@ -50,6 +52,7 @@ def roll_back_rollout(
         return reread_rollout(actor, source.rollbacks.latest("id").id)
     if not can_rollout_become(RolloutState(source.state), RolloutState.ROLLING_BACK):
         raise RolloutNotReversible(data={"state": source.state})
+    lock_for_start(actor)
     end_deployments(actor, Choice(rollout_id=source.id), WITHDRAWN, clock.now())
     earlier = count_reversible(actor, source)
     if not earlier:

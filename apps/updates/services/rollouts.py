@@ -37,6 +37,7 @@ from apps.updates.permissions import (
     START_ROLLOUT,
 )
 from apps.updates.selectors.rollouts import reread_rollout
+from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deployments
 from apps.updates.services.planning import hash_plan
 from apps.updates.services.recalls import refuse_recalled
@@ -68,6 +69,7 @@ def start_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
     if rollout.state == RolloutState.RUNNING:
         return reread_rollout(actor, rollout.id)
     _guard_start(actor, rollout)
+    lock_for_start(actor)
     refuse_recalled(actor, rollout.release_id)
     require_signed(actor, rollout.release_id)
     sizes = create_deployments(actor, rollout)

@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -237,6 +237,33 @@ class FleetService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def preview_rollout(self, request: PreviewRolloutRequest, ctx: RequestContext[PreviewRolloutRequest, PreviewRolloutResponse], /) -> PreviewRolloutResponse:
+        """
+        How many devices a rollout would update, and why not the others.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_left_out_devices(self, request: ListLeftOutDevicesRequest, ctx: RequestContext[ListLeftOutDevicesRequest, ListLeftOutDevicesResponse], /) -> ListLeftOutDevicesResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def explain_device(self, request: ExplainDeviceRequest, ctx: RequestContext[ExplainDeviceRequest, ExplainDeviceResponse], /) -> ExplainDeviceResponse:
+        """
+        Why a device gets a rollout's deployment now, or why not.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_device_holds(self, request: ListDeviceHoldsRequest, ctx: RequestContext[ListDeviceHoldsRequest, ListDeviceHoldsResponse], /) -> ListDeviceHoldsResponse:
+        """
+        The devices that rollouts leave alone.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def pin_device(self, request: PinDeviceRequest, ctx: RequestContext[PinDeviceRequest, PinDeviceResponse], /) -> PinDeviceResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def unpin_device(self, request: UnpinDeviceRequest, ctx: RequestContext[UnpinDeviceRequest, UnpinDeviceResponse], /) -> UnpinDeviceResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def submit_rollout(self, request: SubmitRolloutRequest, ctx: RequestContext[SubmitRolloutRequest, SubmitRolloutResponse], /) -> SubmitRolloutResponse:
         """
         Asks for approval of the plan as it stands.
@@ -339,6 +366,13 @@ class FleetService(Protocol):
     async def prepare_signing(self, request: PrepareSigningRequest, ctx: RequestContext[PrepareSigningRequest, PrepareSigningResponse], /) -> PrepareSigningResponse:
         """
         Makes the platform's own keys, which a root has to name for snapshot and timestamp.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def renew_signing_keys(self, request: RenewSigningKeysRequest, ctx: RequestContext[RenewSigningKeysRequest, RenewSigningKeysResponse], /) -> RenewSigningKeysResponse:
+        """
+        Makes keys that follow the platform's own for snapshot and timestamp; they take over with the
+        first root that names them.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -874,6 +908,72 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.forecast_rollout,
                 ),
+                "/public.v1.FleetService/PreviewRollout": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PreviewRollout",
+                        service_name="public.v1.FleetService",
+                        input=PreviewRolloutRequest,
+                        output=PreviewRolloutResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.preview_rollout,
+                ),
+                "/public.v1.FleetService/ListLeftOutDevices": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListLeftOutDevices",
+                        service_name="public.v1.FleetService",
+                        input=ListLeftOutDevicesRequest,
+                        output=ListLeftOutDevicesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_left_out_devices,
+                ),
+                "/public.v1.FleetService/ExplainDevice": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExplainDevice",
+                        service_name="public.v1.FleetService",
+                        input=ExplainDeviceRequest,
+                        output=ExplainDeviceResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.explain_device,
+                ),
+                "/public.v1.FleetService/ListDeviceHolds": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListDeviceHolds",
+                        service_name="public.v1.FleetService",
+                        input=ListDeviceHoldsRequest,
+                        output=ListDeviceHoldsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_device_holds,
+                ),
+                "/public.v1.FleetService/PinDevice": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PinDevice",
+                        service_name="public.v1.FleetService",
+                        input=PinDeviceRequest,
+                        output=PinDeviceResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.pin_device,
+                ),
+                "/public.v1.FleetService/UnpinDevice": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UnpinDevice",
+                        service_name="public.v1.FleetService",
+                        input=UnpinDeviceRequest,
+                        output=UnpinDeviceResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.unpin_device,
+                ),
                 "/public.v1.FleetService/SubmitRollout": Endpoint.unary(
                     method=MethodInfo(
                         name="SubmitRollout",
@@ -1093,6 +1193,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.prepare_signing,
+                ),
+                "/public.v1.FleetService/RenewSigningKeys": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RenewSigningKeys",
+                        service_name="public.v1.FleetService",
+                        input=RenewSigningKeysRequest,
+                        output=RenewSigningKeysResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.renew_signing_keys,
                 ),
                 "/public.v1.FleetService/PublishSigningMetadata": Endpoint.unary(
                     method=MethodInfo(
@@ -2172,6 +2283,143 @@ class FleetServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def preview_rollout(
+        self,
+        request: PreviewRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PreviewRolloutResponse:
+        """
+        How many devices a rollout would update, and why not the others.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PreviewRollout",
+                service_name="public.v1.FleetService",
+                input=PreviewRolloutRequest,
+                output=PreviewRolloutResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_left_out_devices(
+        self,
+        request: ListLeftOutDevicesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListLeftOutDevicesResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListLeftOutDevices",
+                service_name="public.v1.FleetService",
+                input=ListLeftOutDevicesRequest,
+                output=ListLeftOutDevicesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def explain_device(
+        self,
+        request: ExplainDeviceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ExplainDeviceResponse:
+        """
+        Why a device gets a rollout's deployment now, or why not.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExplainDevice",
+                service_name="public.v1.FleetService",
+                input=ExplainDeviceRequest,
+                output=ExplainDeviceResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_device_holds(
+        self,
+        request: ListDeviceHoldsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListDeviceHoldsResponse:
+        """
+        The devices that rollouts leave alone.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListDeviceHolds",
+                service_name="public.v1.FleetService",
+                input=ListDeviceHoldsRequest,
+                output=ListDeviceHoldsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def pin_device(
+        self,
+        request: PinDeviceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PinDeviceResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PinDevice",
+                service_name="public.v1.FleetService",
+                input=PinDeviceRequest,
+                output=PinDeviceResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def unpin_device(
+        self,
+        request: UnpinDeviceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UnpinDeviceResponse:
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UnpinDevice",
+                service_name="public.v1.FleetService",
+                input=UnpinDeviceRequest,
+                output=UnpinDeviceResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def submit_rollout(
         self,
         request: SubmitRolloutRequest,
@@ -2629,6 +2877,30 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def renew_signing_keys(
+        self,
+        request: RenewSigningKeysRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RenewSigningKeysResponse:
+        """
+        Makes keys that follow the platform's own for snapshot and timestamp; they take over with the
+        first root that names them.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RenewSigningKeys",
+                service_name="public.v1.FleetService",
+                input=RenewSigningKeysRequest,
+                output=RenewSigningKeysResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def publish_signing_metadata(
         self,
         request: PublishSigningMetadataRequest,
@@ -2877,6 +3149,33 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def preview_rollout(self, request: PreviewRolloutRequest, ctx: RequestContext[PreviewRolloutRequest, PreviewRolloutResponse], /) -> PreviewRolloutResponse:
+        """
+        How many devices a rollout would update, and why not the others.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_left_out_devices(self, request: ListLeftOutDevicesRequest, ctx: RequestContext[ListLeftOutDevicesRequest, ListLeftOutDevicesResponse], /) -> ListLeftOutDevicesResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def explain_device(self, request: ExplainDeviceRequest, ctx: RequestContext[ExplainDeviceRequest, ExplainDeviceResponse], /) -> ExplainDeviceResponse:
+        """
+        Why a device gets a rollout's deployment now, or why not.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_device_holds(self, request: ListDeviceHoldsRequest, ctx: RequestContext[ListDeviceHoldsRequest, ListDeviceHoldsResponse], /) -> ListDeviceHoldsResponse:
+        """
+        The devices that rollouts leave alone.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def pin_device(self, request: PinDeviceRequest, ctx: RequestContext[PinDeviceRequest, PinDeviceResponse], /) -> PinDeviceResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def unpin_device(self, request: UnpinDeviceRequest, ctx: RequestContext[UnpinDeviceRequest, UnpinDeviceResponse], /) -> UnpinDeviceResponse:
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def submit_rollout(self, request: SubmitRolloutRequest, ctx: RequestContext[SubmitRolloutRequest, SubmitRolloutResponse], /) -> SubmitRolloutResponse:
         """
         Asks for approval of the plan as it stands.
@@ -2979,6 +3278,13 @@ class FleetServiceSync(Protocol):
     def prepare_signing(self, request: PrepareSigningRequest, ctx: RequestContext[PrepareSigningRequest, PrepareSigningResponse], /) -> PrepareSigningResponse:
         """
         Makes the platform's own keys, which a root has to name for snapshot and timestamp.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def renew_signing_keys(self, request: RenewSigningKeysRequest, ctx: RequestContext[RenewSigningKeysRequest, RenewSigningKeysResponse], /) -> RenewSigningKeysResponse:
+        """
+        Makes keys that follow the platform's own for snapshot and timestamp; they take over with the
+        first root that names them.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -3512,6 +3818,72 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.forecast_rollout,
                 ),
+                "/public.v1.FleetService/PreviewRollout": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PreviewRollout",
+                        service_name="public.v1.FleetService",
+                        input=PreviewRolloutRequest,
+                        output=PreviewRolloutResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.preview_rollout,
+                ),
+                "/public.v1.FleetService/ListLeftOutDevices": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListLeftOutDevices",
+                        service_name="public.v1.FleetService",
+                        input=ListLeftOutDevicesRequest,
+                        output=ListLeftOutDevicesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_left_out_devices,
+                ),
+                "/public.v1.FleetService/ExplainDevice": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ExplainDevice",
+                        service_name="public.v1.FleetService",
+                        input=ExplainDeviceRequest,
+                        output=ExplainDeviceResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.explain_device,
+                ),
+                "/public.v1.FleetService/ListDeviceHolds": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListDeviceHolds",
+                        service_name="public.v1.FleetService",
+                        input=ListDeviceHoldsRequest,
+                        output=ListDeviceHoldsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_device_holds,
+                ),
+                "/public.v1.FleetService/PinDevice": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PinDevice",
+                        service_name="public.v1.FleetService",
+                        input=PinDeviceRequest,
+                        output=PinDeviceResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.pin_device,
+                ),
+                "/public.v1.FleetService/UnpinDevice": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UnpinDevice",
+                        service_name="public.v1.FleetService",
+                        input=UnpinDeviceRequest,
+                        output=UnpinDeviceResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.unpin_device,
+                ),
                 "/public.v1.FleetService/SubmitRollout": EndpointSync.unary(
                     method=MethodInfo(
                         name="SubmitRollout",
@@ -3731,6 +4103,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.prepare_signing,
+                ),
+                "/public.v1.FleetService/RenewSigningKeys": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RenewSigningKeys",
+                        service_name="public.v1.FleetService",
+                        input=RenewSigningKeysRequest,
+                        output=RenewSigningKeysResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.renew_signing_keys,
                 ),
                 "/public.v1.FleetService/PublishSigningMetadata": EndpointSync.unary(
                     method=MethodInfo(
@@ -4810,6 +5193,143 @@ class FleetServiceClientSync(ConnectClientSync):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    def preview_rollout(
+        self,
+        request: PreviewRolloutRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PreviewRolloutResponse:
+        """
+        How many devices a rollout would update, and why not the others.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PreviewRollout",
+                service_name="public.v1.FleetService",
+                input=PreviewRolloutRequest,
+                output=PreviewRolloutResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_left_out_devices(
+        self,
+        request: ListLeftOutDevicesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListLeftOutDevicesResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListLeftOutDevices",
+                service_name="public.v1.FleetService",
+                input=ListLeftOutDevicesRequest,
+                output=ListLeftOutDevicesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def explain_device(
+        self,
+        request: ExplainDeviceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ExplainDeviceResponse:
+        """
+        Why a device gets a rollout's deployment now, or why not.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExplainDevice",
+                service_name="public.v1.FleetService",
+                input=ExplainDeviceRequest,
+                output=ExplainDeviceResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_device_holds(
+        self,
+        request: ListDeviceHoldsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListDeviceHoldsResponse:
+        """
+        The devices that rollouts leave alone.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListDeviceHolds",
+                service_name="public.v1.FleetService",
+                input=ListDeviceHoldsRequest,
+                output=ListDeviceHoldsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def pin_device(
+        self,
+        request: PinDeviceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PinDeviceResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PinDevice",
+                service_name="public.v1.FleetService",
+                input=PinDeviceRequest,
+                output=PinDeviceResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def unpin_device(
+        self,
+        request: UnpinDeviceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UnpinDeviceResponse:
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UnpinDevice",
+                service_name="public.v1.FleetService",
+                input=UnpinDeviceRequest,
+                output=UnpinDeviceResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def submit_rollout(
         self,
         request: SubmitRolloutRequest,
@@ -5261,6 +5781,30 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=PrepareSigningRequest,
                 output=PrepareSigningResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def renew_signing_keys(
+        self,
+        request: RenewSigningKeysRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RenewSigningKeysResponse:
+        """
+        Makes keys that follow the platform's own for snapshot and timestamp; they take over with the
+        first root that names them.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RenewSigningKeys",
+                service_name="public.v1.FleetService",
+                input=RenewSigningKeysRequest,
+                output=RenewSigningKeysResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

@@ -4785,6 +4785,8 @@ class SigningStatus(_message.Message):
     INSTRUCTION_KEY_FIELD_NUMBER: _builtins.int
     REPOSITORY_URL_FIELD_NUMBER: _builtins.int
     UNSIGNED_RELEASES_FIELD_NUMBER: _builtins.int
+    NEXT_SNAPSHOT_KEY_FIELD_NUMBER: _builtins.int
+    NEXT_TIMESTAMP_KEY_FIELD_NUMBER: _builtins.int
     organization_id: _builtins.str
     is_prepared: _builtins.bool
     """The platform has its own keys."""
@@ -4806,6 +4808,12 @@ class SigningStatus(_message.Message):
     def timestamp_key(self) -> Global___SigningKey: ...
     @_builtins.property
     def instruction_key(self) -> Global___SigningKey: ...
+    @_builtins.property
+    def next_snapshot_key(self) -> Global___SigningKey:
+        """Keys that wait for a root which names them."""
+
+    @_builtins.property
+    def next_timestamp_key(self) -> Global___SigningKey: ...
     def __init__(
         self,
         *,
@@ -4819,14 +4827,51 @@ class SigningStatus(_message.Message):
         instruction_key: Global___SigningKey | None = ...,
         repository_url: _builtins.str = ...,
         unsigned_releases: _builtins.int = ...,
+        next_snapshot_key: Global___SigningKey | None = ...,
+        next_timestamp_key: Global___SigningKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["instruction_key", b"instruction_key", "snapshot_key", b"snapshot_key", "timestamp_key", b"timestamp_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instruction_key", b"instruction_key", "next_snapshot_key", b"next_snapshot_key", "next_timestamp_key", b"next_timestamp_key", "snapshot_key", b"snapshot_key", "timestamp_key", b"timestamp_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allows_unsigned", b"allows_unsigned", "instruction_key", b"instruction_key", "is_prepared", b"is_prepared", "is_published", b"is_published", "organization_id", b"organization_id", "repository_url", b"repository_url", "roles", b"roles", "snapshot_key", b"snapshot_key", "timestamp_key", b"timestamp_key", "unsigned_releases", b"unsigned_releases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allows_unsigned", b"allows_unsigned", "instruction_key", b"instruction_key", "is_prepared", b"is_prepared", "is_published", b"is_published", "next_snapshot_key", b"next_snapshot_key", "next_timestamp_key", b"next_timestamp_key", "organization_id", b"organization_id", "repository_url", b"repository_url", "roles", b"roles", "snapshot_key", b"snapshot_key", "timestamp_key", b"timestamp_key", "unsigned_releases", b"unsigned_releases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SigningStatus: _TypeAlias = SigningStatus  # noqa: Y015
+
+@_typing.final
+class RenewSigningKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewSigningKeysRequest: _TypeAlias = RenewSigningKeysRequest  # noqa: Y015
+
+@_typing.final
+class RenewSigningKeysResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___SigningStatus: ...
+    def __init__(
+        self,
+        *,
+        status: Global___SigningStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewSigningKeysResponse: _TypeAlias = RenewSigningKeysResponse  # noqa: Y015
 
 @_typing.final
 class GetSigningStatusRequest(_message.Message):
@@ -5362,3 +5407,472 @@ class ExportRolloutManifestResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportRolloutManifestResponse: _TypeAlias = ExportRolloutManifestResponse  # noqa: Y015
+
+@_typing.final
+class PreviewRolloutRequest(_message.Message):
+    """---- why ----"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    release_id: _builtins.str
+    @_builtins.property
+    def target(self) -> Global___Target: ...
+    @_builtins.property
+    def excluded(self) -> Global___Target: ...
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhasePlan]:
+        """Answers how many devices each of them would have."""
+
+    def __init__(
+        self,
+        *,
+        release_id: _builtins.str = ...,
+        target: Global___Target | None = ...,
+        excluded: Global___Target | None = ...,
+        phases: _abc.Iterable[Global___PhasePlan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "phases", b"phases", "release_id", b"release_id", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRolloutRequest: _TypeAlias = PreviewRolloutRequest  # noqa: Y015
+
+@_typing.final
+class ReasonCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    LEAVES_OUT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    words: _builtins.str
+    count: _builtins.int
+    leaves_out: _builtins.bool
+    """Whether these devices get nothing."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        words: _builtins.str = ...,
+        count: _builtins.int = ...,
+        leaves_out: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count", "leaves_out", b"leaves_out", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReasonCount: _TypeAlias = ReasonCount  # noqa: Y015
+
+@_typing.final
+class NamedDevice(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedDevice: _TypeAlias = NamedDevice  # noqa: Y015
+
+@_typing.final
+class PreviewRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHED_FIELD_NUMBER: _builtins.int
+    WILL_UPDATE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    PHASE_DEVICES_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    matched: _builtins.int
+    """Active devices that the target means: those that would update and those that are left out."""
+    will_update: _builtins.int
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReasonCount]: ...
+    @_builtins.property
+    def phase_devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def sample(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedDevice]:
+        """The first by name that would update."""
+
+    def __init__(
+        self,
+        *,
+        matched: _builtins.int = ...,
+        will_update: _builtins.int = ...,
+        reasons: _abc.Iterable[Global___ReasonCount] | None = ...,
+        phase_devices: _abc.Iterable[_builtins.int] | None = ...,
+        sample: _abc.Iterable[Global___NamedDevice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "phase_devices", b"phase_devices", "reasons", b"reasons", "sample", b"sample", "will_update", b"will_update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRolloutResponse: _TypeAlias = PreviewRolloutResponse  # noqa: Y015
+
+@_typing.final
+class ListLeftOutDevicesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
+    release_id: _builtins.str
+    code: _builtins.str
+    """One of those that PreviewRollout answers."""
+    @_builtins.property
+    def target(self) -> Global___Target: ...
+    @_builtins.property
+    def excluded(self) -> Global___Target: ...
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        release_id: _builtins.str = ...,
+        target: Global___Target | None = ...,
+        excluded: Global___Target | None = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "excluded", b"excluded", "page_size", b"page_size", "page_token", b"page_token", "release_id", b"release_id", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLeftOutDevicesRequest: _TypeAlias = ListLeftOutDevicesRequest  # noqa: Y015
+
+@_typing.final
+class ListLeftOutDevicesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedDevice]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___NamedDevice] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLeftOutDevicesResponse: _TypeAlias = ListLeftOutDevicesResponse  # noqa: Y015
+
+@_typing.final
+class ExplainDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The device."""
+    rollout_id: _builtins.str
+    """Without it the newest rollouts that are under way."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        rollout_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "rollout_id", b"rollout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainDeviceRequest: _TypeAlias = ExplainDeviceRequest  # noqa: Y015
+
+@_typing.final
+class EligibilityReason(_message.Message):
+    """One condition. Codes: organization, lifecycle, target, excluded, not_compatible,
+    already_installed, requires, conflicts, stepping_stone, pinned, quarantined, deployment,
+    other_deployment, phase_not_open, approval, window_closed, rate_limit, in_flight_limit, offline.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_JSON_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    holds: _builtins.bool
+    words: _builtins.str
+    evidence_json: _builtins.str
+    """What it rests on, as JSON."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        holds: _builtins.bool = ...,
+        words: _builtins.str = ...,
+        evidence_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "evidence_json", b"evidence_json", "holds", b"holds", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EligibilityReason: _TypeAlias = EligibilityReason  # noqa: Y015
+
+@_typing.final
+class DeviceExplanation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    ROLLOUT_NAME_FIELD_NUMBER: _builtins.int
+    IS_ELIGIBLE_FIELD_NUMBER: _builtins.int
+    IS_CHOSEN_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    rollout_name: _builtins.str
+    is_eligible: _builtins.bool
+    """Whether the device is handed its deployment when it asks now: every condition holds."""
+    is_chosen: _builtins.bool
+    """Whether the rollout has the device, or a start now would choose it."""
+    verdict: _builtins.str
+    """The whole in one sentence."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___EligibilityReason]: ...
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        rollout_name: _builtins.str = ...,
+        is_eligible: _builtins.bool = ...,
+        is_chosen: _builtins.bool = ...,
+        verdict: _builtins.str = ...,
+        reasons: _abc.Iterable[Global___EligibilityReason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_chosen", b"is_chosen", "is_eligible", b"is_eligible", "reasons", b"reasons", "rollout_id", b"rollout_id", "rollout_name", b"rollout_name", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceExplanation: _TypeAlias = DeviceExplanation  # noqa: Y015
+
+@_typing.final
+class ExplainDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceExplanation]: ...
+    def __init__(
+        self,
+        *,
+        explanations: _abc.Iterable[Global___DeviceExplanation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanations", b"explanations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainDeviceResponse: _TypeAlias = ExplainDeviceResponse  # noqa: Y015
+
+@_typing.final
+class DeviceHold(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    device_id: _builtins.str
+    device_name: _builtins.str
+    kind: _builtins.str
+    """"pinned" by a person, or "quarantined" after repeated failures."""
+    reason: _builtins.str
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        device_name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "device_id", b"device_id", "device_name", b"device_name", "id", b"id", "kind", b"kind", "reason", b"reason", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceHold: _TypeAlias = DeviceHold  # noqa: Y015
+
+@_typing.final
+class ListDeviceHoldsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
+    device_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeviceHoldsRequest: _TypeAlias = ListDeviceHoldsRequest  # noqa: Y015
+
+@_typing.final
+class ListDeviceHoldsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceHold]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___DeviceHold] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeviceHoldsResponse: _TypeAlias = ListDeviceHoldsResponse  # noqa: Y015
+
+@_typing.final
+class PinDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When the pin ends by itself; never when not set."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinDeviceRequest: _TypeAlias = PinDeviceRequest  # noqa: Y015
+
+@_typing.final
+class PinDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device_hold(self) -> Global___DeviceHold: ...
+    def __init__(
+        self,
+        *,
+        device_hold: Global___DeviceHold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device_hold", b"device_hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_hold", b"device_hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinDeviceResponse: _TypeAlias = PinDeviceResponse  # noqa: Y015
+
+@_typing.final
+class UnpinDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpinDeviceRequest: _TypeAlias = UnpinDeviceRequest  # noqa: Y015
+
+@_typing.final
+class UnpinDeviceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpinDeviceResponse: _TypeAlias = UnpinDeviceResponse  # noqa: Y015
