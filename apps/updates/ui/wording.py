@@ -57,7 +57,7 @@ def gate_lines(policy: GatePolicy) -> list[str]:
     strict = _("Promotes when every device has finished; halts at the first failure.")
     lines = [strict if policy.kind is GateKind.STRICT else _statistics(policy)]
     if policy.has_control:
-        lines.append(_("Compares with devices that do not have the release."))
+        lines.append(_("Compares with earlier updates of its devices, and with devices held back."))
     for condition in policy.conditions:
         lines.append(_("Watches: %(what)s.") % {"what": condition_words(condition)})
     return lines + _minimums(policy)

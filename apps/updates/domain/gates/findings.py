@@ -112,7 +112,7 @@ def _control(policy: GatePolicy, arm: Arm, control: Arm, left: int) -> Finding:
     }
     words = "worse than the control: " if decision is HALT else ""
     words += (
-        f"{control.failed} of {control.total} failed without the update, the difference is"
+        f"{control.failed} of {control.total} failed in their last update, the difference is"
         f" {sentences.steps_percent(low)} to {sentences.steps_percent(high)}"
     )
     return Finding(decision, words, facts, arm, left)
