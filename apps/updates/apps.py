@@ -28,3 +28,6 @@ class UpdatesConfig(AppConfig):
         for name in ("snapshot", "timestamp", "instruction"):
             purpose = f"updates.signing.{name}"
             sealed_column("updates.SigningRepository", f"{name}_key", purpose=purpose)
+        for name in ("snapshot", "timestamp"):
+            purpose = f"updates.signing.{name}"
+            sealed_column("updates.SigningRepository", f"next_{name}_key", purpose=purpose)

@@ -26,6 +26,14 @@ def prepare_signing(actor: Actor, request: pb.PrepareSigningRequest) -> pb.Prepa
 
 
 @operation(MANAGE_SIGNING)
+def renew_signing_keys(
+    actor: Actor, request: pb.RenewSigningKeysRequest
+) -> pb.RenewSigningKeysResponse:
+    """Makes keys that follow the platform's own for snapshot and timestamp."""
+    return pb.RenewSigningKeysResponse(status=_status(services.renew_signing_keys(actor)))
+
+
+@operation(MANAGE_SIGNING)
 def publish_signing_metadata(
     actor: Actor, request: pb.PublishSigningMetadataRequest
 ) -> pb.PublishSigningMetadataResponse:
@@ -64,6 +72,9 @@ def _status(status: SigningStatus) -> pb.SigningStatus:
         message.snapshot_key.CopyFrom(_key(status.online.snapshot))
         message.timestamp_key.CopyFrom(_key(status.online.timestamp))
         message.instruction_key.CopyFrom(_key(status.online.instruction))
+    if status.next_online is not None:
+        message.next_snapshot_key.CopyFrom(_key(status.next_online.snapshot))
+        message.next_timestamp_key.CopyFrom(_key(status.next_online.timestamp))
     return message
 
 

@@ -73,6 +73,11 @@ def _add_rotate(verbs: Any, common: argparse.ArgumentParser) -> None:
     rotate.add_argument(
         "--drop", action="append", default=[], metavar="KEYID", help="a key that signs no more"
     )
+    rotate.add_argument(
+        "--new-online-keys",
+        action="store_true",
+        help="have the platform sign snapshot and timestamp with new keys",
+    )
     rotate.add_argument("--root-days", type=int, default=ROOT_DAYS, metavar="N")
     rotate.add_argument("--targets-days", type=int, default=TARGETS_DAYS, metavar="N")
     rotate.add_argument("--yes", action="store_true", help="do not ask")
@@ -153,7 +158,7 @@ def _rotate(options: argparse.Namespace) -> int:
     question = f"publish root {root.signed.version + 1} of this organization?"
     confirm(options, question)
     after = {role: _next_signers(options, folder, role, before[role], dropped) for role in before}
-    status = client.get("signing")
+    status = _online_keys(client, is_new=options.new_online_keys)
     version = root.signed.version + 1
     fresh = make_root(status, after, version=version, days=options.root_days)
     sign(fresh, _distinct([*old, *_enough(folder, "root", after["root"])]))
@@ -163,6 +168,14 @@ def _rotate(options: argparse.Namespace) -> int:
         sign(new_targets, _enough(folder, "targets", after["targets"]))
     _publish(client, folder, [fresh], new_targets)
     return _show_status(client, options)
+
+
+def _online_keys(client: Client, *, is_new: bool) -> dict[str, Any]:
+    """What the next root says of the platform's keys."""
+    if not is_new:
+        return client.get("signing")
+    status = client.post("/signing:renew-keys")
+    return {**status, **{f"{n}_key": status[f"next_{n}_key"] for n in ("snapshot", "timestamp")}}
 
 
 def _next_signers(
@@ -190,6 +203,8 @@ def _show_status(client: Client, options: argparse.Namespace) -> int:
     for role in status["roles"][:2]:
         for key in role["keys"]:
             sys.stdout.write(f"{role['role']} key {key['id']}\n")
+    if status.get("next_snapshot_key"):
+        sys.stdout.write("new platform keys wait: fleetctl sign rotate --new-online-keys\n")
     sys.stdout.write(f"unsigned releases: {status['unsigned_releases']}\n")
     if status["allows_unsigned"]:
         sys.stdout.write("INSECURE: unsigned releases are allowed (updates.allow_unsigned)\n")

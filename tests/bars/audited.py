@@ -233,6 +233,11 @@ def _ceremony(s: Stage) -> tuple[dict[str, str], Any]:
     return {}, {"roots": [text_of(root)], "targets": text_of(targets)}
 
 
+def _published(s: Stage) -> tuple[dict[str, str], Any]:
+    s.call("publish_signing_metadata", **_ceremony(s)[1])
+    return {}, {}
+
+
 def _rejection(s: Stage) -> tuple[dict[str, str], Any]:
     ids, _plan = _approval(s)
     return ids, {"reason": "too early"}
@@ -345,6 +350,7 @@ RECIPES: dict[str, Recipe] = {
     "recall_release": lambda s: ({"id": s.release()}, {"reason": "It fills the disk."}),
     "deprecate_release": lambda s: ({"id": s.release()}, {"reason": "2.0 is better."}),
     "prepare_signing": _of(),
+    "renew_signing_keys": _published,
     "publish_signing_metadata": _ceremony,
     "create_rollout": lambda s: ({}, {"name": "r", "release_id": s.release(), "target": {}}),
     "create_rollout_from_manifest": lambda s: ({}, {"manifest": _manifest(s)}),
@@ -521,6 +527,7 @@ TASKS: dict[str, str] = {
     "updates.sweep_rollouts": "wakes others",
     "updates.sample_rollouts": "looks as others do, and decides what they would",
     "updates.start_due_rollout": "start_rollout, which records it, at the planned time",
+    "updates.send_rollout_notifications": "sends what was stored with the decision it is about",
     "updates.refresh_signing": "signs again what was published, before it expires",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
     "devices.sweep_offline": "notes what is so already: a device that fell silent",

@@ -90,6 +90,10 @@ def _follows_new_keys(customer: Customer, root: bytes, plain: str) -> None:
     customer.client(root, plain, plain).refresh()
     (customer.keys / "targets-2.pem").unlink()
     assert customer.sign("renew") == 2
+    held = (customer.keys / "root.json").read_bytes()
+    assert customer.sign("rotate", "--new-online-keys", "--yes") == 0
+    assert (customer.keys / "root.json").read_bytes() != held
+    customer.client(root, plain, plain).refresh()
 
 
 def test_s39_a_process_that_served_it_all_never_held_a_private_half(customer: Customer) -> None:

@@ -147,6 +147,9 @@ urlpatterns = [
     *resource("signing", "signing", get=reads(public_signing.get_signing_status)),
     *resource("signing-prepare", "signing:prepare", post=does(public_signing.prepare_signing)),
     *resource(
+        "signing-renew-keys", "signing:renew-keys", post=does(public_signing.renew_signing_keys)
+    ),
+    *resource(
         "signing-publish", "signing:publish", post=does(public_signing.publish_signing_metadata)
     ),
     *resource(

@@ -182,6 +182,11 @@ def _read(text: str, role: str, kind: type[S]) -> Metadata[S]:
     return found
 
 
+def names_snapshot_key(root: Root, public: str) -> bool:
+    """Whether `root` has snapshots signed by this key."""
+    return any(root.keys[i].keyval["public"] == public for i in root.roles["snapshot"].keyids)
+
+
 def _check_version(role: str, version: int, current: int) -> None:
     if version <= current:
         message = f"Version {current} of {role} is published; {version} is not newer."

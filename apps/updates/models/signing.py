@@ -23,6 +23,11 @@ class SigningRepository(OrgOwnedModel):
     snapshot_public = models.CharField(max_length=64)
     timestamp_public = models.CharField(max_length=64)
     instruction_public = models.CharField(max_length=64)
+    # Keys that take over from these two once a root names them; empty where none were made.
+    next_snapshot_key = models.TextField(default="", blank=True)
+    next_timestamp_key = models.TextField(default="", blank=True)
+    next_snapshot_public = models.CharField(max_length=64, default="", blank=True)
+    next_timestamp_public = models.CharField(max_length=64, default="", blank=True)
     created_at = models.DateTimeField()
     # When the first root was published; from then on devices are told to trust it.
     published_at = models.DateTimeField(null=True)

@@ -66,5 +66,6 @@ class UpdatesServicer:
     get_deployment = unary(public.get_deployment)
     get_signing_status = unary(public_signing.get_signing_status)
     prepare_signing = unary(public_signing.prepare_signing)
+    renew_signing_keys = unary(public_signing.renew_signing_keys)
     publish_signing_metadata = unary(public_signing.publish_signing_metadata)
     get_release_targets = unary(public_signing.get_release_targets)

@@ -59,6 +59,8 @@ class SigningStatus:
     roles: tuple[RoleStatus, ...]
     online: OnlineKeys | None
     unsigned_releases: int
+    # What takes over once a root names it.
+    next_online: OnlineKeys | None = None
 
     @property
     def is_prepared(self) -> bool:
@@ -109,6 +111,7 @@ def reread_status(actor: Actor) -> SigningStatus:
         roles=tuple(_role(organization_id, role, root) for role in SigningRole),
         online=online_keys_of(repository) if repository else None,
         unsigned_releases=len(list_unsigned_releases(actor)),
+        next_online=next_keys_of(repository) if repository else None,
     )
 
 
@@ -124,6 +127,20 @@ def online_keys_of(repository: SigningRepository) -> OnlineKeys:
     return OnlineKeys(
         snapshot=repository.snapshot_public,
         timestamp=repository.timestamp_public,
+        instruction=repository.instruction_public,
+    )
+
+
+def next_keys_of(repository: SigningRepository) -> OnlineKeys | None:
+    """The public halves of the keys that wait for a root which names them; None without any.
+
+    The key of instructions stays: devices that hold one of its instructions would refuse it.
+    """
+    if not repository.next_snapshot_public:
+        return None
+    return OnlineKeys(
+        snapshot=repository.next_snapshot_public,
+        timestamp=repository.next_timestamp_public,
         instruction=repository.instruction_public,
     )
 

@@ -35,11 +35,15 @@ from apps.updates.selectors.signing import (
     find_latest,
     find_repository,
     is_release_signed,
+    next_keys_of,
     online_keys_of,
     reread_status,
 )
 from apps.updates.types import SigningMetadataPublished
 
+# The key of instructions is not among them: devices hold instructions that it has signed.
+RENEWED = ("snapshot", "timestamp")
+_NEXT_FIELDS = [f"next_{name}_{half}" for name in RENEWED for half in ("key", "public")]
 PURPOSES = {role: f"updates.signing.{role}" for role in ("snapshot", "timestamp", "instruction")}
 SNAPSHOT_RENEWED_AFTER = timedelta(days=3)
 # Clients fetch a snapshot that a timestamp of some minutes ago named.
@@ -62,14 +66,37 @@ def prepare_signing(actor: Actor) -> SigningStatus:
     return reread_status(actor)
 
 
+def renew_signing_keys(actor: Actor) -> SigningStatus:
+    """Makes the keys for snapshot and timestamp that follow the present ones.
+
+    The present ones go on until a root that names the new ones is published. Repeating it before
+    that changes nothing. Raises `SigningNotPrepared` where there is no root yet.
+    """
+    require(actor, MANAGE_SIGNING)
+    _lock(actor)
+    repository = find_repository(actor.organization_id)
+    if repository is None or repository.published_at is None:
+        raise SigningNotPrepared
+    if not repository.next_snapshot_public:
+        for name in RENEWED:
+            key = Ed25519PrivateKey.generate().private_bytes_raw()
+            setattr(repository, f"next_{name}_key", seal(key, purpose=PURPOSES[name]))
+            setattr(repository, f"next_{name}_public", rules.public_half(key))
+        repository.save(update_fields=_NEXT_FIELDS)
+        publics = {f"{n}_key": getattr(repository, f"next_{n}_public") for n in RENEWED}
+        record(actor, "updates.renew_signing_keys", repository, changes=publics)
+    return reread_status(actor)
+
+
 def publish_signing_metadata(
     actor: Actor, *, roots: Sequence[str] = (), targets: str = ""
 ) -> SigningStatus:
     """Takes root and targets metadata that were signed elsewhere, all or nothing.
 
     Roots come in order, each one version after the one before and signed by both. Snapshot and
-    timestamp follow at once. What is published already is passed over. Raises
-    `SigningMetadataRefused` with the reason, before anything is stored, and `SigningNotPrepared`.
+    timestamp follow at once, by the keys that the last root names. What is published already is
+    passed over. Raises `SigningMetadataRefused` with the reason, before anything is stored, and
+    `SigningNotPrepared`.
     """
     require(actor, MANAGE_SIGNING)
     _lock(actor)
@@ -83,6 +110,7 @@ def publish_signing_metadata(
         _store(actor, SigningRole.ROOT, *root)
     if new_targets is not None:
         _store(actor, SigningRole.TARGETS, *new_targets)
+    _take_over(repository, new_roots)
     _sign_snapshot(actor, repository)
     if repository.published_at is None:
         repository.published_at = clock.now()
@@ -174,7 +202,7 @@ def _judge_roots(
                 found,
                 last,
                 organization_id=str(actor.organization_id),
-                online=online_keys_of(repository),
+                online=_online_of(repository, found),
                 now=clock.now(),
             )
         new.append((text, found))
@@ -182,6 +210,28 @@ def _judge_roots(
     if last is None:
         raise _refused("roots", "root_missing", "There is no root yet: send version 1.")
     return last, new
+
+
+def _online_of(repository: SigningRepository, root: Metadata[Root]) -> rules.OnlineKeys:
+    """The keys of ours that this root may name: the next ones where it names them."""
+    following = next_keys_of(repository)
+    if following and rules.names_snapshot_key(root.signed, following.snapshot):
+        return following
+    return online_keys_of(repository)
+
+
+def _take_over(repository: SigningRepository, roots: Sequence[Judged]) -> None:
+    """From now on the next keys sign, where the last of these roots names them."""
+    following = next_keys_of(repository)
+    if not roots or not following:
+        return
+    if not rules.names_snapshot_key(roots[-1][1].signed, following.snapshot):
+        return
+    for name in RENEWED:
+        for half in ("key", "public"):
+            setattr(repository, f"{name}_{half}", getattr(repository, f"next_{name}_{half}"))
+            setattr(repository, f"next_{name}_{half}", "")
+    repository.save(update_fields=[*_NEXT_FIELDS, *(f[5:] for f in _NEXT_FIELDS)])
 
 
 def _judge_targets(
