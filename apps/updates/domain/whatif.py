@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from apps.updates.domain.engine import EXCLUDED, LogEvent, PhaseStatus, RolloutStatus, reduce
-from apps.updates.domain.gates import GatePolicy
+from apps.updates.domain.gates import GatePolicy, MetricArms, MetricCondition
 from apps.updates.domain.states import GateDecision, PhaseState
 
 
@@ -157,8 +157,7 @@ class _Replay:
 
     def _verdict(self, index: int, now: datetime) -> tuple[GateDecision, str]:
         phase, gate = self.state.phases[index], self._gate(index)
-        metrics = phase.metrics if gate.conditions == phase.gate.conditions else ()
-        verdict = replace(phase, gate=gate, metrics=metrics).judged(now)
+        verdict = replace(phase, gate=gate, metrics=_samples(phase, gate)).judged(now)
         return verdict.decision, verdict.reason
 
     def _gate(self, index: int) -> GatePolicy:
@@ -193,5 +192,19 @@ class _Replay:
 
     def _lacks_samples(self, index: int) -> bool:
         gate, phase = self._gate(index), self.state.phases[index]
-        has_other_conditions = bool(gate.conditions) and gate.conditions != phase.gate.conditions
-        return has_other_conditions or (gate.has_control and phase.control is None)
+        taken = {_measure(condition) for condition in phase.gate.conditions}
+        is_unknown = any(_measure(condition) not in taken for condition in gate.conditions)
+        return is_unknown or (gate.has_control and phase.control is None)
+
+
+def _samples(phase: PhaseStatus, gate: GatePolicy) -> tuple[MetricArms, ...]:
+    """What the log has of the gate's conditions, in their order; they may state other rates."""
+    taken = zip(phase.gate.conditions, phase.metrics, strict=False)
+    known = {_measure(condition): arms for condition, arms in taken}
+    found = (known.get(_measure(condition), MetricArms()) for condition in gate.conditions)
+    return tuple(arms if gate.has_control else replace(arms, control=None) for arms in found)
+
+
+def _measure(condition: MetricCondition) -> tuple[object, ...]:
+    """What decides which devices are bad, whatever share of them is acceptable."""
+    return condition.metric, condition.limit, condition.comparison

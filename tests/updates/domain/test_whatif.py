@@ -9,9 +9,12 @@ from apps.updates.domain import engine
 from apps.updates.domain.engine import LogEvent, Observations, RolloutStatus, decide, replay
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.gates import (
+    Arm,
+    Comparison,
     GateKind,
     GatePolicy,
     Metric,
+    MetricArms,
     MetricCondition,
     OnExhausted,
 )
@@ -145,3 +148,44 @@ def test_a_rollout_that_was_not_started_has_nothing_to_judge() -> None:
     found = what_if(HALTED[:1], [STRICT])
     assert (found.decisions, found.actual, found.begun) == ((), (), 0)
     assert [(gap.index, gap.why) for gap in found.gaps] == [(0, Unknown.NEVER_OPENED)]
+
+
+def hot(acceptable: str, unacceptable: str, **more: object) -> GatePolicy:
+    rates = (Decimal(acceptable), Decimal(unacceptable))
+    metric = Metric.TEMPERATURE_CELSIUS
+    return GatePolicy(
+        conditions=(MetricCondition(metric, Decimal(80), Comparison.ABOVE, *rates),),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def warm_log(gate: GatePolicy) -> list[LogEvent]:
+    """Four succeed in the first phase, and two of them run hot."""
+    events = log(gate, (Counts(succeeded=4), Counts(waiting=4)))[:3]
+    seen = (Counts(succeeded=4), Counts(waiting=4))
+    metrics = {0: (MetricArms(Arm(2, 2), Arm(4, 0) if gate.has_control else None),)}
+    return events + decide(replay(events), Observations(seen, metrics=metrics), START)
+
+
+def test_the_samples_of_the_log_are_judged_by_other_rates() -> None:
+    tolerant = warm_log(hot("0.3", "0.9"))
+    assert what_if(tolerant, [hot("0.3", "0.9")]).halted is None
+    strict = what_if(tolerant, [hot("0.001", "0.4")])
+    assert strict.halted is not None
+    assert "temperature above 80 on 2 of 4 updated devices" in strict.halted.reason
+    assert Unknown.NO_SAMPLES not in {gap.why for gap in strict.gaps}
+
+
+def test_samples_that_were_compared_are_judged_alone_where_the_other_gate_does() -> None:
+    compared = warm_log(hot("0.3", "0.9", has_control=True))
+    assert what_if(compared, [hot("0.001", "0.4")]).halted is not None
+
+
+def test_a_person_who_went_on_without_some_devices_would_have_done_so_again() -> None:
+    halt = HALTED
+    left_out = {"0": {"succeeded": 0, "failed": 1}}
+    trait = {"attribute": "model", "value": "pi4", "reason": "they fail", "left_out": left_out}
+    again = [*halt, LogEvent(engine.EXCLUDED, START + timedelta(minutes=9), trait)]
+    found = what_if(again, [STRICT])
+    assert found.halted is None
+    assert [each.decision for each in found.decisions] == [PROMOTE]
