@@ -1,13 +1,12 @@
 """fleetctl rollouts: planning, running and ending them."""
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from fleetctl.client import Client, quoted
 from fleetctl.errors import UsageError
 from fleetctl.forecasts import add_forecast
+from fleetctl.manifests import add_export, read_file, request_of, send_manifest
 from fleetctl.notifications import add_mails
 from fleetctl.output import Columns, show_list, show_one
 from fleetctl.sign_in import connect
@@ -59,6 +58,7 @@ def add_rollouts(verbs: Any, common: argparse.ArgumentParser) -> None:
     add_mails(verbs, common)
     _add_plan(verbs, common, "create", "plan a rollout as a draft")
     _add_plan(verbs, common, "plan", "say what creating it would do, and store nothing")
+    add_export(verbs, common)
     for name, (text, wants_reason) in VERBS.items():
         _add_verb(verbs, common, name, text, wants_reason=wants_reason)
     add_suspects(verbs, common)
@@ -97,9 +97,7 @@ def _add_verb(
 
 def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str) -> None:
     def run(options: argparse.Namespace) -> int:
-        client = connect(options)
-        body = _body(client, options) | ({"validate_only": True} if name == "plan" else {})
-        rollout = client.post("rollouts", body)
+        rollout = _planned(connect(options), options, validate_only=name == "plan")
         if name == "plan" and options.output != "json":
             show_list(rollout["phases"], PHASES, options.output)
         else:
@@ -110,10 +108,13 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
         f"fleetctl rollouts {name} --name Lab --release app@2.4.0 --filter 'tags:lab'\n"
         f"fleetctl rollouts {name} --name All --release app@2.4.0 --phases 1,10,100 --statistical\n"
         f"fleetctl rollouts {name} --name Sites --release app@2.4.0 --phase-filter 'tags:lab'\n"
-        f"fleetctl rollouts {name} -f rollout.json"
+        f"fleetctl rollouts {name} -f rollout.yaml\n"
+        f"fleetctl rollouts export ID | fleetctl rollouts {name} -f -"
     )
     parser = verb(verbs, common, name, text, examples, run)
-    parser.add_argument("-f", "--file", help="the request in JSON, as the REST reference has it")
+    parser.add_argument(
+        "-f", "--file", help="a manifest, or the request in JSON; - is standard input"
+    )
     parser.add_argument("--name", default="")
     parser.add_argument("--release", default="", metavar="NAME@VERSION", help="or the release's id")
     parser.add_argument("--tag", action="append", default=[], help="devices with this tag")
@@ -130,9 +131,21 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
     parser.add_argument("--needs-approval", action="store_true", help="of another person")
 
 
+def _planned(client: Client, options: argparse.Namespace, *, validate_only: bool) -> Any:
+    """What came of the words of the command, or of its file."""
+    if not options.file:
+        body: dict[str, Any] | None = _body(client, options)
+    else:
+        text = read_file(options.file)
+        body = request_of(text)
+        if body is None:
+            return send_manifest(client, options.file, text, validate_only=validate_only)
+    return client.post(
+        "rollouts", (body or {}) | ({"validate_only": True} if validate_only else {})
+    )
+
+
 def _body(client: Client, options: argparse.Namespace) -> dict[str, Any]:
-    if options.file:
-        return _read(options.file)
     if not options.name or not options.release:
         raise UsageError("give --name and --release, or -f FILE")
     kind = "sequential" if options.statistical else "strict"
@@ -143,16 +156,6 @@ def _body(client: Client, options: argparse.Namespace) -> dict[str, Any]:
         "requires_approval": options.needs_approval,
         "plan": {"phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)]},
     }
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{path}: a rollout is a JSON object")
-    return found
 
 
 def _phases(options: argparse.Namespace) -> list[dict[str, Any]]:
