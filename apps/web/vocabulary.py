@@ -99,7 +99,13 @@ EXPORT = {
     "failed": Look(_("Failed"), "circle-x", "bad"),
 }
 
+HOLD = {
+    "pinned": Look(_("Pinned"), "lock", "warn"),
+    "quarantined": Look(_("Keeps failing"), "ban", "bad"),
+}
+
 KINDS: dict[str, dict[str, Look]] = {
+    "hold": HOLD,
     "organization": ORGANIZATION,
     "invitation": INVITATION,
     "export": EXPORT,
@@ -126,6 +132,8 @@ VERBS = {
     "resume": ("player-play", "info"),
     "pause": ("player-pause", "warn"),
     "quarantine": ("ban", "bad"),
+    "pin": ("lock", "warn"),
+    "unpin": ("circle-check", "ok"),
     "halt": ("player-stop", "bad"),
     "cancel": ("ban", "warn"),
     "revoke": ("ban", "warn"),
@@ -151,7 +159,14 @@ VERBS = {
 }
 
 
-_DOUBLED = {"cancel": "cancelled", "submit": "submitted", "quit": "quit", "set": "set"}
+_DOUBLED = {
+    "cancel": "cancelled",
+    "submit": "submitted",
+    "quit": "quit",
+    "set": "set",
+    "pin": "pinned",
+    "unpin": "unpinned",
+}
 
 
 def action_words(action: str) -> str:

@@ -21,6 +21,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_rollout": {"target": {}},
     "create_rollout_from_manifest": {"manifest": "apiVersion: fleet/v1"},
     "preview_device_group": {"filter": "lifecycle = active"},
+    "preview_rollout": {"target": {}},
+    "list_left_out_devices": {"target": {}, "code": "pinned"},
     "create_artifact_upload": {"size_bytes": 10},
     "create_custom_role": {"permissions": ["devices.view_devices"]},
     "update_custom_role": {"permissions": ["devices.view_devices"]},

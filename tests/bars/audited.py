@@ -135,6 +135,12 @@ def _device(lifecycle: Lifecycle = Lifecycle.ACTIVE, **body: Any) -> Recipe:
     return lambda s: ({"id": s.device(lifecycle)}, body)
 
 
+def _pinned(s: Stage) -> tuple[dict[str, str], Any]:
+    ids = {"id": s.device(Lifecycle.ACTIVE)}
+    s.call("pin_device", ids, reason="as it is")
+    return ids, {}
+
+
 def _rollout(*steps: str, approval: bool = False, **body: Any) -> Recipe:
     return lambda s: ({"id": s.rollout(*steps, approval=approval)["id"]}, body)
 
@@ -319,6 +325,8 @@ RECIPES: dict[str, Recipe] = {
     "update_device": _device(name="renamed"),
     "approve_device": _device(Lifecycle.PENDING),
     "quarantine_device": _device(reason="odd"),
+    "pin_device": _device(reason="as it is"),
+    "unpin_device": _pinned,
     "release_device": _device(Lifecycle.QUARANTINED),
     "decommission_device": _device(reason="broken"),
     "create_device_group": _of(name="a group"),
@@ -384,6 +392,8 @@ ELSEWHERE: dict[str, str] = {
     "cancel_organization_deletion": "while the organization stands still, by session only",
     "leave_organization": "by the person's own session",
     "append_to_upload": "a part of a file; its beginning and its end are recorded",
+    "preview_rollout": "changes nothing; a target does not fit into an address",
+    "list_left_out_devices": "changes nothing; a target does not fit into an address",
     "accept_invitation": "recorded in the organization that is joined",
 }
 

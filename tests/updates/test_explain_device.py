@@ -17,7 +17,7 @@ from tests.factories import Cast
 from tests.updates.random_fleets import NOON, World
 
 # As many random fleets as somebody has time for; each is some 500 pairs.
-FLEETS = int(os.environ.get("FLEETD_TEST_EXPLAINED_FLEETS", "2"))
+FLEETS = int(os.environ.get("EXPLAINED_FLEETS", "2"))
 
 
 @pytest.fixture
