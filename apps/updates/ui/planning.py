@@ -104,6 +104,8 @@ def _left(request: OrgRequest, rollout: Rollout | None) -> HttpResponse:
     to = step_named(wanted) if wanted in STEPS else REVIEW
     if act := data.get("act"):
         return _acted(request, rollout, data, here, act)
+    if rollout is None and to == WHAT:
+        return _page(request, None, data, to)
     if rollout is None and (here, to) == (WHAT, WHO):
         return _to_targets(request, data)
     if rollout and rollout.state != RolloutState.DRAFT and wanted != "save":

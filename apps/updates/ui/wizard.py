@@ -97,12 +97,16 @@ def page_context(
     errors: dict[str, list[str]],
 ) -> dict[str, Any]:
     """Everything that a step shows, with the summary beside it."""
+    releases = list_releases(actor, PageRequest(size=CHOOSABLE)).items
+    if releases and not data.get("release"):
+        data["release"] = str(releases[0].id)
     values = shown(data)
     _mark_rows(values["phases"], errors)
     summary = summary_of(actor, data, rollout and rollout.planned())
     is_ready = rollout is not None and rollout.state == RolloutState.DRAFT
     return {
         "actor": actor,
+        "releases": releases,
         "rollout": rollout,
         "is_draft": rollout is None or is_ready,
         "can_start": is_ready and rollout is not None and not rollout.requires_approval,
@@ -147,7 +151,6 @@ def _mark_rows(rows: list[dict[str, Any]], errors: dict[str, list[str]]) -> None
 def _choices(actor: Actor, values: dict[str, Any], errors: dict[str, list[str]]) -> dict[str, Any]:
     """What can be chosen from."""
     return {
-        "releases": list_releases(actor, PageRequest(size=CHOOSABLE)).items,
         "groups": _groups(actor),
         "groups_only": not actor.has_perm(CREATE_ROLLOUT.name),
         "may_downgrade": actor.has_perm(ALLOW_DOWNGRADE.name),
