@@ -16,6 +16,7 @@ from apps.updates.domain.gates import (
     GatePolicy,
     Metric,
     MetricCondition,
+    OnExhausted,
 )
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.models import Deployment, Rollout, RolloutEvent
@@ -216,3 +217,16 @@ def test_rollouts_without_such_gates_pay_nothing(
         fleet.advance(rollout)
     statements = " ".join(query["sql"] for query in queries.captured_queries)
     assert "devices_device_state" not in statements
+
+
+def test_a_gate_that_may_promote_if_clean_waits_for_the_reports(
+    fleet: Fleet, clock: time_machine.Traveller
+) -> None:
+    """Nobody is at work any more, and nothing was read before: that is not clean."""
+    lenient = {"on_exhausted": OnExhausted.PROMOTE_IF_CLEAN, "unacceptable_rate": Decimal("0.1")}
+    rollout = started(fleet, conditions=(HOT,), **lenient)
+    sample(fleet, rollout)
+    devices = updated(fleet, clock)
+    assert fleet.advance(rollout).open_phase == 0
+    beat(fleet, *devices, at=now())
+    assert sample(fleet, rollout).open_phase == 1

@@ -98,7 +98,7 @@ def observe(
     """What the engine is to look at now. The caller has locked the rollout.
 
     The counts always; what is left out where somebody left devices out; metrics of opened phases
-    whose counts have changed, or of all opened ones with `is_sampling`; a phase's history once.
+    that have just ended, or of all opened ones with `is_sampling`; a phase's history once.
     """
     require(actor, VIEW_ROLLOUTS)
     phases = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
@@ -175,7 +175,7 @@ def _sampled(
         index
         for index in range(status.open_phase + 1)
         if status.phases[index].gate.conditions
-        and (is_sampling or counts[index] != status.phases[index].counts)
+        and (is_sampling or _has_ended(counts[index], status.phases[index].counts))
     ]
     if not wanted:
         return {}
@@ -195,6 +195,12 @@ def _sampled(
             for place, condition in enumerate(own)
         )
     return found
+
+
+def _has_ended(counts: Counts, noted: Counts) -> bool:
+    """Whether nobody is at work any more since the last look: the gate waits for reports alone now,
+    and must know of them."""
+    return counts != noted and not counts.to_go
 
 
 def conditions_of(status: RolloutStatus, index: int) -> tuple[MetricCondition, ...]:
