@@ -90,6 +90,7 @@ EVENT_LOOKS = {
     "halted": ("bad", "player-stop"),
     "phase_halted": ("bad", "player-stop"),
     "rejected": ("warn", "arrow-back-up"),
+    "excluded": ("warn", "player-play"),
     "phase_approved": ("ok", "check"),
     "rollback_started": ("warn", "arrow-back-up"),
     "rollback_halted": ("bad", "player-stop"),
