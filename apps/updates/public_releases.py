@@ -19,9 +19,10 @@ from apps.updates.permissions import (
     RECALL_RELEASE,
     STORE_ARTIFACT,
     VIEW_ARTIFACTS,
+    VIEW_DEPLOYMENTS,
     VIEW_RELEASES,
 )
-from apps.updates.selectors import artifacts, fitting, packages, releases
+from apps.updates.selectors import adoption, artifacts, fitting, packages, releases
 from apps.updates.services import packages as package_services
 from apps.updates.services import recalls, uploads
 from apps.updates.services import releases as release_services
@@ -101,6 +102,17 @@ def get_release(actor: Actor, request: pb.GetReleaseRequest) -> pb.GetReleaseRes
     """One release with its components."""
     release = releases.get_release(actor, id_of(request.id))
     return pb.GetReleaseResponse(release=release_message(release))
+
+
+@operation(VIEW_DEPLOYMENTS)
+def get_release_adoption(
+    actor: Actor, request: pb.GetReleaseAdoptionRequest
+) -> pb.GetReleaseAdoptionResponse:
+    """How many devices installed a release, by day."""
+    days = adoption.list_adoption(actor, id_of(request.id))
+    return pb.GetReleaseAdoptionResponse(
+        days=[pb.AdoptionDay(day=each.day.isoformat(), devices=each.devices) for each in days]
+    )
 
 
 @operation(CREATE_RELEASE)

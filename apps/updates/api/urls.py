@@ -79,6 +79,11 @@ urlpatterns = [
         "package-devices", "package-devices", get=reads(public_releases.list_package_devices)
     ),
     *resource(
+        "release-adoption",
+        "releases/<ident:id>/adoption",
+        get=reads(public_releases.get_release_adoption),
+    ),
+    *resource(
         "release-path", "releases/<ident:id>/path", get=reads(public_releases.get_release_path)
     ),
     *resource(

@@ -31,6 +31,7 @@ class UpdatesServicer:
     attach_release_sbom = unary(public_releases.attach_release_sbom)
     list_release_packages = unary(public_releases.list_release_packages)
     list_package_devices = unary(public_releases.list_package_devices)
+    get_release_adoption = unary(public_releases.get_release_adoption)
     get_release_path = unary(public_releases.get_release_path)
     list_rollouts = unary(public.list_rollouts)
     get_rollout = unary(public.get_rollout)

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from apps.updates.ui import (
+    adoption,
     artifacts,
     decisions,
     forecast,
@@ -39,6 +40,11 @@ urlpatterns = [
         "releases/<uuid:release_id>/deprecate",
         releases.ReleaseDeprecate.as_view(),
         name="release-deprecate",
+    ),
+    path(
+        "releases/<uuid:release_id>/adoption",
+        adoption.ReleaseAdoption.as_view(),
+        name="release-adoption",
     ),
     path("rollouts", rollouts.RolloutList.as_view(), name="rollouts"),
     path("rollouts/new", planning.RolloutNew.as_view(), name="rollout-new"),

@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -183,6 +183,12 @@ class FleetService(Protocol):
     async def list_package_devices(self, request: ListPackageDevicesRequest, ctx: RequestContext[ListPackageDevicesRequest, ListPackageDevicesResponse], /) -> ListPackageDevicesResponse:
         """
         Which devices have a release with this package installed.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_release_adoption(self, request: GetReleaseAdoptionRequest, ctx: RequestContext[GetReleaseAdoptionRequest, GetReleaseAdoptionResponse], /) -> GetReleaseAdoptionResponse:
+        """
+        How many devices installed a release, by day.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -797,6 +803,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.list_package_devices,
+                ),
+                "/public.v1.FleetService/GetReleaseAdoption": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetReleaseAdoption",
+                        service_name="public.v1.FleetService",
+                        input=GetReleaseAdoptionRequest,
+                        output=GetReleaseAdoptionResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_release_adoption,
                 ),
                 "/public.v1.FleetService/GetReleasePath": Endpoint.unary(
                     method=MethodInfo(
@@ -2052,6 +2069,31 @@ class FleetServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def get_release_adoption(
+        self,
+        request: GetReleaseAdoptionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetReleaseAdoptionResponse:
+        """
+        How many devices installed a release, by day.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetReleaseAdoption",
+                service_name="public.v1.FleetService",
+                input=GetReleaseAdoptionRequest,
+                output=GetReleaseAdoptionResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
     async def get_release_path(
         self,
         request: GetReleasePathRequest,
@@ -3098,6 +3140,12 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def get_release_adoption(self, request: GetReleaseAdoptionRequest, ctx: RequestContext[GetReleaseAdoptionRequest, GetReleaseAdoptionResponse], /) -> GetReleaseAdoptionResponse:
+        """
+        How many devices installed a release, by day.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def get_release_path(self, request: GetReleasePathRequest, ctx: RequestContext[GetReleasePathRequest, GetReleasePathResponse], /) -> GetReleasePathResponse:
         """
         What to install, in which order, to bring a device to a release.
@@ -3707,6 +3755,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.list_package_devices,
+                ),
+                "/public.v1.FleetService/GetReleaseAdoption": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetReleaseAdoption",
+                        service_name="public.v1.FleetService",
+                        input=GetReleaseAdoptionRequest,
+                        output=GetReleaseAdoptionResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_release_adoption,
                 ),
                 "/public.v1.FleetService/GetReleasePath": EndpointSync.unary(
                     method=MethodInfo(
@@ -4955,6 +5014,31 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=ListPackageDevicesRequest,
                 output=ListPackageDevicesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def get_release_adoption(
+        self,
+        request: GetReleaseAdoptionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetReleaseAdoptionResponse:
+        """
+        How many devices installed a release, by day.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetReleaseAdoption",
+                service_name="public.v1.FleetService",
+                input=GetReleaseAdoptionRequest,
+                output=GetReleaseAdoptionResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),

@@ -4839,6 +4839,71 @@ class SigningStatus(_message.Message):
 Global___SigningStatus: _TypeAlias = SigningStatus  # noqa: Y015
 
 @_typing.final
+class GetReleaseAdoptionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReleaseAdoptionRequest: _TypeAlias = GetReleaseAdoptionRequest  # noqa: Y015
+
+@_typing.final
+class AdoptionDay(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """In UTC, as 2026-11-23."""
+    devices: _builtins.int
+    """That installed the release on this day."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        devices: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "devices", b"devices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptionDay: _TypeAlias = AdoptionDay  # noqa: Y015
+
+@_typing.final
+class GetReleaseAdoptionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___AdoptionDay]:
+        """From the day of the first installation on, at most 60 days until today; empty without any."""
+
+    def __init__(
+        self,
+        *,
+        days: _abc.Iterable[Global___AdoptionDay] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReleaseAdoptionResponse: _TypeAlias = GetReleaseAdoptionResponse  # noqa: Y015
+
+@_typing.final
 class RenewSigningKeysRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
