@@ -33,7 +33,7 @@ def keep_baselines(actor: Actor, offers: Iterable[Offer]) -> None:
     """
     require(actor, CLAIM_DEPLOYMENTS)
     offers = list(offers)
-    plans = {offer.rollout_id: offer.plan for offer in offers}
+    plans = {offer.rollout_id: offer.plan for offer in offers if offer.plan}
     measured = {id_ for id_, plan in plans.items() if any(p.gate.conditions for p in plan.phases)}
     ids = [offer.deployment_id for offer in offers if offer.rollout_id in measured]
     if not ids:
