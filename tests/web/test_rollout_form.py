@@ -11,7 +11,14 @@ from django.test import Client
 from apps.core.actors import Actor
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
-from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
+from apps.updates.domain.gates import (
+    Comparison,
+    GateKind,
+    GatePolicy,
+    Metric,
+    MetricCondition,
+    OnExhausted,
+)
 from apps.updates.domain.installation import Installation, Mode, Reboot
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
@@ -117,6 +124,17 @@ def test_every_field_reaches_the_plan(page: Client, acme: Cast, form: dict[str, 
         ("good", {"gate": "sequential", "good": "1e99999999"}),
         ("alpha", {"gate": "sequential", "alpha": "0"}),
         ("soak", {"soak": "9999999"}),
+        ("p0-filter", {"strategy": "own", "phase": "0", "p0-unit": "filter"}),
+        (
+            "conditions",
+            {
+                "c_metric": "cpu_ratio",
+                "c_comparison": "above",
+                "c_limit": "hot",
+                "c_good": "5",
+                "c_bad": "20",
+            },
+        ),
         ("rate", {"rate": "many"}),
         ("rate", {"rate": "-1"}),
         ("rate", {"growth": "10"}),
@@ -162,6 +180,10 @@ def test_the_preview_counts_what_filter_and_exclusions_leave(
     asked = {**form, "filter": "tags:lab", "exclude": "lab-2"}
     text = page.get(f"{ADDRESS}/preview", asked).content.decode()
     assert '<div class="big-number">1</div>' in text
+    assert "code=excluded" in text
+    listed = page.post(f"{ADDRESS}/excluded?code=excluded", asked).content.decode()
+    assert "lab-2" in listed
+    assert "lab-1" not in listed
 
 
 def sent(rollout: Rollout) -> dict[str, list[str]]:
@@ -169,11 +191,26 @@ def sent(rollout: Rollout) -> dict[str, list[str]]:
     return dict(values_of(rollout).lists())
 
 
+WARM = MetricCondition(
+    Metric.TEMPERATURE_CELSIUS,
+    Decimal("7.5"),
+    Comparison.RISEN_BY,
+    Decimal("0.1"),
+    Decimal("0.35"),
+)
+BUSY = MetricCondition(Metric.CPU_RATIO, Decimal("0.9"))
 PLANS = [
     Plan(),
     Plan((PhasePlan(1), PhasePlan(10), PhasePlan(50), PhasePlan(100))),
     Plan((PhasePlan(25), *(PhasePlan(p, needs_approval=True) for p in (50, 75, 100)))),
     Plan((PhasePlan(25, needs_approval=False), PhasePlan(50, needs_approval=True), PhasePlan(100))),
+    Plan((PhasePlan(0, filter="tags:lab"), PhasePlan(50), PhasePlan(100))),
+    Plan(
+        (
+            PhasePlan(50, gate=GatePolicy(has_control=True, conditions=(WARM, BUSY))),
+            PhasePlan(100, gate=GatePolicy(conditions=(BUSY,))),
+        )
+    ),
     Plan(
         (
             PhasePlan(0, 7, "Lab", GatePolicy(minimum_soak_seconds=90), rate=Rate(3, 120, 9)),

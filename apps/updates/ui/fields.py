@@ -33,13 +33,18 @@ def number_in(data: QueryDict, name: str, usual: int) -> int:
 
 def decimal_in(data: QueryDict, name: str, usual: str, *, parts: int = 1) -> Decimal:
     """A decimal number, with a point or a comma, of so many parts. Raises `InvalidRequest`."""
-    text = data.get(name, "").strip().replace(",", ".") or usual
+    return decimal_of(data.get(name, "").strip() or usual, name, parts=parts)
+
+
+def decimal_of(text: str, place: str, *, parts: int = 1) -> Decimal:
+    """The same of a text. Raises `InvalidRequest` at `place`."""
+    text = text.strip().replace(",", ".")
     try:
         if len(text) > 12:
             raise InvalidOperation
         return Decimal(text) / parts
     except ArithmeticError as error:
-        raise invalid(name, "invalid_number", _("This is a number.")) from error
+        raise invalid(place, "invalid_number", _("This is a number.")) from error
 
 
 def share_in(data: QueryDict, name: str, usual: str) -> Decimal:

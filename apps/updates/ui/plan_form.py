@@ -8,7 +8,14 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from apps.core.errors import FleetdError, invalid
-from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
+from apps.updates.domain.gates import (
+    Comparison,
+    GateKind,
+    GatePolicy,
+    Metric,
+    MetricCondition,
+    OnExhausted,
+)
 from apps.updates.domain.installation import TIMED_STEPS, Installation, Mode, Reboot
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, MINUTES_A_DAY, Schedule, Window
@@ -18,6 +25,7 @@ from apps.updates.ui.fields import (
     BYTES,
     choice_in,
     days_in,
+    decimal_of,
     id_in,
     ids_in,
     minute_in,
@@ -36,7 +44,7 @@ STRATEGIES: dict[str, tuple[int, ...]] = {
     "rolling": (25, 50, 75, 100),
     "at_once": (100,),
 }
-DEVICES = "devices"
+DEVICES, FILTER = "devices", "filter"
 # What a new form begins with.
 FIRST = {
     "gate": GateKind.STRICT.value,
@@ -58,8 +66,10 @@ TEXTS = (
     *("start_at", "end_at", "time_zone", "blackout", "mode", "reboot", "attempts", "backoff"),
     *("priority", "bandwidth", "bandwidth_unit", *STEPS_LIMITS),
 )
-CHECKS = ("requires_approval", "between", "if_clean", "downgrade")
+CHECKS = ("requires_approval", "between", "if_clean", "control", "downgrade")
 LISTS = ("group", "exclude_group")
+# One row of a gate's conditions; rows are lists of the same length.
+CONDITION = ("metric", "comparison", "limit", "good", "bad")
 # Names of the form by the last part of a plan's path, where they are not the same.
 _PLACES = {
     "release_id": "release",
@@ -88,8 +98,14 @@ _PLACES = {
     "step_timeouts": STEPS_LIMITS[0],
     **{step: f"limit_{step}" for step in TIMED_STEPS},
 }
-_OF_PHASES = {"percent": "size", "devices": "size", "name": "name", "needs_approval": "approval"}
-_KNOWN = {*TEXTS, *CHECKS, "groups", "windows", "phases", "target"}
+_OF_PHASES = {
+    "percent": "size",
+    "devices": "size",
+    "name": "name",
+    "needs_approval": "approval",
+    "filter": "filter",
+}
+_KNOWN = {*TEXTS, *CHECKS, "groups", "windows", "phases", "target", "conditions", "control"}
 _CODES = {"rollout_target_empty": "target"}
 _RATES = ("good", "bad", "alpha", "beta")
 
@@ -173,6 +189,8 @@ def _place(path: str, data: QueryDict) -> str:
     """The field of the form for a plan's path, such as `phases.2.gate.alpha`; or a field itself."""
     parts = path.split(".")
     name = _PLACES.get(parts[-1], parts[-1])
+    if "conditions" in parts:
+        parts, name = [*parts[: parts.index("conditions")], "conditions"], "conditions"
     if "phases" in parts[:-1]:
         return _place_in_phase(parts[parts.index("phases") + 1], parts[-1], name, data)
     is_known = name in _KNOWN or any(path.startswith(f"p{key}-") for key in phase_keys(data))
@@ -219,8 +237,9 @@ def _phases(data: QueryDict) -> tuple[PhasePlan, ...]:
 
 def _phase(data: QueryDict, prefix: str, gate: GatePolicy, pace: dict[str, Any]) -> PhasePlan:
     """One row: its size, and the settings of all phases or its own."""
-    size = number_in(data, f"{prefix}size", 0)
-    in_devices = data.get(f"{prefix}unit") == DEVICES
+    unit = data.get(f"{prefix}unit")
+    in_devices, by_filter = unit == DEVICES, unit == FILTER
+    size = 0 if by_filter else number_in(data, f"{prefix}size", 0)
     has_own = f"{prefix}own" in data
     return PhasePlan(
         percent=0 if in_devices else size,
@@ -228,7 +247,34 @@ def _phase(data: QueryDict, prefix: str, gate: GatePolicy, pace: dict[str, Any])
         name=data.get(f"{prefix}name", "").strip(),
         gate=_gate(data, prefix) if has_own else gate,
         needs_approval=f"{prefix}approval" in data,
+        filter=_phase_filter(data, prefix) if by_filter else "",
         **(_pace(data, prefix) if has_own else pace),
+    )
+
+
+def _phase_filter(data: QueryDict, prefix: str) -> str:
+    text = data.get(f"{prefix}filter", "").strip()
+    if not text:
+        raise invalid(f"{prefix}filter", "filter_needed", _("Write the filter."))
+    return text
+
+
+def _conditions(data: QueryDict, prefix: str) -> tuple[MetricCondition, ...]:
+    """The rows in which a metric is chosen."""
+    lists = [data.getlist(f"{prefix}c_{name}") for name in CONDITION]
+    rows = zip(*lists, strict=False)
+    return tuple(_condition(row, f"{prefix}conditions") for row in rows if row[0] in list(Metric))
+
+
+def _condition(row: tuple[str, ...], place: str) -> MetricCondition:
+    metric, comparison, *numbers = row
+    limit, good, bad = (decimal_of(text, place) for text in numbers)
+    return MetricCondition(
+        Metric(metric),
+        limit,
+        choice_in(Comparison, comparison, Comparison.ABOVE),
+        good / 100,
+        bad / 100,
     )
 
 
@@ -244,6 +290,8 @@ def _gate(data: QueryDict, prefix: str) -> GatePolicy:
         minimum_devices=number_in(data, f"{prefix}minimum", 0),
         minimum_soak_seconds=seconds_in(data, f"{prefix}soak", 0),
         on_exhausted=OnExhausted.PROMOTE_IF_CLEAN if clean else OnExhausted.HOLD,
+        has_control=f"{prefix}control" in data,
+        conditions=_conditions(data, prefix),
     )
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from apps.core.errors import invalid
 from apps.core.ids import parse_uuid
 from apps.updates.domain.gates import GatePolicy, OnExhausted
+from apps.updates.domain.gates.policy import decimal_text
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.schedule import EVERY_DAY, MINUTES_A_DAY, Schedule, Window
@@ -26,7 +27,9 @@ from apps.updates.ui.fields import (
 )
 from apps.updates.ui.plan_form import (
     CHECKS,
+    CONDITION,
     DEVICES,
+    FILTER,
     FIRST,
     GATE_TEXTS,
     LISTS,
@@ -40,8 +43,10 @@ from apps.updates.ui.plan_form import (
 from apps.updates.ui.wording import clock_time
 
 LARGEST_LIST = 1 << 20
-_ROW_TEXTS = ("size", "unit", "name", *GATE_TEXTS, *PACE_TEXTS)
-_ROW_CHECKS = ("approval", "own", "if_clean")
+_ROW_TEXTS = ("size", "unit", "name", "filter", *GATE_TEXTS, *PACE_TEXTS)
+_ROW_CHECKS = ("approval", "own", "if_clean", "control")
+_CONDITIONS = tuple(f"c_{name}" for name in CONDITION)
+_ROW_FIELDS = (*_ROW_TEXTS, *_ROW_CHECKS, *_CONDITIONS)
 
 
 def new_values(asked: QueryDict) -> QueryDict:
@@ -52,7 +57,7 @@ def new_values(asked: QueryDict) -> QueryDict:
     for name, value in usual.items():
         found[name] = value
     for name in asked:
-        if name in (*TEXTS, *CHECKS, *LISTS, "phase", "window") or _is_row(name):
+        if name in (*TEXTS, *CHECKS, *LISTS, *_CONDITIONS, "phase", "window") or _is_row(name):
             found.setlist(name, asked.getlist(name))
     if "phase" not in asked:
         _set_rows(found, STRATEGIES.get(found["strategy"], STRATEGIES["canary"]))
@@ -89,6 +94,7 @@ def shown(data: QueryDict) -> dict[str, Any]:
     values: dict[str, Any] = {name: data.get(name, "") for name in TEXTS}
     values |= {name: name in data for name in CHECKS}
     values |= {name: data.getlist(name) for name in LISTS}
+    values["conditions"] = _shown_conditions(data, "")
     values["phases"] = [_row(data, key) for key in phase_keys(data)]
     values["windows"] = [
         {
@@ -129,7 +135,11 @@ def _empty() -> QueryDict:
 def _is_row(name: str) -> bool:
     prefix, dash, field = name.partition("-")
     is_key = prefix[:1] in ("p", "w") and prefix[1:].isdigit()
-    return bool(dash) and is_key and field in (*_ROW_TEXTS, *_ROW_CHECKS, "start", "end", "day")
+    return (
+        bool(dash)
+        and is_key
+        and field in (*_ROW_TEXTS, *_ROW_CHECKS, *_CONDITIONS, "start", "end", "day")
+    )
 
 
 def _row(data: QueryDict, key: str) -> dict[str, Any]:
@@ -142,8 +152,16 @@ def _row(data: QueryDict, key: str) -> dict[str, Any]:
         row[name] = data.get(name, "") if is_common else data.get(f"{prefix}{name}", "")
     row |= {name: f"{prefix}{name}" in data for name in _ROW_CHECKS}
     if not has_own:
-        row["if_clean"] = "if_clean" in data
+        row |= {name: name in data for name in ("if_clean", "control")}
+    row["conditions"] = _shown_conditions(data, prefix if has_own else "")
     return row
+
+
+def _shown_conditions(data: QueryDict, prefix: str) -> list[dict[str, str]]:
+    """The rows of a gate's conditions that say something, and an empty one."""
+    lists = [data.getlist(f"{prefix}c_{name}") for name in CONDITION]
+    rows = [dict(zip(CONDITION, row, strict=True)) for row in zip(*lists, strict=False)]
+    return [*(row for row in rows if row["metric"]), {"good": "5", "bad": "20"}]
 
 
 def _set_rows(data: QueryDict, percents: Iterable[int], *, asks: bool = False) -> None:
@@ -250,8 +268,9 @@ def _is_plain(phase: PhasePlan, number: int, first: PhasePlan) -> bool:
 def _fill_row(
     data: QueryDict, prefix: str, phase: PhasePlan, number: int, first: PhasePlan
 ) -> None:
-    data[f"{prefix}size"] = str(phase.devices or phase.percent)
-    data[f"{prefix}unit"] = DEVICES if phase.devices else ""
+    data[f"{prefix}size"] = str(phase.devices or phase.percent or "")
+    data[f"{prefix}unit"] = FILTER if phase.filter else DEVICES if phase.devices else ""
+    data[f"{prefix}filter"] = phase.filter
     data[f"{prefix}name"] = "" if phase.name == f"Phase {number}" else phase.name
     _check(data, f"{prefix}approval", phase.needs_approval)
     settings = ("gate", "rate", "maximum_in_flight")
@@ -268,6 +287,17 @@ def _fill_settings(data: QueryDict, prefix: str, phase: PhasePlan) -> None:
         values["rate_most"] = str(phase.rate.maximum_per_minute or "")
     for name, value in values.items():
         data[f"{prefix}{name}"] = value
+    for condition in phase.gate.conditions:
+        row = (
+            condition.metric.value,
+            condition.comparison.value,
+            decimal_text(condition.limit),
+            percent_text(condition.acceptable_rate),
+            percent_text(condition.unacceptable_rate),
+        )
+        for name, value in zip(CONDITION, row, strict=True):
+            data.appendlist(f"{prefix}c_{name}", value)
+    _check(data, f"{prefix}control", phase.gate.has_control)
     _check(data, f"{prefix}if_clean", phase.gate.on_exhausted is OnExhausted.PROMOTE_IF_CLEAN)
 
 

@@ -12,15 +12,18 @@ from django.utils.translation import gettext as _
 
 from apps.core.authz import needs
 from apps.core.errors import FleetdError, PermissionDenied, invalid
+from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, go
 from apps.devices.permissions import VIEW_DEVICES
 from apps.updates.domain.plan import Plan
 from apps.updates.domain.states import RolloutState, can_rollout_become
 from apps.updates.models import Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
+from apps.updates.selectors.previews import list_excluded
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.services.planning import create_rollout, update_rollout
-from apps.updates.ui.plan_form import Filled, errors_at, filled
+from apps.updates.ui.fields import id_in
+from apps.updates.ui.plan_form import Filled, errors_at, excluded_of, filled, target_of
 from apps.updates.ui.plan_values import acted, new_values, values_of
 from apps.updates.ui.steps import REVIEW, STEPS, WHAT, WHO, first_wrong, is_before, step_named
 from apps.updates.ui.summary import summary_of
@@ -28,6 +31,7 @@ from apps.updates.ui.wizard import page_context
 
 # Longer addresses are refused by some on the way: then the page answers without one.
 LONGEST_ADDRESS = 6000
+EXCLUDED_SHOWN = 250
 
 
 class RolloutNew(OrgView):
@@ -76,6 +80,26 @@ class RolloutPreview(OrgView):
     def post(self, request: OrgRequest) -> HttpResponse:
         """For a form, which may be longer than an address; stores nothing."""
         return _preview(request, request.POST)
+
+
+class RolloutExcluded(OrgView):
+    """The devices that a plan would leave out for one reason."""
+
+    @needs(VIEW_DEVICES)
+    def post(self, request: OrgRequest) -> HttpResponse:
+        """The first of them by name, for a form; stores nothing."""
+        data, code = request.POST, request.GET.get("code", "")
+        release_id = id_in(data.get("release", ""), "release")
+        page = list_excluded(
+            request.actor,
+            release_id,
+            target_of(data),
+            excluded_of(data),
+            code=code,
+            page=PageRequest(size=EXCLUDED_SHOWN),
+        )
+        context = {"actor": request.actor, "page": page, "code": code}
+        return render(request, "updates/rollout_excluded.html", context)
 
 
 def _preview(request: OrgRequest, data: QueryDict) -> HttpResponse:

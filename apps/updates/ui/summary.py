@@ -20,6 +20,7 @@ from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.schedule import Schedule
 from apps.updates.models import Release
 from apps.updates.permissions import VIEW_RELEASES
+from apps.updates.selectors.previews import TargetPreview, preview_sizes, preview_target
 from apps.updates.selectors.releases import get_release
 from apps.updates.selectors.rollouts import count_target_devices, target_devices
 from apps.updates.types import Target
@@ -33,7 +34,7 @@ class Summary:
 
     release: Release | None = None
     count: int = 0
-    left_out: int = 0
+    preview: TargetPreview | None = None
     plan: Plan | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     schedule: list[str] = field(default_factory=list)
@@ -58,7 +59,7 @@ def summary_of(actor: Actor, data: QueryDict, base: Plan | None = None) -> Summa
     found = Summary()
     _note(found, data, lambda: _read_release(actor, data, found))
     _note(found, data, lambda: _read_targets(actor, data, found))
-    _note(found, data, lambda: _read_plan(data, base, found))
+    _note(found, data, lambda: _read_plan(actor, data, base, found))
     if found.plan and not found.errors:
         found.sentence = _sentence(found, found.plan, data)
     return found
@@ -92,9 +93,11 @@ def _read_targets(actor: Actor, data: QueryDict, found: Summary) -> None:
         name = "filter" if found.filter_error else "exclude_filter"
         wrong = found.filter_error or found.exclude_filter_error
         raise invalid(name, "invalid_filter", wrong.message)
-    matching = count_target_devices(actor, target, excluded)
-    found.count = count_target_devices(actor, target, excluded, found.release)
-    found.left_out = matching - found.count
+    if found.release is None:
+        found.count = count_target_devices(actor, target, excluded)
+        return
+    found.preview = preview_target(actor, found.release.id, target, excluded)
+    found.count = found.preview.will_update
 
 
 def _filter_error(actor: Actor, target: Target) -> Any:
@@ -108,11 +111,16 @@ def _filter_error(actor: Actor, target: Target) -> Any:
     return None
 
 
-def _read_plan(data: QueryDict, base: Plan | None, found: Summary) -> None:
+def _read_plan(actor: Actor, data: QueryDict, base: Plan | None, found: Summary) -> None:
     found.plan = plan_of(data, base).checked()
     phases = found.plan.phases
     found.schedule = schedule_lines(found.plan.schedule)
-    sizes = phase_sizes(found.count, phases)
+    has_filter = any(phase.filter for phase in phases)
+    if has_filter and found.release and not found.errors:
+        target, excluded = target_of(data), excluded_of(data)
+        sizes = preview_sizes(actor, found.release.id, target, excluded, phases)
+    else:
+        sizes = phase_sizes(found.count, phases)
     found.steps = [
         _step(i, size, phase) for i, (size, phase) in enumerate(zip(sizes, phases, strict=True))
     ]

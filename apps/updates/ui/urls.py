@@ -49,6 +49,7 @@ urlpatterns = [
     path("rollouts", rollouts.RolloutList.as_view(), name="rollouts"),
     path("rollouts/new", planning.RolloutNew.as_view(), name="rollout-new"),
     path("rollouts/new/preview", planning.RolloutPreview.as_view(), name="rollout-preview"),
+    path("rollouts/new/excluded", planning.RolloutExcluded.as_view(), name="rollout-excluded"),
     path(f"{_ROLLOUT}/plan", planning.RolloutPlan.as_view(), name="rollout-plan"),
     path(_ROLLOUT, rollouts.RolloutDetail.as_view(), name="rollout"),
     path(f"{_ROLLOUT}/forecast", forecast.RolloutForecastPart.as_view(), name="rollout-forecast"),

@@ -10,7 +10,7 @@ from apps.core.errors import FleetdError
 from apps.core.pagination import PageRequest
 from apps.devices.permissions import VIEW_DEVICE_GROUPS
 from apps.devices.selectors import list_device_groups
-from apps.updates.domain.gates import GateKind
+from apps.updates.domain.gates import Comparison, GateKind, Metric
 from apps.updates.domain.installation import TIMED_STEPS
 from apps.updates.domain.states import RolloutState
 from apps.updates.models import Rollout
@@ -66,6 +66,16 @@ GATES = [
 ]
 MODE_WORDS = [(mode.value, word) for mode, word in MODES.items()]
 REBOOT_WORDS = [(reboot.value, word) for reboot, word in REBOOTS.items()]
+METRICS = {
+    Metric.CPU_RATIO: gettext_lazy("Processor in use"),
+    Metric.MEMORY_RATIO: gettext_lazy("Memory in use"),
+    Metric.DISK_RATIO: gettext_lazy("Disk in use"),
+    Metric.TEMPERATURE_CELSIUS: gettext_lazy("Temperature, °C"),
+}
+COMPARISONS = {
+    Comparison.ABOVE: gettext_lazy("above"),
+    Comparison.RISEN_BY: gettext_lazy("risen by more than"),
+}
 LIMIT_WORDS = {
     "downloading": gettext_lazy("Downloading"),
     "installing": gettext_lazy("Installing"),
@@ -157,6 +167,8 @@ def _choices(actor: Actor, values: dict[str, Any], errors: dict[str, list[str]])
         "strategies": STRATEGY_WORDS,
         "percents": STRATEGIES.get(values["strategy"], ()),
         "gates": GATES,
+        "metrics": [(metric.value, word) for metric, word in METRICS.items()],
+        "comparisons": [(each.value, word) for each, word in COMPARISONS.items()],
         "modes": MODE_WORDS,
         "reboots": REBOOT_WORDS,
         "units": list(BYTES),
