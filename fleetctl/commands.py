@@ -9,6 +9,7 @@ from typing import Any
 
 from fleetctl.client import quoted
 from fleetctl.errors import UsageError
+from fleetctl.holds import add_holds
 from fleetctl.output import Columns, show_list, show_one
 from fleetctl.rollouts import add_rollouts
 from fleetctl.sign_in import connect
@@ -80,6 +81,7 @@ def _add_devices(verbs: Any, common: argparse.ArgumentParser) -> None:
     examples = "fleetctl devices approve ID\nfleetctl devices list --lifecycle pending"
     approve = verb(verbs, common, "approve", "let a pending device in", examples, _approve_device)
     approve.add_argument("id", metavar="ID")
+    add_holds(verbs, common)
 
 
 def _approve_device(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """fleetctl rollouts: planning, running and ending them."""
 
 import argparse
+import sys
 from typing import Any
 
 from fleetctl.client import Client, quoted
@@ -95,11 +96,24 @@ def _add_verb(
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
+def _show_preview(client: Client, rollout: dict[str, Any]) -> None:
+    """How many devices of the target would update, and why not the others."""
+    names = ("release_id", "target", "excluded")
+    body = {name: rollout[name] for name in names if rollout.get(name)}
+    found = client.post("rollouts:preview", body)
+    count, matched = found["will_update"], found["matched"]
+    sys.stdout.write(f"\n{count} of {matched} devices would update\n")
+    for reason in found["reasons"]:
+        sys.stdout.write(f"{reason['count']:>7}  {reason['words']}\n")
+
+
 def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str) -> None:
     def run(options: argparse.Namespace) -> int:
-        rollout = _planned(connect(options), options, validate_only=name == "plan")
+        client = connect(options)
+        rollout = _planned(client, options, validate_only=name == "plan")
         if name == "plan" and options.output != "json":
             show_list(rollout["phases"], PHASES, options.output)
+            _show_preview(client, rollout)
         else:
             _show(rollout, options.output)
         return 0

@@ -11,6 +11,7 @@ from apps.core.errors import InvalidRequest, PermissionDenied
 from apps.core.pagination import PageRequest
 from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
+from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.models import Deployment, DeviceHold, Release
 from apps.updates.selectors.previews import TargetPreview, list_excluded, preview_target
 from apps.updates.services.artifacts import store_artifact
@@ -138,3 +139,11 @@ def test_whoever_may_not_see_rollouts_there_gets_no_counts(mixed: Fleet, app: Re
     nobody = replace(mixed.alice, permissions=frozenset())
     with pytest.raises(PermissionDenied):
         preview_target(nobody, app.id, Target())
+
+
+def test_a_dry_run_says_how_many_devices_each_phase_would_have(mixed: Fleet, app: Release) -> None:
+    plan = Plan((PhasePlan(30), PhasePlan(100)))
+    tried = make_rollout(mixed.alice, app, plan=plan, validate_only=True)
+    assert [phase.counts.total for phase in tried.phases.all()] == [1, 2]
+    started = start_rollout(mixed.alice, make_rollout(mixed.alice, app, plan=plan).id)
+    assert [phase.counts.total for phase in started.phases.all()] == [1, 2]

@@ -62,7 +62,14 @@ CHOICE = frozenset(
     }
 )
 NEVER = datetime.max.replace(tzinfo=UTC)
-SETTLED = "Settled when the rollout began."
+SETTLED = "{} settled when the rollout began."
+SETTLED_SUBJECTS = {
+    NOT_COMPATIBLE: "That the release is made for it was",
+    ALREADY_INSTALLED: "That it needs the release was",
+    REQUIRES: "What the release requires was",
+    CONFLICTS: "What the release does not go with was",
+    STEPPING_STONE: "What has to be passed through first was",
+}
 OVER = (
     RolloutState.HALTED,
     RolloutState.ROLLING_BACK,
@@ -94,8 +101,8 @@ STATE_WORDS = {
     DeploymentState.INSTALLING: "It is installing",
     DeploymentState.REBOOTING: "It is restarting",
     DeploymentState.VERIFYING: "It is verifying what it installed",
-    DeploymentState.SUCCEEDED: "It has succeeded",
-    DeploymentState.FAILED: "It has failed",
+    DeploymentState.SUCCEEDED: "It succeeded",
+    DeploymentState.FAILED: "It failed",
     DeploymentState.ROLLED_BACK: "It went back to what it had",
     DeploymentState.TIMED_OUT: "It ran out of time",
     DeploymentState.CANCELLED: "Its deployment was cancelled",
@@ -318,7 +325,7 @@ def _obstructed(code: str, fine: str) -> "Rule":
     def rule(facts: Facts) -> Reason:
         found = [o for o in facts.choice.obstacles if OBSTACLES[o.code] == code]
         if facts.own is not None or not found:
-            return Reason(code, True, fine if facts.own is None else SETTLED)
+            return Reason(code, True, fine if facts.own is None else _settled(code))
         evidence = [{"component": o.component, "wanted": o.wanted, "found": o.found} for o in found]
         words = " ".join(o.message for o in found)
         return Reason(code, False, words, {"obstacles": evidence})
@@ -329,7 +336,7 @@ def _obstructed(code: str, fine: str) -> "Rule":
 def _already_installed(facts: Facts) -> Reason:
     evidence = {"installed": dict(facts.choice.installed)}
     if facts.own is not None:
-        return Reason(ALREADY_INSTALLED, True, SETTLED, evidence)
+        return Reason(ALREADY_INSTALLED, True, _settled(ALREADY_INSTALLED), evidence)
     if facts.choice.has_it and not facts.rollout.is_rollback:
         words = f"It has {facts.rollout.release} installed already."
         return Reason(ALREADY_INSTALLED, False, words, evidence)
@@ -380,7 +387,8 @@ def _happened(facts: Facts, own: DeploymentFacts) -> Reason:
     again = f" (attempt {own.attempt})" if own.attempt > 1 else ""
     if own.state is not DeploymentState.WAITING:
         said = f": {own.message or own.reason_code}" if own.message or own.reason_code else ""
-        words = f"{STATE_WORDS[own.state]} since {_time(own.since)}{again}{said}"
+        at = "since" if own.state in ACTIVE_DEPLOYMENT_STATES else "at"
+        words = f"{STATE_WORDS[own.state]} {at} {_time(own.since)}{again}{said}"
         return Reason(DEPLOYMENT, False, _sentence(words), evidence)
     due = own.turn.not_before
     if own.turn.waits(facts.now):
@@ -470,6 +478,10 @@ def _offline(facts: Facts) -> Reason:
     evidence = {"connectivity": device.connectivity}
     is_reachable = device.connectivity in ("online", "degraded")
     return Reason(OFFLINE, is_reachable, _sentence(device.connectivity_words), evidence)
+
+
+def _settled(code: str) -> str:
+    return SETTLED.format(SETTLED_SUBJECTS[code])
 
 
 def _compared(comparison: Comparison) -> dict[str, Any]:

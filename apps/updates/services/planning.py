@@ -41,7 +41,7 @@ from apps.updates.permissions import (
     CREATE_ROLLOUT,
     SUBMIT_ROLLOUT,
 )
-from apps.updates.selectors.phases import read_phase_filters
+from apps.updates.selectors.phases import preview_phases, read_phase_filters
 from apps.updates.selectors.rollouts import (
     count_target_devices,
     get_rollout,
@@ -50,7 +50,7 @@ from apps.updates.selectors.rollouts import (
 from apps.updates.selectors.zones import organization_zone
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
-from apps.updates.services.targets import checked_names, checked_target
+from apps.updates.services.targets import checked_names, checked_target, receiving_devices
 from apps.updates.types import (
     RolloutApproved,
     RolloutCreated,
@@ -98,6 +98,7 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
         record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout))
         created = reread_rollout(actor, rollout.id)
         if validate_only:
+            _foresee(actor, created)
             transaction.set_rollback(True)
     return created
 
@@ -382,6 +383,14 @@ def _require_mail_server(plan: Plan) -> None:
     if plan.notifications.email and not is_mail_configured():
         message = "This installation has no mail server: set FLEETD_EMAIL_URL, or tell nobody."
         raise invalid("notifications.email", "mail_not_configured", message)
+
+
+def _foresee(actor: Actor, rollout: Rollout) -> None:
+    """Tells the phases of a rollout that is only tried how many devices they would have."""
+    devices = receiving_devices(actor, rollout)
+    sizes = preview_phases(actor, devices, rollout.planned().phases)
+    for phase in rollout.phases.all():
+        phase.total = phase.waiting = sizes[phase.index]
 
 
 def _release(actor: Actor, release_id: UUID) -> Release:

@@ -7,6 +7,7 @@ from apps.updates.ui import (
     artifacts,
     decisions,
     forecast,
+    holds,
     manifests,
     notifications,
     planning,
@@ -74,5 +75,7 @@ urlpatterns = [
     path(f"{_ROLLOUT}/roll-back", decisions.RolloutRollBack.as_view(), name="rollout-roll-back"),
     path(f"{_ROLLOUT}/clone", decisions.RolloutClone.as_view(), name="rollout-clone"),
     path(f"{_ROLLOUT}/retry", decisions.RolloutRetry.as_view(), name="rollout-retry"),
+    path("devices/<uuid:device_id>/pin", holds.DevicePin.as_view(), name="device-pin"),
+    path("devices/<uuid:device_id>/unpin", holds.DeviceUnpin.as_view(), name="device-unpin"),
     path("settings/signing", signing.Signing.as_view(), name="settings-signing"),
 ]

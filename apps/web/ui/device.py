@@ -35,15 +35,23 @@ from apps.devices.types import DeviceOffline, DeviceOnline
 from apps.enrollment.permissions import VIEW_ENROLLMENT_TOKENS
 from apps.enrollment.selectors import list_certificates
 from apps.events.selectors import list_device_events
-from apps.updates.permissions import CREATE_ROLLOUT, VIEW_DEPLOYMENTS
+from apps.updates.permissions import (
+    CREATE_ROLLOUT,
+    PIN_DEVICE,
+    UNPIN_DEVICE,
+    VIEW_DEPLOYMENTS,
+    VIEW_ROLLOUTS,
+)
 from apps.updates.selectors.deployments import list_deployments
+from apps.updates.selectors.eligibility import Explanation, explain_under_way
+from apps.updates.selectors.holds import list_device_holds
 from apps.updates.selectors.rollouts import seen_rollout_ids
 from apps.web import vocabulary
 
 DEPLOYMENTS = 10
 ENTRIES = 30
 # What the menu of a device offers.
-ACTIONS = (UPDATE_DEVICE, QUARANTINE_DEVICE, DECOMMISSION_DEVICE)
+ACTIONS = (UPDATE_DEVICE, QUARANTINE_DEVICE, DECOMMISSION_DEVICE, PIN_DEVICE, UNPIN_DEVICE)
 ONLINE, OFFLINE = DeviceOnline.type, DeviceOffline.type
 
 FACTS: tuple[tuple[str, str | Promise], ...] = (
@@ -92,6 +100,7 @@ class DevicePage(OrgView):
 def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
     device, now = get_device(actor, device_id), clock.now()
     deployments = _deployments(actor, device_id)
+    holds = list_device_holds(actor, PageRequest(), device_id=device_id).items
     here, can_roll_out = actor_at(actor, device), actor.has_perm(CREATE_ROLLOUT.name)
     return {
         "actor": here,
@@ -106,6 +115,9 @@ def _context(actor: Actor, device_id: UUID) -> dict[str, Any]:
         "groups": _groups(actor, device_id),
         "certificate": _certificate(actor, device_id),
         "deployments": deployments,
+        "holds": holds,
+        "hold_kinds": {hold.kind for hold in holds},
+        "explanations": _explanations(actor, device_id),
         "rollouts_seen": seen_rollout_ids(actor, {d.rollout_id for d in deployments}),
         "timeline": _timeline(actor, device, deployments),
         "may_audit": actor.has_perm("audit.view_entries"),
@@ -140,6 +152,13 @@ def _deployments(actor: Actor, device_id: UUID) -> list[Any]:
     if not actor.may_somewhere(VIEW_DEPLOYMENTS.name):
         return []
     return list_deployments(actor, PageRequest(size=DEPLOYMENTS), device_id=device_id).items
+
+
+def _explanations(actor: Actor, device_id: UUID) -> list[Explanation] | None:
+    """Why it gets what is under way, or not; None for those who see no rollouts."""
+    if not actor.may_somewhere(VIEW_ROLLOUTS.name):
+        return None
+    return explain_under_way(actor, device_id)
 
 
 def _certificate(actor: Actor, device_id: UUID) -> Any:
