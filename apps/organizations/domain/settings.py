@@ -117,13 +117,6 @@ _ALL = (
         high=100,
     ),
     SettingKey(
-        "updates.quarantine_after_failures",
-        Kind.NUMBER,
-        3,
-        "After how many failed deployments in a row rollouts leave a device alone; 0 for never",
-        high=100,
-    ),
-    SettingKey(
         "updates.time_zone",
         Kind.ZONE,
         "UTC",
