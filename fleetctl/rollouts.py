@@ -42,6 +42,7 @@ VERBS = {
     "halt": ("stop it for good; devices at work finish", True),
     "retry": ("plan a rollout for the devices that failed", False),
     "clone": ("plan a rollout like it", False),
+    "close": ("let no further device join a dynamic rollout", False),
     "cancel": ("end it where it is; asks first unless --yes", False),
     "roll-back": ("bring devices back to what they had; asks first unless --yes", False),
 }
@@ -141,6 +142,7 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
         metavar="FILTER",
         help="first a phase of the devices that match; more than one go in order before --phases",
     )
+    parser.add_argument("--dynamic", action="store_true", help="devices that match later join")
     parser.add_argument("--statistical", action="store_true", help="gates with known error rates")
     parser.add_argument("--needs-approval", action="store_true", help="of another person")
 
@@ -168,7 +170,10 @@ def _body(client: Client, options: argparse.Namespace) -> dict[str, Any]:
         "release_id": _release_id(client, options.release),
         "target": {"tags": options.tag, "filter": options.filter},
         "requires_approval": options.needs_approval,
-        "plan": {"phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)]},
+        "plan": {
+            "phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)],
+            **({"is_dynamic": True} if options.dynamic else {}),
+        },
     }
 
 

@@ -37,6 +37,7 @@ def plan_of(message: pb.RolloutPlan) -> Plan:
             occasions=tuple(dict.fromkeys(message.notifications.occasions)),
             failures_above=message.notifications.failures_above,
         ),
+        is_dynamic=message.is_dynamic,
     )
 
 
@@ -55,6 +56,7 @@ def plan_message(plan: Plan) -> pb.RolloutPlan:
         notifications=_notifications_message(plan.notifications)
         if plan.notifications.email
         else None,
+        is_dynamic=plan.is_dynamic,
     )
 
 

@@ -24,7 +24,7 @@ from apps.updates.permissions import (
 )
 from apps.updates.plans import phases_of, plan_of, target_of
 from apps.updates.selectors import deployments, rollouts
-from apps.updates.services import planning, rollbacks
+from apps.updates.services import joining, planning, rollbacks
 from apps.updates.services import rollouts as services
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
@@ -170,6 +170,13 @@ def cancel_rollout(actor: Actor, request: pb.CancelRolloutRequest) -> pb.CancelR
     """No further device starts; devices that have not begun to install are told to stop."""
     rollout = services.cancel_rollout(actor, id_of(request.id))
     return pb.CancelRolloutResponse(rollout=rollout_message(rollout))
+
+
+@operation(CANCEL_ROLLOUT)
+def close_rollout(actor: Actor, request: pb.CloseRolloutRequest) -> pb.CloseRolloutResponse:
+    """No further device joins; it completes once its devices are through."""
+    rollout = joining.close_rollout(actor, id_of(request.id))
+    return pb.CloseRolloutResponse(rollout=rollout_message(rollout))
 
 
 @operation(VIEW_ROLLOUTS)

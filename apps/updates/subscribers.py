@@ -1,10 +1,21 @@
 """What updates does when something happens to devices."""
 
 from apps.core.actors import Actor
-from apps.devices.types import DeviceDecommissioned
+from apps.core.tasks import wake
+from apps.devices.types import (
+    DeviceApproved,
+    DeviceDecommissioned,
+    DeviceGroupChanged,
+    DeviceRegistered,
+    DeviceReleased,
+    DeviceUpdated,
+)
 from apps.events.services.relay import subscribe
+from apps.events.types import Event
 from apps.updates.domain.states import FAILED_DEPLOYMENT_STATES
+from apps.updates.selectors.rollouts import list_dynamic_rollout_ids
 from apps.updates.services.holds import quarantine_failing_device
+from apps.updates.services.joining import JOIN_TASK
 from apps.updates.services.rollbacks import note_rollback_end
 from apps.updates.services.scheduling import halt_rollouts_of, skip_device
 from apps.updates.types import (
@@ -27,6 +38,13 @@ def quarantine_device_that_keeps_failing(actor: Actor, event: DeploymentFinished
     """Rollouts leave a device alone that failed again and again."""
     if event.state in FAILED_DEPLOYMENT_STATES:
         quarantine_failing_device(actor, event.device_id)
+
+
+@subscribe(DeviceRegistered, DeviceApproved, DeviceUpdated, DeviceReleased, DeviceGroupChanged)
+def let_devices_join(actor: Actor, _event: Event) -> None:
+    """What happened may have made a device match a dynamic rollout."""
+    for rollout_id in list_dynamic_rollout_ids(actor):
+        wake(JOIN_TASK, actor, rollout_id=str(rollout_id))
 
 
 @subscribe(RolloutCompleted, RolloutHalted, RolloutCancelled)

@@ -6,8 +6,13 @@ from apps.core.actors import Actor
 from apps.core.authz import PLATFORM
 from apps.core.tasks import org_task, wake
 from apps.updates.selectors.evidence import list_measured_rollout_ids
-from apps.updates.selectors.rollouts import list_due_rollout_ids, list_live_rollout_ids
+from apps.updates.selectors.rollouts import (
+    list_due_rollout_ids,
+    list_dynamic_rollout_ids,
+    list_live_rollout_ids,
+)
 from apps.updates.services.artifacts import remove_abandoned_uploads
+from apps.updates.services.joining import JOIN_TASK, join_rollout
 from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.notifications import DELIVER_TASK, send_notifications
 from apps.updates.services.rollout_log import hold_rollouts
@@ -55,6 +60,19 @@ def sample(actor: Actor) -> None:
     hold_rollouts(actor, rollout_ids)
     for rollout_id in rollout_ids:
         advance_rollout(actor, rollout_id, is_sampling=True)
+
+
+@org_task(JOIN_TASK, permission=PLATFORM)
+def join(actor: Actor, rollout_id: str) -> None:
+    """Lets devices into one dynamic rollout; in a transaction of its own, for it can be many."""
+    join_rollout(actor, UUID(rollout_id))
+
+
+@org_task("updates.sweep_joining", permission=PLATFORM, every_seconds=15)
+def sweep_joining(actor: Actor) -> None:
+    """Finds devices that match now and that no event told of."""
+    for rollout_id in list_dynamic_rollout_ids(actor):
+        wake(JOIN_TASK, actor, rollout_id=str(rollout_id))
 
 
 @org_task(START_TASK, permission=PLATFORM)

@@ -342,6 +342,22 @@ class RolloutProgressed(RolloutChange):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DevicesJoined(RolloutChange):
+    """Devices that match its target since came into a dynamic rollout."""
+
+    type: ClassVar[str] = "updates.rollout.joined.v1"
+
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutClosed(RolloutChange):
+    """No further device joins a dynamic rollout."""
+
+    type: ClassVar[str] = "updates.rollout.closed.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhaseOpened(RolloutChange):
     """The devices of a phase may start; `index` counts from 0."""
 

@@ -163,6 +163,15 @@ def _manifest(s: Stage) -> str:
     return MANIFEST.format(version=list(s.made)[-1])
 
 
+def _open_rollout(s: Stage) -> tuple[dict[str, str], Any]:
+    """A dynamic rollout that is running."""
+    rollout = s.call(
+        "create_rollout", name="r", release_id=s.release(), target={}, plan={"is_dynamic": True}
+    )
+    s.call("start_rollout", {"id": rollout["id"]})
+    return {"id": rollout["id"]}, {}
+
+
 def _worked(s: Stage, step: str) -> str:
     """A rollout in which every device has ended so."""
     rollout = s.rollout("start_rollout")
@@ -376,6 +385,7 @@ RECIPES: dict[str, Recipe] = {
     "pause_rollout": _rollout("start_rollout"),
     "resume_rollout": _rollout("start_rollout", "pause_rollout"),
     "cancel_rollout": _rollout("start_rollout"),
+    "close_rollout": _open_rollout,
 }  # fmt: skip
 
 # Operations that are recorded elsewhere, or change nothing of the organization's, and why.

@@ -16,6 +16,7 @@ from apps.core import clock
 from apps.core.actors import Actor, Source, system_actor
 from apps.core.errors import FleetdError
 from apps.core.tenancy import tenant
+from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
@@ -23,6 +24,7 @@ from apps.updates.domain.states import FINAL_DEPLOYMENT_STATES, DeploymentState
 from apps.updates.models import Deployment, Rollout
 from apps.updates.selectors.rollouts import check_log
 from apps.updates.services.exclusions import exclude_and_continue
+from apps.updates.services.joining import close_rollout, join_rollout
 from apps.updates.services.offers import apply_reports, claim_deployments
 from apps.updates.services.rollouts import (
     advance_phase,
@@ -48,6 +50,8 @@ THREADS = 8
 # Of each thread; FLEETD_BAR_EXAMPLES=500 for the whole bar.
 OPERATIONS = int(os.environ.get("FLEETD_BAR_EXAMPLES") or 40)
 DEVICES = 40
+LATE = 10
+DYNAMIC = 3
 
 
 def pass_gate(actor: Actor, rollout_id: UUID) -> Rollout:
@@ -70,6 +74,11 @@ PLANS = (
         installation=Installation(maximum_attempts=3, backoff_seconds=0),
     ),
     Plan((PhasePlan(50, rate=Rate(20)), PhasePlan(100)), priority=1),
+    Plan(
+        (PhasePlan(0, filter='tags:"lab"'), PhasePlan(50), PhasePlan(100)),
+        installation=Installation(allow_downgrade=True),
+        is_dynamic=True,
+    ),
 )
 
 
@@ -81,6 +90,7 @@ class Storm:
     alice: Actor
     device_ids: list[UUID]
     rollout_ids: list[UUID]
+    late_ids: list[UUID]
     offers: list[Offer] = field(default_factory=list)
     handed_out: list[UUID] = field(default_factory=list)
     seen_final: dict[UUID, str] = field(default_factory=dict)
@@ -129,6 +139,17 @@ class Storm:
         if dice.random() < 0.05:
             skip_device(self.system, dice.choice(self.device_ids))
 
+    def join(self, dice: random.Random) -> None:
+        """A device of the dynamic rollout comes, as if it had matched just now."""
+        rows = Device.objects.for_org(self.organization_id)
+        if dice.random() < 0.3:
+            rows.filter(id=dice.choice(self.late_ids)).update(lifecycle="active")
+        join_rollout(self.system, self.rollout_ids[DYNAMIC])
+
+    def close(self, dice: random.Random) -> None:
+        if dice.random() < 0.05:
+            close_rollout(self.alice, self.rollout_ids[DYNAMIC])
+
     def look(self, _dice: random.Random) -> None:
         """Notes terminal states: none may ever change again."""
         rows = Deployment.objects.for_org(self.organization_id)
@@ -142,6 +163,7 @@ class Storm:
         dice, refused = random.Random(seed), []
         actions = [self.claim, self.report, self.advance, self.person, self.look]
         actions += [self.claim, self.report, self.report, self.expire, self.decommission]
+        actions += [self.join, self.close]
         try:
             for _ in range(OPERATIONS):
                 try:
@@ -165,7 +187,9 @@ def storm(acme: Cast, alice: Actor) -> Storm:
             make_rollout(alice, make_release(alice, str(n), f"{n}".encode()), plan=plan).id
             for n, plan in enumerate(PLANS)
         ]
-    return Storm(acme.id, alice, [d.id for d in (*acme.devices, *more)], rollouts)
+    pending = [factories.device(acme.id, lifecycle=Lifecycle.PENDING) for _ in range(LATE)]
+    late = [device.id for device in pending]
+    return Storm(acme.id, alice, [d.id for d in (*acme.devices, *more)] + late, rollouts, late)
 
 
 def in_threads(function: Callable[[int], object]) -> list[object]:
@@ -189,6 +213,8 @@ def test_a_storm_leaves_counters_rows_and_logs_in_agreement(storm: Storm) -> Non
         assert set(storm.handed_out) == set(rows.filter(offers=1).values_list("id", flat=True))
         assert not rows.filter(offers__gt=1).exists()
         assert storm.handed_out
+        once = rows.filter(attempt=1).values_list("rollout_id", "device_id")
+        assert len(once) == len(set(once))
 
 
 def test_gateways_that_claim_for_the_same_devices_share_the_work(storm: Storm) -> None:

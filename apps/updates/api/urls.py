@@ -122,6 +122,7 @@ urlpatterns = [
     *_verb("halt", public.halt_rollout),
     *_verb("roll-back", public.roll_back_rollout),
     *_verb("cancel", public.cancel_rollout),
+    *_verb("close", public.close_rollout),
     *resource(
         "rollout-forecast",
         "rollouts/<ident:id>/forecast",

@@ -37,6 +37,8 @@ ROLLBACK_STARTED = "rollback_started"
 ROLLBACK_HALTED = "rollback_halted"
 ROLLED_BACK = "rolled_back"
 EXCLUDED = "excluded"
+JOINED = "joined"
+CLOSED = "closed"
 
 
 class IllegalTransition(ValueError):
@@ -114,6 +116,25 @@ class RolloutStatus:
     end_at: datetime | None = None
     # Traits, as ("model", "pi4"), whose devices a person has left out.
     exclusions: tuple[tuple[str, str], ...] = ()
+    # Whether devices that match later join; false again once somebody has closed it.
+    is_dynamic: bool = False
+
+    @property
+    def entry(self) -> int:
+        """The first phase whose gate is not passed, else the last: devices join it or later ones.
+
+        The evidence of a gate that has let the next phase open stays what it was.
+        """
+        states = [phase.state for phase in self.phases[:-1]]
+        return next((i for i, s in enumerate(states) if s is not PhaseState.PROMOTED), len(states))
+
+    def takes_devices(self, now: datetime) -> bool:
+        """Whether devices may join now."""
+        return self.state is RolloutState.RUNNING and self.stays_open(now)
+
+    def stays_open(self, now: datetime) -> bool:
+        """Whether devices may still come, so that it is not complete."""
+        return self.is_dynamic and (self.end_at is None or now < self.end_at)
 
     @property
     def counts(self) -> Counts:
@@ -202,12 +223,16 @@ def _next_step(state: RolloutStatus, now: datetime) -> LogEvent | None:
 
 
 def _after_promotion(state: RolloutStatus, now: datetime) -> LogEvent | None:
-    """Opens the next phase, or completes the rollout once every device has ended."""
+    """Opens the next phase, or completes the rollout once every device has ended.
+
+    A dynamic one goes on until it is closed or its end has come.
+    """
     following = state.open_phase + 1
     if following < len(state.phases):
         may_open = state.phases[following].may_open
         return LogEvent(PHASE_OPENED, now, {"index": following}) if may_open else None
-    return None if state.counts.to_go else LogEvent(COMPLETED, now)
+    is_over = not state.counts.to_go and not state.stays_open(now)
+    return LogEvent(COMPLETED, now) if is_over else None
 
 
 def _halt(state: RolloutStatus, now: datetime) -> LogEvent | None:
@@ -247,7 +272,7 @@ def dump(state: RolloutStatus) -> dict[str, Any]:
     for status, phase in zip(dumped["phases"], state.phases, strict=True):
         status["gate"] = phase.gate.dump()
         _leave_out(status, _FIRST_PHASE)
-    return _leave_out(dumped, {"end_at": None, "exclusions": []})
+    return _leave_out(dumped, {"end_at": None, "exclusions": [], "is_dynamic": False})
 
 
 def restore(dumped: Mapping[str, Any]) -> RolloutStatus:
@@ -263,6 +288,7 @@ def restore(dumped: Mapping[str, Any]) -> RolloutStatus:
         sequence=dumped["sequence"],
         end_at=_moment(dumped.get("end_at")),
         exclusions=tuple((trait[0], trait[1]) for trait in dumped.get("exclusions", ())),
+        is_dynamic=dumped.get("is_dynamic", False),
     )
 
 
@@ -372,7 +398,13 @@ def _planned(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
         for percent, gate, needs_approval in zip(percents, gates, approvals, strict=True)
     )
     end_at = _moment(event.data.get("end_at"))
-    return replace(state, plan_hash=event.data["plan_hash"], phases=phases, end_at=end_at)
+    return replace(
+        state,
+        plan_hash=event.data["plan_hash"],
+        phases=phases,
+        end_at=end_at,
+        is_dynamic=event.data.get("is_dynamic", False),
+    )
 
 
 def _submitted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
@@ -476,6 +508,28 @@ def _reopened(state: RolloutStatus, index: int, phase: PhaseStatus, event: LogEv
     return replace(opened, reason=opened.judged(event.time).reason)
 
 
+def _joined(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    """Devices came in, so many to each of these phases; they wait there."""
+    if not state.takes_devices(event.time):
+        raise IllegalTransition(f"no device joins a {state.state} rollout that is not open to any")
+    for text, number in event.data["joined"].items():
+        index = int(text)
+        if not state.entry <= index < len(state.phases):
+            raise IllegalTransition(f"phase {index} takes no device any more")
+        phase = state.phases[index]
+        phase = replace(phase, counts=phase.counts + Counts(waiting=number))
+        if phase.state is PhaseState.OPEN:
+            phase = replace(phase, reason=phase.judged(event.time).reason)
+        state = _with_phase(state, index, phase)
+    return state
+
+
+def _closed(state: RolloutStatus, _event: LogEvent) -> RolloutStatus:
+    if not state.is_dynamic or state.state not in (RolloutState.RUNNING, RolloutState.PAUSED):
+        raise IllegalTransition(f"a {state.state} rollout that no device joins is not closed")
+    return replace(state, is_dynamic=False)
+
+
 def _phase_promoted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     return _decided(state, event, PhaseState.PROMOTED, PhaseState.OPEN)
 
@@ -541,6 +595,8 @@ _HANDLERS: Mapping[str, Callable[[RolloutStatus, LogEvent], RolloutStatus]] = {
     PHASE_OPENED: _phase_opened,
     COUNTED: _counted,
     PHASE_APPROVED: _phase_approved,
+    JOINED: _joined,
+    CLOSED: _closed,
     PHASE_PROMOTED: _phase_promoted,
     PHASE_HALTED: _phase_halted,
     HALTED: _halted,

@@ -26,6 +26,7 @@ MAX_PER_MINUTE = 1_000_000
 MAX_GROWTH_PERCENT = 1_000
 MOST_GROWING_MINUTES = 1_400
 MAX_PRIORITY = 100
+LATE_PLACES = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Plan:
     installation: Installation = field(default_factory=Installation)
     # Of two rollouts that want the same device the higher one goes first; then the older one.
     priority: int = 0
+    # Devices that match the target later join, until the rollout is closed or ends.
+    is_dynamic: bool = False
     # Who is told by mail what happens.
     notifications: Notifications = field(default_factory=Notifications)
 
@@ -115,6 +118,7 @@ class Plan:
             "installation": self.installation.dump(),
             "priority": self.priority,
             **({"notifications": self.notifications.dump()} if self.notifications.email else {}),
+            **({"is_dynamic": True} if self.is_dynamic else {}),
         }
 
     @classmethod
@@ -126,6 +130,7 @@ class Plan:
             installation=Installation.restore(dumped["installation"]),
             priority=dumped["priority"],
             notifications=Notifications.restore(dumped.get("notifications", {})),
+            is_dynamic=dumped.get("is_dynamic", False),
         )
 
 
@@ -169,6 +174,25 @@ def phase_sizes(
 def phase_of(position: int, ends: Sequence[int]) -> int:
     """The index of the phase that the device at this place, counted from 0, belongs to."""
     return sum(end <= position for end in ends)
+
+
+def late_bounds(total: int, phases: Sequence[PhasePlan]) -> tuple[int, ...]:
+    """Where each of these phases ends for latecomers, whose places are 0 to `LATE_PLACES` - 1.
+
+    `total` is how many devices they shared out at the start: a number of devices means the same
+    share of those that come later.
+    """
+    ends: list[int] = []
+    for phase in phases[:-1]:
+        share = phase.devices * LATE_PLACES // max(total, 1)
+        end = share if phase.devices else phase.percent * LATE_PLACES // 100
+        ends.append(max(min(end, LATE_PLACES), ends[-1] if ends else 0))
+    return (*ends, LATE_PLACES)
+
+
+def late_place(device_id: UUID, rollout_id: UUID) -> int:
+    """The place of a device that comes later: the first four bytes of its `order_key`."""
+    return int.from_bytes(order_key(device_id, rollout_id)[:4], "big")
 
 
 def order_key(device_id: UUID, rollout_id: UUID) -> bytes:

@@ -70,11 +70,16 @@ def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime) ->
         return f"{word} after {place}: somebody has to open phase {state.open_phase + 2}."
     if phase.state is PhaseState.PROMOTED:
         left = sum(counts, Counts()).to_go
+        if state.is_dynamic:
+            return f"{word} in {place}: every gate is passed, {left} devices are at it; {_OPEN}."
         return f"{word} in {place}: every gate is passed, {left} devices are still to finish."
     sentence = f"{word} in {place}: {phase.judged(now, here).reason}"
     if here.to_go:
         sentence += f" ({here.active} at work, {here.waiting} waiting for their devices)"
     return f"{sentence}."
+
+
+_OPEN = "devices that match later join until it is closed"
 
 
 def _halted(state: RolloutStatus) -> str:
@@ -112,10 +117,13 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
         engine.COMPLETED: "The rollout is complete.",
         engine.ROLLBACK_STARTED: "Its devices are being brought back to what they had before.",
         engine.ROLLBACK_HALTED: "The roll back was stopped.",
+        engine.CLOSED: "No further device joins.",
         engine.ROLLED_BACK: "Its devices have what they had before.",
     }
     if type_ == engine.COUNTED:
         return _counted(data)
+    if type_ == engine.JOINED:
+        return _joined(data)
     if type_ == engine.EXCLUDED:
         return _left_out(data)
     return sentences.get(type_, type_)
@@ -138,6 +146,12 @@ def _counted(data: Mapping[str, Any]) -> str:
         return "What the gates compare with has changed."
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _joined(data: Mapping[str, Any]) -> str:
+    numbers = sorted((int(index) + 1, number) for index, number in data["joined"].items())
+    places = ", ".join(f"{number} in phase {phase}" for phase, number in numbers)
+    return f"Devices that match by now joined: {places}."
 
 
 def _progress(counts: Counts) -> str:

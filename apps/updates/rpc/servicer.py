@@ -60,6 +60,7 @@ class UpdatesServicer:
     list_device_holds = unary(public_why.list_device_holds)
     pin_device = unary(public_why.pin_device)
     unpin_device = unary(public_why.unpin_device)
+    close_rollout = unary(public.close_rollout)
     list_rollout_events = unary(public.list_rollout_events)
     list_rollout_notifications = unary(public_notifications.list_rollout_notifications)
     stream_rollout_events = stream_rollout_events

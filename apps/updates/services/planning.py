@@ -161,7 +161,9 @@ def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
     if not sum(phase.failed for phase in source.phases.all()):
         raise NothingToRetry
     target = Target(failed_in=source.id, **_groups_of(source))
-    return _recreate(actor, source, name or f"{source.name} (failed devices)", target)
+    named = name or f"{source.name} (failed devices)"
+    # Of those that failed already: nobody is to join them.
+    return _recreate(actor, source, named, target, is_dynamic=False)
 
 
 def _groups_of(source: Rollout) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def _groups_of(source: Rollout) -> dict[str, Any]:
     return {"group_ids": stored.group_ids} if stored.is_groups else {}
 
 
-def _recreate(actor: Actor, source: Rollout, name: str, target: Target) -> Rollout:
+def _recreate(actor: Actor, source: Rollout, name: str, target: Target, **changes: bool) -> Rollout:
     if source.rolls_back_id is not None:
         # Each of its devices went back to a release of its own: no single one fits them all.
         raise RolloutNotReversible("Roll the original rollout back again instead.")
@@ -182,7 +184,7 @@ def _recreate(actor: Actor, source: Rollout, name: str, target: Target) -> Rollo
         release_id=source.release_id,
         target=target,
         excluded=Target.restore(source.excluded) if source.excluded else None,
-        plan=replace(plan, schedule=schedule),
+        plan=replace(plan, schedule=schedule, **changes),
         requires_approval=source.requires_approval,
         deployment_timeout_seconds=source.deployment_timeout_seconds,
     )
@@ -357,6 +359,8 @@ def _planned(rollout: Rollout) -> dict[str, Any]:
         data["gates"] = [phase.gate.dump() for phase in plan.phases]
     if any(phase.needs_approval for phase in plan.phases):
         data["approvals"] = [phase.needs_approval for phase in plan.phases]
+    if plan.is_dynamic:
+        data["is_dynamic"] = True
     if plan.schedule.end_at:
         data["end_at"] = plan.schedule.end_at.astimezone(UTC).isoformat()
     return data

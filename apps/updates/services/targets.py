@@ -5,15 +5,16 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import QuerySet, UUIDField, Value
+from django.db.models import F, QuerySet, UUIDField, Value
 
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import invalid
 from apps.devices.models import Device
-from apps.updates.domain.plan import shared_phases
-from apps.updates.models import Phase, Rollout
+from apps.updates.domain.engine import STARTED
+from apps.updates.domain.plan import late_bounds, shared_phases
+from apps.updates.models import Phase, Rollout, RolloutEvent
 from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors.phases import NO_FILTER, in_parts
 from apps.updates.selectors.reversible import EARLIER, TOUCHED
@@ -71,6 +72,36 @@ _INSERT = """
 """
 
 
+JOINING_AT_ONCE = 2000
+# The first four bytes of the key say the place of a latecomer: `domain.plan.late_place`. Behind
+# all that are there already, in the order of the key.
+_JOIN = """
+    WITH target (device_id, part) AS ({devices}),
+    ordered AS (
+        SELECT *, sha256((device_id::text || %s)::bytea) AS key FROM target
+        ORDER BY key LIMIT %s
+    ),
+    stored AS (
+        INSERT INTO updates_deployment (
+            id, organization_id, rollout_id, device_id, release_id, phase_index, position, state,
+            progress_percent, report_sequence, reason_code, message, log_tail, offers,
+            created_at, state_changed_at)
+        SELECT {new_id}, %s, %s, device_id, %s,
+            greatest(%s, CASE WHEN part >= 0 THEN part
+                ELSE (%s::int[])[1 + width_bucket(
+                    ('x' || encode(substr(key, 1, 4), 'hex'))::bit(32)::bigint, %s::bigint[])]
+                END),
+            (SELECT coalesce(max(position), -1) FROM updates_deployment WHERE rollout_id = %s)
+                + row_number() OVER (ORDER BY key),
+            'waiting', 0, 0, '', '', '', 0, %s, %s
+        FROM ordered
+        ORDER BY key
+        RETURNING phase_index
+    )
+    SELECT phase_index, count(*) FROM stored GROUP BY 1
+"""
+
+
 def checked_target(actor: Actor, target: Target) -> dict[str, Any]:
     """The target as it is stored: every name once, in order.
 
@@ -120,6 +151,48 @@ def receiving_devices(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
     excluded = Target.restore(rollout.excluded) if rollout.excluded else None
     devices = target_devices(actor, Target.restore(rollout.target), excluded)
     return fitting(devices, rollout.release)
+
+
+def join_deployments(actor: Actor, rollout: Rollout, devices: QuerySet[Device]) -> dict[int, int]:
+    """One more deployment for some of these devices, none of which has one; how many went where.
+
+    A device goes into the phase whose filter it matches, or that its share says, if that comes
+    before the first phase whose gate is not passed then into that one.
+    """
+    status, phases = rollout.status(), rollout.planned().phases
+    rows = in_parts(actor, devices, phases).order_by().values_list("id", "part")
+    try:
+        sql, parameters = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return {}
+    indexes, at = shared_phases(phases), clock.now()
+    started = _sizes_at_start(actor, rollout)
+    total = sum(started[index] for index in indexes)
+    bounds = late_bounds(total, [phases[index] for index in indexes])
+    with connection.cursor() as cursor:
+        statement = _JOIN.format(devices=sql, new_id=new_id())
+        own = [actor.organization_id, rollout.id, rollout.release_id]
+        places = [status.entry, [*indexes], [*bounds], rollout.id]
+        order = [str(rollout.id), JOINING_AT_ONCE]
+        cursor.execute(statement, [*parameters, *order, *own, *places, at, at])
+        joined = dict(cursor.fetchall())
+    _grow(actor, rollout, joined)
+    return joined
+
+
+def _sizes_at_start(actor: Actor, rollout: Rollout) -> list[int]:
+    rows = RolloutEvent.objects.for_org(actor.organization_id)
+    started = rows.get(rollout_id=rollout.id, type=STARTED)
+    sizes: list[int] = started.data["sizes"]
+    return sizes
+
+
+def _grow(actor: Actor, rollout: Rollout, joined: Mapping[int, int]) -> None:
+    """Tells the phases of their new devices."""
+    rows = Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id)
+    for phase in rows.filter(index__in=joined).order_by("id").select_for_update(no_key=True):
+        number = joined[phase.index]
+        rows.filter(id=phase.id).update(total=F("total") + number, waiting=F("waiting") + number)
 
 
 def create_rollback_deployments(actor: Actor, rollout: Rollout, source: Rollout) -> list[int]:

@@ -6,7 +6,7 @@ log is cut, stored, restored and replayed at every event boundary.
 """
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import log as ln
@@ -84,6 +84,7 @@ class Model:
     needs: list[bool]
     devices: list[list[str]]
     end: datetime | None
+    is_open: bool = False
     state: str = "running"
     phases: list[str] = field(default_factory=list)
     opened: dict[int, datetime] = field(default_factory=dict)
@@ -92,6 +93,16 @@ class Model:
     @property
     def open(self) -> int:
         return max(self.opened)
+
+    @property
+    def entry(self) -> int:
+        """The first phase that is not passed, else the last."""
+        waits = [i for i, word in enumerate(self.phases) if word != "promoted"]
+        return min([*waits, len(self.phases) - 1])
+
+    def takes(self, now: datetime) -> bool:
+        """Whether devices may come in."""
+        return self.is_open and not (self.end and now >= self.end)
 
     def look(self, now: datetime) -> None:
         """What the scheduler does."""
@@ -114,7 +125,7 @@ class Model:
                 return False
             self.phases[self.open + 1] = "open"
             self.opened[self.open + 1] = now
-        elif to_go:
+        elif to_go or self.takes(now):
             return False
         else:
             self.state = "completed"
@@ -136,14 +147,21 @@ class EngineMachine(RuleBasedStateMachine):
     @initialize(
         phases=st.lists(st.tuples(GATES, st.booleans(), st.integers(0, 5)), min_size=1, max_size=3),
         minutes=st.sampled_from([None, None, 2]),
+        is_dynamic=st.booleans(),
     )
-    def start(self, phases: list[tuple[Gate, bool, int]], minutes: int | None) -> None:
+    def start(
+        self, phases: list[tuple[Gate, bool, int]], minutes: int | None, is_dynamic: bool
+    ) -> None:
         self.now = START
         end = START + timedelta(minutes=minutes) if minutes else None
         needs = [index > 0 and need for index, (_, need, _) in enumerate(phases)]
         sizes = [size for _, _, size in phases]
         self.model = Model(
-            [gate for gate, _, _ in phases], needs, [["waiting"] * n for n in sizes], end
+            [gate for gate, _, _ in phases],
+            needs,
+            [["waiting"] * n for n in sizes],
+            end,
+            is_dynamic,
         )
         self.model.phases = ["open", *["waiting"] * (len(phases) - 1)]
         self.model.opened = {0: START}
@@ -153,6 +171,7 @@ class EngineMachine(RuleBasedStateMachine):
             "gates": [gate.policy.dump() for gate, _, _ in phases],
             "approvals": needs,
             **({"end_at": end.isoformat()} if end else {}),
+            **({"is_dynamic": True} if is_dynamic else {}),
         }
         self.log = [
             LogEvent(engine.CREATED, START, plan),
@@ -194,6 +213,27 @@ class EngineMachine(RuleBasedStateMachine):
     def devices_of_passed_phases_fail_late(self) -> None:
         for phase in self.model.devices[: self.model.open]:
             phase[:] = ["failed" if each in ("waiting", "active") else each for each in phase]
+
+    @precondition(lambda self: self.model.state == "running" and self.model.takes(self.now))
+    @rule(numbers=st.lists(st.integers(0, 3), min_size=3, max_size=3))
+    def devices_join(self, numbers: list[int]) -> None:
+        came = {
+            index: number
+            for index, number in enumerate(numbers[: len(self.model.phases)])
+            if number and index >= self.model.entry
+        }
+        for index, number in came.items():
+            self.model.devices[index] += ["waiting"] * number
+        if came:
+            data = {"joined": {str(index): number for index, number in came.items()}}
+            self._append(LogEvent(engine.JOINED, self.now, data))
+
+    @precondition(lambda self: self.model.is_open)
+    @rule()
+    def somebody_closes(self) -> None:
+        if self.model.state in ("running", "paused"):
+            self.model.is_open = False
+            self._append(LogEvent(engine.CLOSED, self.now))
 
     @rule()
     def an_attempt_fails_and_is_queued_again(self) -> None:
@@ -264,12 +304,11 @@ class EngineMachine(RuleBasedStateMachine):
                 phase[j] += OUT
             elif phase[j] == "waiting":
                 phase[j] = "skipped"
-        seen = self._seen()
         data = {
             "attribute": "model",
             "value": str(len(self.log)),
             "reason": "these fail",
-            "left_out": {str(i): asdict(arm) for i, arm in seen.left_out.items()},
+            **engine.differences(self.stored, self._seen()),
         }
         if self.model.state == "halted":
             self.model.state = "running"
@@ -298,6 +337,19 @@ class EngineMachine(RuleBasedStateMachine):
             if phase.state.value != "halted":
                 assert phase.state.value == self.model.phases[index]
             assert phase.opened_at == self.model.opened.get(index)
+
+    @invariant()
+    def devices_join_where_the_model_lets_them_and_nowhere_else(self) -> None:
+        takes = self.model.state == "running" and self.model.takes(self.now)
+        for index in range(len(self.model.phases)):
+            event = LogEvent(engine.JOINED, self.now, {"joined": {str(index): 1}})
+            try:
+                reduce(self.stored, event)
+            except IllegalTransition:
+                assert not takes or index < self.model.entry
+            else:
+                assert takes
+                assert index >= self.model.entry
 
     @invariant()
     def the_log_alone_gives_the_stored_state(self) -> None:

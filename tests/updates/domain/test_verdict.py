@@ -57,7 +57,8 @@ def test_the_verdict_says_what_it_waits_for(events: list[LogEvent], sentence: st
 
 
 def test_every_kind_of_log_entry_reads_as_a_sentence() -> None:
-    data = {"index": 0, "reason": "1 of 1 succeeded", "sizes": [2], "phases": {"0": {"active": 2}}}
+    data = {"index": 0, "reason": "1 of 1 succeeded", "sizes": [2]}
+    data |= {"phases": {"0": {"active": 2}}, "joined": {"0": 1}}
     kinds = [v for k, v in vars(engine).items() if k.isupper() and isinstance(v, str)]
     sentences = {summary(kind, data) for kind in kinds}
     assert len(sentences) == len(kinds)
