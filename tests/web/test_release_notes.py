@@ -10,7 +10,7 @@ ELEMENTS = {
     "a", "blockquote", "br", "code", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
     "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
-ATTRIBUTES = {"a": {"href", "rel", "title"}, "ol": {"start"}}
+ATTRIBUTES = {"a": {"href", "rel", "title"}, "ol": {"start"}, "table": {"class"}}
 
 
 class Seen(HTMLParser):

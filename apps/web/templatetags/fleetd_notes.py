@@ -52,6 +52,8 @@ def _tame(tokens: Sequence[Token]) -> None:
             token.attrSet("rel", "noopener noreferrer nofollow")
         if token.type in ("th_open", "td_open"):
             token.attrs.pop("style", None)  # the policy for content forbids it
+        if token.type == "table_open":
+            token.attrSet("class", "data-table")
         if token.type == "fence":
             token.info = ""
         _tame(token.children or ())
