@@ -82,11 +82,12 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     lines = [
         f"halted by a gate in {answer['halted']:.0%}, complete in {answer['completed']:.0%} of"
         f" {answer['runs']} runs (seed {answer['seed']})",
-        f"based on the history of {known} of {devices} devices over {answer['history_days']:.1f}"
-        " days" + ("" if known == devices else "; the others were taken as like them"),
+        f"based on the history of {known} of {devices} devices over"
+        f" {_length(86400 * answer['history_days'])}"
+        + ("" if known == devices else "; the others were taken as like them"),
     ]
     if not known:
-        lines[1] = "no device was watched for an hour yet: taken as always online"
+        lines[1] = "no device was watched for a quarter of an hour yet: taken as always online"
     if answer["at_risk"]:
         names = ", ".join(device["name"] for device in answer["at_risk"])
         lines.append(f"late in most runs: {names}")

@@ -1,5 +1,8 @@
 """A forecast takes what a start would take, and says what it is based on."""
 
+import os
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.db import connection
 
 from apps.core import clock
 from apps.core.actors import Actor
@@ -340,3 +344,40 @@ def test_only_the_newest_spans_of_a_restless_device_are_read(
     assert len(hours(device_id, fleet)) == 60
     mine = list_histories(fleet.alice, [device_id], clock.now()).devices[0]
     assert mine.observed_from == pytest.approx((clock.now() - 30 * HOUR).timestamp())
+
+
+def test_a_forecast_of_many_devices_with_a_month_behind_them(fleet: Fleet) -> None:
+    """FORECAST_DEVICES sets how many (10,000: with -s it prints how long that took)."""
+    number = int(os.environ.get("FORECAST_DEVICES", "200"))
+    first = Device.objects.for_org(fleet.organization_id).get(id=fleet.device_ids[0])
+    with connection.cursor() as cursor:
+        cursor.execute(_MANY, {"like": first.id, "number": number, "now": clock.now()})
+    rollout = draft(fleet, Plan((PhasePlan(10), PhasePlan(100))))
+    began = time.perf_counter()
+    found = forecast_rollout(fleet.alice, rollout.id)
+    sys.stdout.write(f"{found.devices} devices, {found.outcome.runs} runs: ")
+    sys.stdout.write(f"{time.perf_counter() - began:.1f} s\n")
+    assert (found.devices, found.known) == (number + 8, number)
+    assert found.outcome.completed > 0
+
+
+# Office hours of thirty days, each device shifted a little.
+_MANY = """
+    WITH made AS (
+        INSERT INTO devices_device SELECT (jsonb_populate_record(device, jsonb_build_object(
+            'id', gen_random_uuid(), 'hardware_id', 'many-' || n, 'name', 'many-' || n,
+            'created_at', %(now)s::timestamptz - interval '60 days'))).*
+        FROM devices_device AS device, generate_series(1, %(number)s) AS n
+        WHERE device.id = %(like)s
+        RETURNING id, organization_id
+    ), live AS (
+        INSERT INTO devices_device_state SELECT (jsonb_populate_record(state,
+            jsonb_build_object('device_id', made.id))).*
+        FROM made, devices_device_state AS state WHERE state.device_id = %(like)s
+    )
+    INSERT INTO devices_device_presence (id, organization_id, device_id, online_at, offline_at)
+    SELECT gen_random_uuid(), organization_id, id, from_at, from_at + interval '4 hours'
+    FROM made, generate_series(1, 60) AS n, LATERAL (
+        SELECT %(now)s::timestamptz - n * interval '12 hours'
+            + (hashtext(id::text) %% 3600) * interval '1 second' AS from_at) AS begins
+"""

@@ -72,7 +72,7 @@ def test_it_says_what_it_expects_and_what_that_is_based_on(
 def test_a_fleet_without_history_is_told_so(page: Client, planned: Callable[..., Rollout]) -> None:
     text = text_of(page, planned())
     assert "There is no history yet" in text
-    assert "No device was watched for an hour yet." in text
+    assert "No device was watched for a quarter of an hour yet." in text
 
 
 def test_what_keeps_it_from_being_made_is_said_in_its_place(
@@ -147,7 +147,7 @@ def test_fleetctl_prints_the_figures_and_their_basis(
     printed = capsys.readouterr().out
     assert "Phase 1 passed" in printed
     assert "of 20 runs (seed 3)" in printed
-    assert "history of 2 of 2 devices over 12.0 days" in printed
+    assert "history of 2 of 2 devices over 12.0d" in printed
     assert "not foreseen: approval" in printed
     assert main(["rollouts", "forecast", str(rollout.id), "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["rollout_id"] == str(rollout.id)

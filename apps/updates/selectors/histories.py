@@ -17,7 +17,7 @@ from psycopg import Cursor
 
 from apps.core.actors import Actor
 from apps.core.authz import require_somewhere
-from apps.updates.domain.forecast import DeviceHistory
+from apps.updates.domain.forecast import LEAST_WATCHED, DeviceHistory
 from apps.updates.domain.states import DeploymentState
 from apps.updates.permissions import VIEW_ROLLOUTS
 
@@ -82,8 +82,8 @@ DOWNLOADED_ONLY = "downloaded_only"
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """The devices, in the order asked for; of how many there is a past of an hour or more, and how
-    many days the longest goes back."""
+    """The devices, in the order asked for; how many of them were watched for a quarter of an hour
+    or more, and how many days the longest past goes back."""
 
     devices: list[DeviceHistory]
     known: int
@@ -152,7 +152,7 @@ def _histories(pasts: dict[UUID, _Past], sizes: dict[UUID, int], now: datetime) 
         history = _history(str(device_id), past, min(since, to), to)
         devices.append(_with_updates(history, past, sizes))
         span = history.observed_to - history.observed_from
-        known += span >= HOUR
+        known += span >= LEAST_WATCHED
         longest = max(longest, span)
     return Histories(devices, known, longest / (24 * HOUR))
 

@@ -130,7 +130,7 @@ def _forecast(actor: Actor, rollout: Rollout, seed: int, runs: int) -> RolloutFo
         seed=seed,
         devices=len(histories.devices),
         known=histories.known,
-        history_days=round(histories.days, 1),
+        history_days=round(histories.days, 3),
         phases=tuple(
             PhaseForecast(phase.name, len(part), finish)
             for phase, part, finish in zip(plan.phases, parts, outcome.phases, strict=True)

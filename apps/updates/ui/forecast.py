@@ -174,14 +174,20 @@ def _share(value: float) -> str:
 def _basis(found: RolloutForecast) -> str:
     """What it is made from."""
     if not found.known:
-        return _("No device was watched for an hour yet.")
-    days = max(round(found.history_days), 1)
-    text = ngettext(
-        "Based on the history of %(known)s of %(devices)s devices over a day",
-        "Based on the history of %(known)s of %(devices)s devices over %(days)d days",
-        days,
-    )
-    text %= {"known": f"{found.known:,}", "devices": f"{found.devices:,}", "days": days}
+        return _("No device was watched for a quarter of an hour yet.")
+    text = _("Based on the history of %(known)s of %(devices)s devices over %(time)s")
+    text %= {
+        "known": f"{found.known:,}",
+        "devices": f"{found.devices:,}",
+        "time": _past(found.history_days),
+    }
     if found.known < found.devices:
         text = _("%(basis)s; the others were taken as like them") % {"basis": text}
     return f"{text}."
+
+
+def _past(days: float) -> str:
+    """How far back it goes: in days, or shorter where it is less than two."""
+    if days < 1.5:
+        return length(days * DAY)
+    return ngettext("%(n)d day", "%(n)d days", round(days)) % {"n": round(days)}

@@ -1,6 +1,7 @@
 """A forecast says what a rollout will do, as well as the devices' past can tell."""
 
 import os
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -22,6 +23,7 @@ from apps.updates.domain.gates import GateKind, GatePolicy
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
+from tests.updates.domain import other_fleets
 from tests.updates.domain.fleets import HISTORY_WEEKS, WEEK, Machine, fleet, shown, truth
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -211,6 +213,38 @@ def _is_in_band(seed: int, size: int, runs: int) -> bool:
     band = forecast(start, at, scenario, seed=seed, runs=runs).finish
     hidden: list[list[Machine]] = [machines[part] for part in parts]
     ended = truth(hidden, begins, 20_000_000, 2 * WEEK, chance)
+    low, high = (inf if value is None else value for value in (band.p10, band.p90))
+    return low <= ended <= high
+
+
+def test_the_band_holds_the_truth_of_fleets_that_it_was_not_tuned_on() -> None:
+    """Fleets of another process (`other_fleets`), with seeds that no tuning has seen.
+
+    FORECAST_OTHER_FLEETS sets how many fleets of which size in how many runs each, and the seed of
+    the first; the ordinary suite runs a hundred small ones.
+    """
+    asked_for = os.environ.get("FORECAST_OTHER_FLEETS", "100,10,19,80000")
+    fleets, size, runs, first = map(int, asked_for.split(","))
+    held = sum(_is_in_band_elsewhere(first + seed, size, runs) for seed in range(fleets))
+    sys.stdout.write(f"{held} of {fleets}\n")
+    assert held >= 0.8 * fleets
+
+
+def _is_in_band_elsewhere(seed: int, size: int, runs: int) -> bool:
+    chance = Random(seed)
+    world = other_fleets.world(chance, size)
+    at = MONDAY + timedelta(seconds=world.begins)
+    known = [
+        other_fleets.shown(number, thing, chance, world, MONDAY.timestamp())
+        for number, thing in enumerate(world.things)
+    ]
+    plan, cut = Plan((PhasePlan(20), PhasePlan(100))), -(-size // 5)
+    phases = [known[:cut], known[cut:]]
+    usual = Defaults(failure_rate=0.001)
+    scenario = Scenario(plan, phases, world.size, int(world.timeout), defaults=usual)
+    start = started(plan, [len(phase) for phase in phases], at)
+    band = forecast(start, at, scenario, seed=seed, runs=runs).finish
+    ended = other_fleets.truth([world.things[:cut], world.things[cut:]], world, chance)
     low, high = (inf if value is None else value for value in (band.p10, band.p90))
     return low <= ended <= high
 

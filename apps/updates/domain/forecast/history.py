@@ -6,6 +6,8 @@ from itertools import accumulate, chain
 from operator import mul
 
 HOUR = 3600.0
+# Whoever was watched for less than this says nothing about when devices are online.
+LEAST_WATCHED = 900.0
 DAY = 24 * HOUR
 WEEK = 7 * DAY
 WEEK_HOURS = 168
@@ -70,7 +72,8 @@ class Past:
 class Behaviour:
     """One device as the simulation takes it, where nothing is missing.
 
-    `pasts` are its own and those of devices like it. It fails `risk` times as often as the fleet.
+    `pasts` are its own, first, and those of devices like it. It fails `risk` times as often as the
+    fleet.
     """
 
     pasts: Sequence[Past]
@@ -113,7 +116,7 @@ def _pasts(devices: Sequence[DeviceHistory]) -> list[Sequence[Past]]:
     known = sorted(
         (_habit(device), place)
         for place, device in enumerate(devices)
-        if device.observed_to - device.observed_from >= HOUR
+        if device.observed_to - device.observed_from >= LEAST_WATCHED
     )
     if not known:
         return [(ALWAYS,) for _ in devices]
@@ -123,7 +126,8 @@ def _pasts(devices: Sequence[DeviceHistory]) -> list[Sequence[Past]]:
     ]
     for rank, (habit, place) in enumerate(known):
         around = range(max(rank - NEIGHBOURS, 0), min(rank + NEIGHBOURS + 1, len(known)))
-        found[place] = [pasts[near] for near in around if _are_alike(known[near][0], habit)]
+        near = [n for n in around if n != rank and _are_alike(known[n][0], habit)]
+        found[place] = [pasts[rank], *(pasts[n] for n in near)]
     return found
 
 

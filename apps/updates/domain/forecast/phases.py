@@ -23,6 +23,9 @@ GROWTH = 1.25
 # because a few weeks do not show all that devices do (tried on fleets whose truth is known).
 SLOWNESS = (0.95, 1.05)
 MOST_LUCK = 0.9
+# In so many phases all devices live through the same time of the past once more, each its own: what
+# befell many of them together, such as a site without a connection, does so again.
+TOGETHER = 0.5
 # Until here a growing rate is followed minute by minute.
 RATE_MINUTES = 3000
 
@@ -98,7 +101,10 @@ class Fleet:
         """One visit of each device; of some the better or the worse one of two."""
         luck, slowness = chance.uniform(-MOST_LUCK, MOST_LUCK), chance.uniform(*SLOWNESS)
         choose = min if luck > 0 else max
-        visits = [visit(device, opened, self.job, slowness, chance) for device in devices]
+        then = chance.random() if chance.random() < TOGETHER else None
+        visits = [visit(device, opened, self.job, slowness, chance, then) for device in devices]
+        if then is not None:
+            return visits
         for place, device in enumerate(devices):
             if chance.random() < abs(luck):
                 other = visit(device, opened, self.job, slowness, chance)

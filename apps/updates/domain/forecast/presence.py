@@ -7,7 +7,7 @@ from math import floor, inf
 from random import Random
 from typing import TypeVar
 
-from apps.updates.domain.forecast.history import DAY, HOUR, WEEK, Behaviour, Past
+from apps.updates.domain.forecast.history import DAY, HOUR, LEAST_WATCHED, WEEK, Behaviour, Past
 
 # A device that has not come within four weeks is one that does not come.
 HORIZON = 4 * WEEK
@@ -55,18 +55,27 @@ class Visit:
 NEVER = Visit(inf, 0.0, inf, 0.0)
 
 
-def visit(device: Behaviour, opened: float, job: Job, slowness: float, chance: Random) -> Visit:
+def visit(
+    device: Behaviour,
+    opened: float,
+    job: Job,
+    slowness: float,
+    chance: Random,
+    then: float | None = None,
+) -> Visit:
     """How one device takes an update from a phase that opens at the Unix time `opened`.
 
     It starts at its first check-in within the window, and rests while it is offline. Coming and
-    working take `slowness` times as long as in the past.
+    working take `slowness` times as long as in the past. With `then`, from 0 to 1, its own past
+    begins again there: the same for all devices.
     """
     rate = min(_one_of(device.bytes_per_second, chance), job.maximum_rate)
     download = job.size_bytes / rate
     windows = job.openings.get(device.time_zone)
     work = (download + _one_of(device.install_seconds, chance)) * slowness
     start = inf
-    for begins, ends in _spells(_one_of(device.pasts, chance), opened, chance):
+    past = _one_of(device.pasts, chance) if then is None else device.pasts[0]
+    for begins, ends in _spells(past, opened, chance, then):
         at = begins
         if start == inf:
             at = opened + (begins - opened) * slowness
@@ -84,7 +93,9 @@ def visit(device: Behaviour, opened: float, job: Job, slowness: float, chance: R
     return NEVER if start == inf else Visit(start - opened, download, inf, rate)
 
 
-def _spells(past: Past, at: float, chance: Random) -> Iterator[tuple[float, float]]:
+def _spells(
+    past: Past, at: float, chance: Random, place_in_past: float | None
+) -> Iterator[tuple[float, float]]:
     """When a device with this past is online from a moment on: (begin, end), for four weeks.
 
     Its past once more, so that habits, outages and their lengths come as they came: from the same
@@ -94,7 +105,7 @@ def _spells(past: Past, at: float, chance: Random) -> Iterator[tuple[float, floa
     """
     limit, online = at + HORIZON, past.online
     span = past.observed_to - past.observed_from
-    if span < HOUR:
+    if span < LEAST_WATCHED:
         yield at, limit
         return
     period = WEEK if span >= WEEK else DAY if span >= DAY else HOUR
@@ -103,7 +114,9 @@ def _spells(past: Past, at: float, chance: Random) -> Iterator[tuple[float, floa
     while at < limit:
         least = floor((at - past.observed_to) / period) + 1
         most = max(floor((at - past.observed_from) / period), least)
-        shift = (least + int(chance.random() * (most - least + 1))) * period
+        drawn = chance.random() if place_in_past is None else place_in_past
+        place_in_past = None
+        shift = (least + int(drawn * (most - least + 1))) * period
         then = at - shift
         for place in range(bisect_right(online, then) // 2 * 2, len(online) - 1, 2):
             if online[place + 1] > then:
