@@ -368,3 +368,13 @@ def test_switching_to_an_organization_that_is_not_mine_is_refused(
     factories.membership(globex.id, alice_member.user, alice_member.role)
     owner.post("/organization/switch", {"organization": globex.id})
     assert "globex-one" in text_of(owner, "/devices")
+
+
+def test_rollouts_lie_in_tabs_by_what_they_wait_for(owner: Client, fleet: Furnished) -> None:
+    running, draft = f"/rollouts/{fleet.rollout.id}", f"/rollouts/{fleet.draft.id}"
+    for tab, shown, hidden in (("active", running, draft), ("draft", draft, running)):
+        text = text_of(owner, f"/rollouts?state={tab}")
+        assert f'href="{shown}"' in text
+        assert f'href="{hidden}"' not in text
+    assert "None in this state" in text_of(owner, "/rollouts?state=finished")
+    assert owner.get("/rollouts?state=nonsense").status_code == 400

@@ -102,12 +102,19 @@ def seen_rollout_ids(actor: Actor, rollout_ids: Collection[UUID]) -> set[UUID]:
     return set(rollouts_within(actor, VIEW_ROLLOUTS, rows).values_list("id", flat=True))
 
 
-def list_rollouts(actor: Actor, page: PageRequest, *, state: str = "") -> Page[Rollout]:
-    """The rollouts that the actor may see, with release and phases, newest first."""
+def list_rollouts(
+    actor: Actor, page: PageRequest, *, state: str = "", states: Collection[RolloutState] = ()
+) -> Page[Rollout]:
+    """The rollouts that the actor may see, with release and phases, newest first.
+
+    Those in one state, in any of some, or all.
+    """
     require_somewhere(actor, VIEW_ROLLOUTS)
     rows = rollouts_within(actor, VIEW_ROLLOUTS, _rollouts(actor))
     if state:
         rows = rows.filter(state=known_state(RolloutState, state))
+    if states:
+        rows = rows.filter(state__in=[each.value for each in states])
     return paginate(rows, page, order_by=["-id"])
 
 
@@ -308,7 +315,9 @@ def _differences(rollout: Rollout, status: engine.RolloutStatus) -> list[str]:
 def _rollouts(actor: Actor) -> QuerySet[Rollout]:
     rows: QuerySet[Rollout] = Rollout.objects.for_org(actor.organization_id)
     phases = Phase.objects.for_org(actor.organization_id).order_by("index")
-    return rows.select_related("release").prefetch_related(Prefetch("phases", queryset=phases))
+    return rows.select_related("release", "created_by").prefetch_related(
+        Prefetch("phases", queryset=phases)
+    )
 
 
 def known_state(states: type[RolloutState] | type[DeploymentState], text: str) -> str:

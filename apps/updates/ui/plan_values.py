@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
@@ -60,7 +59,7 @@ def new_values(asked: QueryDict) -> QueryDict:
         if name in (*TEXTS, *CHECKS, *LISTS, *_CONDITIONS, "phase", "window") or _is_row(name):
             found.setlist(name, asked.getlist(name))
     if "phase" not in asked:
-        _set_rows(found, STRATEGIES.get(found["strategy"], STRATEGIES["canary"]))
+        _set_rows(found, STRATEGIES.get(found.get("strategy", ""), STRATEGIES["canary"]))
     if "window" not in asked:
         found["window"] = "0"
     return found
@@ -108,11 +107,11 @@ def shown(data: QueryDict) -> dict[str, Any]:
     return values
 
 
-def acted(data: QueryDict, act: str, files: Mapping[str, UploadedFile]) -> None:
+def acted(data: QueryDict, act: str, files: Mapping[str, Any]) -> None:
     """Does what a button of the form says to its rows. Raises `InvalidRequest` for a bad list."""
     verb, _colon, key = act.partition(":")
     if verb == "strategy" and data.get("strategy") in STRATEGIES:
-        _set_rows(data, STRATEGIES[data["strategy"]], asks="between" in data)
+        _set_rows(data, STRATEGIES[data.get("strategy", "")], asks="between" in data)
     elif verb == "customize":
         _set_rows(data, STRATEGIES.get(data.get("strategy", ""), ()), asks="between" in data)
         data["strategy"] = OWN
@@ -179,7 +178,7 @@ def _add(data: QueryDict, name: str, keys: list[str]) -> None:
     data.setlist(name, [*keys, str(max((int(key) for key in keys), default=-1) + 1)])
 
 
-def _read_list(data: QueryDict, file: UploadedFile | None) -> None:
+def _read_list(data: QueryDict, file: Any) -> None:
     """Adds the device ids of a CSV file: of its column `id`, or of its first column."""
     if file is None:
         raise invalid("devices", "no_list", _("Choose a file."))

@@ -135,7 +135,7 @@ def _left(request: OrgRequest, rollout: Rollout | None) -> HttpResponse:
     if rollout and rollout.state != RolloutState.DRAFT and wanted != "save":
         return _page(request, rollout, data, to)
     try:
-        saved = _store(request, rollout, filled(data, rollout and rollout.planned()))
+        saved = _store(request, rollout, filled(data, rollout.planned() if rollout else None))
     except PermissionDenied:
         raise
     except FleetdError as error:

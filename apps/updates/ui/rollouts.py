@@ -49,15 +49,22 @@ DEVICES = 50
 
 TABS: tuple[tuple[str, str | Promise], ...] = (
     ("", gettext_lazy("All")),
-    ("running", gettext_lazy("Running")),
+    ("active", gettext_lazy("Active")),
+    ("scheduled", gettext_lazy("Scheduled")),
     ("pending_approval", gettext_lazy("Needs approval")),
-    ("paused", gettext_lazy("Paused")),
-    ("halted", gettext_lazy("Halted")),
     ("draft", gettext_lazy("Drafts")),
-    ("completed", gettext_lazy("Completed")),
-    ("rolled_back", gettext_lazy("Rolled back")),
-    ("cancelled", gettext_lazy("Cancelled")),
+    ("finished", gettext_lazy("Finished")),
 )
+# Tabs that hold several states; a halted rollout waits for a decision, so it is active.
+STATES_OF: dict[str, tuple[RolloutState, ...]] = {
+    "active": (
+        RolloutState.RUNNING,
+        RolloutState.PAUSED,
+        RolloutState.HALTED,
+        RolloutState.ROLLING_BACK,
+    ),
+    "finished": (RolloutState.COMPLETED, RolloutState.ROLLED_BACK, RolloutState.CANCELLED),
+}
 CHIPS: tuple[tuple[str, str | Promise], ...] = (
     ("", gettext_lazy("All")),
     ("waiting", gettext_lazy("Waiting")),
@@ -108,7 +115,12 @@ class RolloutList(OrgView):
         asked = PageRequest.of(25, request.GET.get("page_token"))
         context = {
             "actor": request.actor,
-            "page": list_rollouts(request.actor, asked, state=state),
+            "page": list_rollouts(
+                request.actor,
+                asked,
+                state="" if state in STATES_OF else state,
+                states=STATES_OF.get(state, ()),
+            ),
             "tabs": _choices(TABS, state),
             "is_filtered": bool(state),
         }

@@ -112,7 +112,7 @@ def page_context(
         data["release"] = str(releases[0].id)
     values = shown(data)
     _mark_rows(values["phases"], errors)
-    summary = summary_of(actor, data, rollout and rollout.planned())
+    summary = summary_of(actor, data, rollout.planned() if rollout else None)
     is_ready = rollout is not None and rollout.state == RolloutState.DRAFT
     return {
         "actor": actor,
@@ -207,7 +207,7 @@ def _review(actor: Actor, rollout: Rollout | None, data: QueryDict, summary: Any
     if summary.plan:
         context["installation"] = list(installation_lines(summary.plan.installation))
     try:
-        plan = filled(data, rollout and rollout.planned())
+        plan = filled(data, rollout.planned() if rollout else None)
     except FleetdError:
         return context
     context["target_text"] = target_text(plan.target.stored())
@@ -219,7 +219,7 @@ def _review(actor: Actor, rollout: Rollout | None, data: QueryDict, summary: Any
 def dry_run(actor: Actor, rollout: Rollout | None, data: QueryDict) -> dict[str, Any]:
     """What making this plan would come to: the very code runs, and nothing of it stays."""
     try:
-        plan = filled(data, rollout and rollout.planned())
+        plan = filled(data, rollout.planned() if rollout else None)
         create_rollout(actor, **plan.arguments(), validate_only=True)
     except FleetdError as error:
         errors = errors_at(error, data)
