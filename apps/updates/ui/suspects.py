@@ -1,5 +1,6 @@
 """Which devices of a rollout fail, and going on without them."""
 
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -9,7 +10,6 @@ from django.utils.translation import ngettext
 
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView, attempt, go
-from apps.updates.models import Rollout
 from apps.updates.permissions import ADVANCE_PHASE, VIEW_ROLLOUTS
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.selectors.suspects import Suspicion, find_suspects
@@ -51,7 +51,7 @@ class RolloutExclude(OrgView):
         return go(request, "rollout", rollout_id)
 
 
-def _consequences(rollout: Rollout, found: Suspicion) -> list[str]:
+def _consequences(rollout: Any, found: Suspicion) -> list[str]:
     """What going on without these devices means, one sentence each."""
     lines = [_who_waits(found.waiting)]
     if found.active:
