@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 def sign_link(
-    key: bytes, organization_id: UUID, deployment_id: UUID, sha256: str, expires: int
+    key: bytes, organization_id: UUID | str, deployment_id: UUID | str, sha256: str, expires: int
 ) -> str:
     """HMAC-SHA256, 64 hex digits, over everything that a link stands for.
 

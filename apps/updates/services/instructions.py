@@ -14,7 +14,7 @@ from apps.core.authz import require
 from apps.updates.domain.instructions import Instruction, sign_instruction
 from apps.updates.domain.signing import key_id
 from apps.updates.permissions import CLAIM_DEPLOYMENTS
-from apps.updates.selectors.signing import allows_unsigned, find_repository, repository_url
+from apps.updates.selectors.signing import find_repository, repository_url
 from apps.updates.services.signing import private_key
 from apps.updates.services.target_links import make_targets_url
 from apps.updates.types import Offer
@@ -38,10 +38,9 @@ def instruct(actor: Actor, offers: Sequence[Offer]) -> list[Offer]:
     require(actor, CLAIM_DEPLOYMENTS)
     if not offers:
         return []
-    is_trial = allows_unsigned(actor.organization_id)
     repository = find_repository(actor.organization_id)
     if repository is None or repository.published_at is None:
-        return [replace(offer, is_trial_unsigned=is_trial) for offer in offers]
+        return list(offers)
     key = Ed25519PrivateKey.from_private_bytes(private_key(actor, repository, "instruction"))
     name = key_id(repository.instruction_public)
     numbers = _count(actor, [offer.device_id for offer in offers])
@@ -51,7 +50,6 @@ def instruct(actor: Actor, offers: Sequence[Offer]) -> list[Offer]:
             instruction=sign_instruction(_of(actor, offer, numbers[offer.device_id]), key, name),
             repository_url=repository_url(actor.organization_id),
             targets_url=make_targets_url(actor, offer.deployment_id),
-            is_trial_unsigned=is_trial,
         )
         for offer in offers
     ]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -228,6 +228,17 @@ def _backoff(installation: str, attempt: int) -> timedelta:
     return timedelta(seconds=rules.backoff(attempt))
 
 
+def note_starting(actor: Actor, started: Mapping[tuple[UUID, int], int]) -> None:
+    """Counts devices that begin, by (rollout, phase), and wakes the scheduler."""
+    counted = {
+        phase: Counter({Bucket.WAITING: -number, Bucket.ACTIVE: number})
+        for phase, number in started.items()
+    }
+    _count(actor, counted)
+    for rollout_id in {rollout_id for rollout_id, _ in started}:
+        wake(ADVANCE_TASK, actor, rollout_id=str(rollout_id))
+
+
 def count_moves(actor: Actor, moves: Iterable[Move]) -> None:
     """Adds moves to the counters of their phases, in the caller's transaction."""
     changes: dict[tuple[UUID, int], Counter[Bucket]] = defaultdict(Counter)
@@ -236,8 +247,11 @@ def count_moves(actor: Actor, moves: Iterable[Move]) -> None:
         if before != after:
             changes[move.rollout_id, move.phase_index][before] -= 1
             changes[move.rollout_id, move.phase_index][after] += 1
-    if not changes:
-        return
+    if changes:
+        _count(actor, changes)
+
+
+def _count(actor: Actor, changes: Mapping[tuple[UUID, int], Counter[Bucket]]) -> None:
     parameters: dict[str, Any] = {
         "organization_id": actor.organization_id,
         "rollouts": [rollout_id for rollout_id, _ in changes],
