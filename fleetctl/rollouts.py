@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from fleetctl.client import Client, quoted
-from fleetctl.errors import UsageError
+from fleetctl.errors import Refused, UsageError
 from fleetctl.forecasts import add_forecast
 from fleetctl.manifests import add_export, read_file, request_of, send_manifest
 from fleetctl.notifications import add_mails
@@ -101,7 +101,15 @@ def _show_preview(client: Client, rollout: dict[str, Any]) -> None:
     """How many devices of the target would update, and why not the others."""
     names = ("release_id", "target", "excluded")
     body = {name: rollout[name] for name in names if rollout.get(name)}
-    found = client.post("rollouts:preview", body)
+    try:
+        found = client.post("rollouts:preview", body)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        # Made for a manifest, and gone with the dry run.
+        name, version = rollout["release_name"], rollout["release_version"]
+        sys.stdout.write(f"\nthe release {name} {version} would be made too\n")
+        return
     count, matched = found["will_update"], found["matched"]
     sys.stdout.write(f"\n{count} of {matched} devices would update\n")
     for reason in found["reasons"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apps.updates.services.artifacts import store_artifact
 from fleetctl import manifests, rollouts
 from fleetctl.cli import main
 from fleetctl.client import explain
@@ -72,10 +73,22 @@ def file(tmp_path: Path) -> Path:
 def test_a_dry_run_shows_the_phases_with_their_devices(file: Path, capsys: Any) -> None:
     assert main(["rollouts", "plan", "-f", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:5] for line in lines[1:]] == [
+    assert [line.split()[:5] for line in lines[1:3]] == [
         ["Phase", "1", "waiting", "50", "1"],
         ["Phase", "2", "waiting", "100", "1"],
     ]
+    assert "2 of 2 devices would update" in lines
+
+
+def test_a_dry_run_says_that_a_release_would_be_made(
+    door: Door, file: Path, alice: Any, capsys: Any
+) -> None:
+    digest = store_artifact(alice, name="b.sh", file=io.BytesIO(b"echo b")).sha256
+    part = f"{{name: b, version: 2.0.0, type: script, checksum: sha256:{digest}}}"
+    file.write_text(SMALL.replace("release: {name: hello, version: 1.0.0}", f"artifacts: [{part}]"))
+    assert main(["rollouts", "plan", "-f", str(file)]) == 0
+    assert "the release b 2.0.0 would be made too" in capsys.readouterr().out
+    assert [each["name"] for each in door.get("releases")["items"]] == ["hello"]
 
 
 def test_what_is_exported_can_be_sent_again(
