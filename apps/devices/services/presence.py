@@ -6,6 +6,7 @@ their connectivity and after it, under the same row's lock.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -88,7 +89,11 @@ def find_lapsed(organization_id: UUID, device_ids: Collection[UUID]) -> dict[UUI
     Ask before they open a stream. A gateway that was killed has noted no end, and while nothing
     ran no sweep did. Without a lock: states are locked in one order by the write that follows.
     """
-    scope = {"organization_id": organization_id, "devices": [*device_ids], "now": clock.now()}
+    scope: dict[str, Any] = {
+        "organization_id": organization_id,
+        "devices": [*device_ids],
+        "now": clock.now(),
+    }
     with connection.cursor() as cursor:
         cursor.execute(_LAPSED, scope)
         return dict(cursor.fetchall())
@@ -99,7 +104,7 @@ def renew_presence(
 ) -> None:
     """As `begin_presence`, after the end of what had lapsed was noted."""
     if lapsed:
-        ends = {"devices": [*lapsed], "ends": [*lapsed.values()]}
+        ends: dict[str, Any] = {"devices": [*lapsed], "ends": [*lapsed.values()]}
         with connection.cursor() as cursor:
             cursor.execute(_END_AT, {"organization_id": organization_id, **ends})
     begin_presence(organization_id, device_ids)
@@ -111,7 +116,7 @@ def remove_old_presence(actor: Actor) -> int:
     Returns how many rows went, a limited number at a time. Safe to repeat.
     """
     require(actor, REPORT_STATE)
-    scope = {
+    scope: dict[str, Any] = {
         "organization_id": actor.organization_id,
         "before": clock.now() - KEPT,
         "most": MAXIMUM_PER_DEVICE,
@@ -130,6 +135,11 @@ def _write(organization_id: UUID, statement: str, device_ids: Collection[UUID]) 
     if not devices:
         return
     ids = [uuid7() for _ in devices]
-    scope = {"organization_id": organization_id, "devices": devices, "ids": ids, "now": clock.now()}
+    scope: dict[str, Any] = {
+        "organization_id": organization_id,
+        "devices": devices,
+        "ids": ids,
+        "now": clock.now(),
+    }
     with connection.cursor() as cursor:
         cursor.execute(statement, scope)

@@ -147,7 +147,9 @@ def _phases(actor: Actor, rollout: Rollout, plan: Plan) -> list[list[UUID]]:
     """
     devices = receiving_devices(actor, rollout)
     number = _counted(actor, devices)
-    rows = in_parts(actor, devices, plan.phases).order_by().values_list("id", "part")
+    # Annotated with a part, which types know nothing of.
+    parts: Any = in_parts(actor, devices, plan.phases).order_by()
+    rows = parts.values_list("id", "part")
     placed = sorted(rows[: number + 1], key=lambda row: order_key(row[0], rollout.id))
     found: list[list[UUID]] = [[] for _ in plan.phases]
     shared = shared_phases(plan.phases)
