@@ -1,6 +1,7 @@
 """Which phase takes which devices."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db.models import Case, Count, IntegerField, QuerySet, Value, When
 
@@ -32,7 +33,7 @@ def read_phase_filters(actor: Actor, phases: Sequence[PhasePlan]) -> dict[int, D
 
 def in_parts(
     actor: Actor, devices: QuerySet[Device], phases: Sequence[PhasePlan]
-) -> QuerySet[Device]:
+) -> QuerySet[Any]:
     """The devices with their `part`: the first phase whose filter they match, or `NO_FILTER`."""
     filters = read_phase_filters(actor, phases)
     taken = [When(found.q(), then=Value(index)) for index, found in filters.items()]

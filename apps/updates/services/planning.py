@@ -161,9 +161,7 @@ def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
     if not sum(phase.failed for phase in source.phases.all()):
         raise NothingToRetry
     target = Target(failed_in=source.id, **_groups_of(source))
-    named = name or f"{source.name} (failed devices)"
-    # Of those that failed already: nobody is to join them.
-    return _recreate(actor, source, named, target, is_dynamic=False)
+    return _recreate(actor, source, name or f"{source.name} (failed devices)", target)
 
 
 def _groups_of(source: Rollout) -> dict[str, Any]:
@@ -172,7 +170,7 @@ def _groups_of(source: Rollout) -> dict[str, Any]:
     return {"group_ids": stored.group_ids} if stored.is_groups else {}
 
 
-def _recreate(actor: Actor, source: Rollout, name: str, target: Target, **changes: bool) -> Rollout:
+def _recreate(actor: Actor, source: Rollout, name: str, target: Target) -> Rollout:
     if source.rolls_back_id is not None:
         # Each of its devices went back to a release of its own: no single one fits them all.
         raise RolloutNotReversible("Roll the original rollout back again instead.")
@@ -184,7 +182,10 @@ def _recreate(actor: Actor, source: Rollout, name: str, target: Target, **change
         release_id=source.release_id,
         target=target,
         excluded=Target.restore(source.excluded) if source.excluded else None,
-        plan=replace(plan, schedule=schedule, **changes),
+        # Those that failed are known: nobody joins them.
+        plan=replace(
+            plan, schedule=schedule, is_dynamic=plan.is_dynamic and target.failed_in is None
+        ),
         requires_approval=source.requires_approval,
         deployment_timeout_seconds=source.deployment_timeout_seconds,
     )

@@ -171,9 +171,9 @@ def join_deployments(actor: Actor, rollout: Rollout, devices: QuerySet[Device]) 
     bounds = late_bounds(total, [phases[index] for index in indexes])
     with connection.cursor() as cursor:
         statement = _JOIN.format(devices=sql, new_id=new_id())
-        own = [actor.organization_id, rollout.id, rollout.release_id]
-        places = [status.entry, [*indexes], [*bounds], rollout.id]
-        order = [str(rollout.id), JOINING_AT_ONCE]
+        own: list[Any] = [actor.organization_id, rollout.id, rollout.release_id]
+        places: list[Any] = [status.entry, [*indexes], [*bounds], rollout.id]
+        order: list[Any] = [str(rollout.id), JOINING_AT_ONCE]
         cursor.execute(statement, [*parameters, *order, *own, *places, at, at])
         joined = dict(cursor.fetchall())
     _grow(actor, rollout, joined)
