@@ -31,9 +31,7 @@ def read_phase_filters(actor: Actor, phases: Sequence[PhasePlan]) -> dict[int, D
     return found
 
 
-def in_parts(
-    actor: Actor, devices: QuerySet[Device], phases: Sequence[PhasePlan]
-) -> QuerySet[Any]:
+def in_parts(actor: Actor, devices: QuerySet[Device], phases: Sequence[PhasePlan]) -> QuerySet[Any]:
     """The devices with their `part`: the first phase whose filter they match, or `NO_FILTER`."""
     filters = read_phase_filters(actor, phases)
     taken = [When(found.q(), then=Value(index)) for index, found in filters.items()]
