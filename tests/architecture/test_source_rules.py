@@ -52,6 +52,7 @@ NO_ACTOR = {
     "apps/accounts/services/room.py:ask_for_room": "registers who knows the quotas",
     "apps/organizations/services/deletion.py:remove_files_of_erased": "what it was of is no more",
     "apps/organizations/services/departures.py:on_departure": "registers at start",
+    "apps/devices/services/devices.py:on_release": "registers at start",
     "apps/updates/services/moves.py:new_id": "a part of a statement",
     "apps/updates/services/rollout_log.py:new_event": "makes a value",
     "apps/organizations/services/exports.py:exported_models": "says what an export holds",

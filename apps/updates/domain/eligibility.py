@@ -138,6 +138,7 @@ class RolloutFacts:
     is_approved: bool = False
     # The open phase is passed, and a person has to let the next one open.
     awaits_approval: bool = False
+    # Whether devices that match later join it.
     is_dynamic: bool = False
     is_rollback: bool = False
 
@@ -366,7 +367,7 @@ def _deployment(facts: Facts) -> Reason:
         return Reason(DEPLOYMENT, True, "It gets its place when the rollout begins.")
     began = _time(rollout.started_at)
     if rollout.is_dynamic and not rollout.is_over:
-        words = "It is not in the rollout yet; devices that match join within seconds."
+        words = "It is not in the rollout yet; devices that match join it while it runs."
     elif rollout.is_rollback:
         words = (
             f"The rollout that is taken back did not reach it, or it had nothing before ({began})."

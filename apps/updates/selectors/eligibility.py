@@ -11,6 +11,7 @@ from django.db.models import Prefetch, Q, QuerySet
 
 from apps.core import clock
 from apps.core.actors import Actor, system_actor
+from apps.core.authz import require_somewhere
 from apps.core.errors import FleetdError
 from apps.devices.domain.connectivity import connectivity_of
 from apps.devices.domain.connectivity import explain as explain_connectivity
@@ -93,12 +94,14 @@ def explain_device(actor: Actor, device_id: UUID, rollout_id: UUID) -> Explanati
     The same as what claims and starts decide. For those who may see both; what is missing or out
     of sight raises `NotFound`.
     """
+    require_somewhere(actor, VIEW_ROLLOUTS)
     device = get_device(actor, device_id)
     return _Gathering(actor, device, clock.now()).explained(get_rollout(actor, rollout_id))
 
 
 def explain_under_way(actor: Actor, device_id: UUID) -> list[Explanation]:
     """The same for the newest rollouts that are under way, or about to be, and in sight."""
+    require_somewhere(actor, VIEW_ROLLOUTS)
     device = get_device(actor, device_id)
     phases = Phase.objects.for_org(actor.organization_id).order_by("index")
     rows = Rollout.objects.for_org(actor.organization_id).filter(
@@ -271,7 +274,7 @@ def _rollout_facts(rollout: Rollout) -> RolloutFacts:
         requires_approval=rollout.requires_approval,
         is_approved=bool(rollout.approved_hash),
         awaits_approval=status.awaits_approval,
-        is_dynamic=bool(rollout.snapshot.get("is_dynamic")),
+        is_dynamic=status.takes_devices(clock.now()),
         is_rollback=rollout.rolls_back_id is not None,
     )
 

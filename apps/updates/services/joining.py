@@ -23,6 +23,7 @@ from apps.updates.errors import RolloutNotRunning
 from apps.updates.models import Component, Deployment, Rollout
 from apps.updates.permissions import ADVANCE_ROLLOUT, CANCEL_ROLLOUT
 from apps.updates.selectors.rollouts import reread_rollout
+from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.rollout_log import append_events, lock_rollout, new_event
 from apps.updates.services.targets import join_deployments, receiving_devices
@@ -48,6 +49,7 @@ def join_rollout(actor: Actor, rollout_id: UUID) -> int:
     rollout = lock_rollout(actor, rollout_id, ADVANCE_ROLLOUT)
     if not rollout.snapshot.get("is_dynamic") or not rollout.status().takes_devices(clock.now()):
         return 0
+    lock_for_start(actor)
     joined = join_deployments(actor, rollout, _newcomers(actor, rollout))
     if not joined:
         return 0
