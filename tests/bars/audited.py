@@ -550,6 +550,7 @@ TASKS: dict[str, str] = {
     "updates.send_rollout_notifications": "sends what was stored with the decision it is about",
     "updates.refresh_signing": "signs again what was published, before it expires",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
+    "devices.remove_old_presence": "forgets when devices were online a month ago",
     "devices.sweep_offline": "notes what is so already: a device that fell silent",
     "organizations.continue_export": "writes what somebody has asked for, on record",
     "organizations.remove_old_exports": "removes archives after their week",

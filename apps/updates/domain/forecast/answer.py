@@ -33,7 +33,7 @@ from apps.updates.domain.schedule import Schedule, device_zone
 from apps.updates.domain.states import PhaseState, RolloutState
 
 # Visits of all runs together: more devices mean fewer runs, which differ less then.
-MAXIMUM_VISITS = 250_000
+MAXIMUM_VISITS = 120_000
 LEAST_RUNS = 10
 # Past updates are of other releases: they say no more about a new one than so many outcomes.
 MAXIMUM_ATTEMPTS = 200
