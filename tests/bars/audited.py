@@ -547,6 +547,7 @@ TASKS: dict[str, str] = {
     "updates.sweep_rollouts": "wakes others",
     "updates.sample_rollouts": "looks as others do, and decides what they would",
     "updates.start_due_rollout": "start_rollout, which records it, at the planned time",
+    "updates.sweep_joining": "wakes others",
     "updates.send_rollout_notifications": "sends what was stored with the decision it is about",
     "updates.refresh_signing": "signs again what was published, before it expires",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
@@ -556,4 +557,8 @@ TASKS: dict[str, str] = {
     "organizations.remove_old_exports": "removes archives after their week",
     "organizations.purge_organization": "erases the trail itself with its organization",
 }
-TASKS_TRIED = {"updates.advance_rollout", "updates.expire_deployments"}
+TASKS_TRIED = {
+    "updates.advance_rollout",
+    "updates.expire_deployments",
+    "updates.join_rollout",
+}

@@ -75,7 +75,7 @@ def test_s66_every_operation_that_writes_is_tried_or_known() -> None:
 
 def test_s66_rpc_writes_are_the_same_operations() -> None:
     """RPC methods are views of the operations that REST is tried with."""
-    reads = ("list_", "get_", "stream_", "explain_", "preview_", "find_", "forecast_")
+    reads = ("list_", "get_", "stream_", "explain_", "preview_", "find_", "forecast_", "export_")
     names = {snake(m.descriptor.name) for m in METHODS}
     assert sorted(n for n in names - WRITES.keys() if not n.startswith(reads)) == []
 
@@ -201,6 +201,21 @@ def test_s66_one_row_for_one_action_of_the_admin(stage: Stage, model: str, opera
 def test_s66_every_task_is_tried_or_known() -> None:
     declared_tasks = {n for n in current_app.tasks if n.partition(".")[0] in _APPS}
     assert declared_tasks - {*TASKS, *TASKS_TRIED, "organizations.sweep"} == set()
+
+
+def test_s66_devices_that_join_on_their_own_have_one_row(stage: Stage) -> None:
+    plan = {"phases": [{"percent": 100}], "is_dynamic": True}
+    body = {"name": "r", "release_id": stage.release(), "target": {}, "plan": plan}
+    rollout = stage.call("create_rollout", **body)
+    stage.call("start_rollout", {"id": rollout["id"]})
+    with tenant(stage.acme.id):
+        factories.device(stage.acme.id)
+    before = last_sequence(stage.acme.id)
+    current_app.tasks["updates.join_rollout"](
+        organization_id=str(stage.acme.id), rollout_id=rollout["id"]
+    )
+    found = entries(stage.acme.id, before)
+    assert [(e.action, e.source) for e in found] == [("updates.join_rollout", "task")]
 
 
 def test_s66_what_a_task_decides_has_its_row(stage: Stage) -> None:

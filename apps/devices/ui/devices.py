@@ -12,6 +12,7 @@ from apps.core.authz import needs
 from apps.core.errors import invalid
 from apps.core.filters import FilterError
 from apps.core.filters.completion import is_filter
+from apps.core.filters.showing import shown_error
 from apps.core.ids import parse_uuid
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
@@ -34,7 +35,6 @@ from apps.devices.services.devices import (
     release_device,
     update_device,
 )
-from apps.devices.ui.filtering import shown_error
 from apps.devices.ui.rows import rows_of
 
 PAGE_SIZE = 50

@@ -1,40 +1,11 @@
-"""Filters on pages: told from words, completed, and shown with what is wrong in them."""
-
-from dataclasses import dataclass
+"""Filters on pages: words that complete them."""
 
 from django.http import HttpResponse, JsonResponse
 
 from apps.core.authz import needs
-from apps.core.filters import FilterError
 from apps.core.web import OrgRequest, OrgView
 from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors.suggestions import complete_filter
-
-
-@dataclass(frozen=True, slots=True)
-class ShownError:
-    """A filter in three pieces, the middle one of which is wrong; `mended` may be tried instead."""
-
-    before: str
-    wrong: str
-    after: str
-    message: str
-    mended: str
-    is_unfinished: bool
-
-
-def shown_error(text: str, error: FilterError) -> ShownError:
-    """What a page shows of a refused filter. Half of one is nothing wrong yet."""
-    start, end = error.column - 1, error.end
-    before, wrong, after = text[:start], text[start:end], text[end:]
-    return ShownError(
-        before,
-        wrong,
-        after,
-        error.message,
-        f"{before}{error.suggestion}{after}" if error.suggestion else "",
-        not wrong,
-    )
 
 
 class FilterWords(OrgView):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from apps.core.authz import needs
 from apps.core.filters import FilterError
+from apps.core.filters.showing import shown_error
 from apps.core.ids import parse_uuid
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
@@ -38,7 +39,6 @@ from apps.devices.services.groups import (
     remove_devices_from_group,
     update_device_group,
 )
-from apps.devices.ui.filtering import shown_error
 from apps.devices.ui.rows import DeviceRow, rows_of
 
 CANDIDATES = 50

@@ -16,7 +16,6 @@ from apps.updates.domain.gates.policy import decimal_text
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.schedule import EVERY_DAY, MINUTES_A_DAY, Schedule, Window
-from apps.updates.models import Rollout
 from apps.updates.ui.fields import (
     bytes_parts,
     moment_text,
@@ -65,7 +64,7 @@ def new_values(asked: QueryDict) -> QueryDict:
     return found
 
 
-def values_of(rollout: Rollout) -> QueryDict:
+def values_of(rollout: Any) -> QueryDict:
     """The form as it makes this very plan again."""
     found, plan = _empty(), rollout.planned()
     simple = {

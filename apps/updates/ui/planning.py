@@ -17,7 +17,6 @@ from apps.core.web import OrgRequest, OrgView, go
 from apps.devices.permissions import VIEW_DEVICES
 from apps.updates.domain.plan import Plan
 from apps.updates.domain.states import RolloutState, can_rollout_become
-from apps.updates.models import Rollout
 from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors.previews import list_excluded
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
@@ -109,7 +108,7 @@ def _preview(request: OrgRequest, data: QueryDict) -> HttpResponse:
     return render(request, "updates/rollout_preview.html", context)
 
 
-def _changeable(request: OrgRequest, rollout_id: UUID) -> Rollout | None:
+def _changeable(request: OrgRequest, rollout_id: UUID) -> Any:
     """The rollout, where its plan may still change; else None, with a message that says so."""
     rollout = get_rollout(request.actor, rollout_id)
     if not actor_at_rollout(request.actor, rollout).may_somewhere(CREATE_ROLLOUT.name):
@@ -121,7 +120,7 @@ def _changeable(request: OrgRequest, rollout_id: UUID) -> Rollout | None:
     return None
 
 
-def _left(request: OrgRequest, rollout: Rollout | None) -> HttpResponse:
+def _left(request: OrgRequest, rollout: Any) -> HttpResponse:
     """What comes of a button: rows of the form, the next step, or the stored plan."""
     data = request.POST.copy()
     here, wanted = step_named(request.GET.get("step")), data.get("go", "save")
@@ -147,9 +146,7 @@ def _left(request: OrgRequest, rollout: Rollout | None) -> HttpResponse:
     return redirect(f"{resolve_url('rollout-plan', saved.id)}?{urlencode({'step': to})}")
 
 
-def _acted(
-    request: OrgRequest, rollout: Rollout | None, data: QueryDict, here: str, act: str
-) -> HttpResponse:
+def _acted(request: OrgRequest, rollout: Any, data: QueryDict, here: str, act: str) -> HttpResponse:
     """The same step after one of its buttons; nothing is stored."""
     errors = {}
     try:
@@ -176,7 +173,7 @@ _TELLING = ("name", "release", "filter", "tags", "group", "devices", "strategy")
 
 def _refused(
     request: OrgRequest,
-    rollout: Rollout | None,
+    rollout: Any,
     data: QueryDict,
     way: tuple[str, str],
     errors: dict[str, list[str]],
@@ -189,7 +186,7 @@ def _refused(
     return _page(request, rollout, data, place, errors, status=400)
 
 
-def _store(request: OrgRequest, rollout: Rollout | None, plan: Filled) -> Rollout:
+def _store(request: OrgRequest, rollout: Any, plan: Filled) -> Any:
     """Makes the draft, or changes it where something is different."""
     with transaction.atomic():
         if rollout is None:
@@ -199,7 +196,7 @@ def _store(request: OrgRequest, rollout: Rollout | None, plan: Filled) -> Rollou
         return update_rollout(request.actor, rollout.id, **plan.arguments())
 
 
-def _is_same(rollout: Rollout, plan: Filled) -> bool:
+def _is_same(rollout: Any, plan: Filled) -> bool:
     excluded = plan.excluded.stored() if plan.excluded else {}
     stored = Plan.restore(rollout.plan).dump() if rollout.plan else None
     return (
@@ -223,7 +220,7 @@ def _named(plan: Plan) -> dict[str, Any] | None:
 
 def _page(
     request: OrgRequest,
-    rollout: Rollout | None,
+    rollout: Any,
     data: QueryDict,
     step: str,
     errors: dict[str, list[str]] | None = None,

@@ -11,14 +11,13 @@ from django.utils.translation import ngettext
 from apps.core.actors import Actor
 from apps.core.errors import FleetdError, NotFound, invalid
 from apps.core.filters import FilterError
+from apps.core.filters.showing import shown_error
 from apps.core.ids import parse_uuid
-from apps.devices.ui.filtering import shown_error
 from apps.updates.domain.gates import GateKind, reachable
 from apps.updates.domain.gates.sentences import duration
 from apps.updates.domain.plan import MAX_PER_MINUTE, PhasePlan, Plan, Rate, phase_sizes
 from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.schedule import Schedule
-from apps.updates.models import Release
 from apps.updates.permissions import VIEW_RELEASES
 from apps.updates.selectors.previews import TargetPreview, preview_sizes, preview_target
 from apps.updates.selectors.releases import get_release
@@ -32,7 +31,7 @@ from apps.updates.ui.wording import gate_lines, limit_lines, schedule_lines, tar
 class Summary:
     """What the form comes to now. Where something is wrong `errors` says what, by field."""
 
-    release: Release | None = None
+    release: Any = None
     count: int = 0
     preview: TargetPreview | None = None
     plan: Plan | None = None

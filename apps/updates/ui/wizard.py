@@ -13,7 +13,6 @@ from apps.devices.selectors import list_device_groups
 from apps.updates.domain.gates import Comparison, GateKind, Metric
 from apps.updates.domain.installation import TIMED_STEPS
 from apps.updates.domain.states import RolloutState
-from apps.updates.models import Rollout
 from apps.updates.permissions import ALLOW_DOWNGRADE, CREATE_ROLLOUT
 from apps.updates.selectors.releases import list_releases
 from apps.updates.services.planning import create_rollout
@@ -101,7 +100,7 @@ _USUAL = {
 
 def page_context(
     actor: Actor,
-    rollout: Rollout | None,
+    rollout: Any,
     data: QueryDict,
     step: str,
     errors: dict[str, list[str]],
@@ -201,7 +200,7 @@ def _open_parts(values: dict[str, Any], errors: dict[str, list[str]]) -> dict[st
     return found
 
 
-def _review(actor: Actor, rollout: Rollout | None, data: QueryDict, summary: Any) -> dict[str, Any]:
+def _review(actor: Actor, rollout: Any, data: QueryDict, summary: Any) -> dict[str, Any]:
     """The last step: the plan in words, and what a dry run of it says."""
     context: dict[str, Any] = {"dry_run": dry_run(actor, rollout, data)}
     if summary.plan:
@@ -216,7 +215,7 @@ def _review(actor: Actor, rollout: Rollout | None, data: QueryDict, summary: Any
     return context
 
 
-def dry_run(actor: Actor, rollout: Rollout | None, data: QueryDict) -> dict[str, Any]:
+def dry_run(actor: Actor, rollout: Any, data: QueryDict) -> dict[str, Any]:
     """What making this plan would come to: the very code runs, and nothing of it stays."""
     try:
         plan = filled(data, rollout.planned() if rollout else None)
