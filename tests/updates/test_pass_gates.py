@@ -16,6 +16,7 @@ from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.errors import PhaseNotAdvanceable, RolloutNotPaused, RolloutNotRunning
 from apps.updates.models import Rollout, RolloutEvent
 from apps.updates.selectors.rollouts import check_log, get_rollout
+from apps.updates.services.offers import claim_deployments
 from apps.updates.services.rollouts import (
     advance_phase,
     halt_rollout,
@@ -23,6 +24,7 @@ from apps.updates.services.rollouts import (
     resume_rollout,
     start_rollout,
 )
+from apps.updates.types import Offer
 from tests import factories
 from tests.updates.conftest import Fleet, make_release, make_rollout
 
@@ -49,27 +51,36 @@ def halves(gate: GatePolicy, **second: object) -> tuple[PhasePlan, PhasePlan]:
     return PhasePlan(50, gate=gate), PhasePlan(100, gate=gate, **second)
 
 
-def test_a_sequential_gate_promotes_while_devices_are_still_at_work(fleet: Fleet) -> None:
+def claim(fleet: Fleet, limit: int) -> list[Offer]:
+    return claim_deployments(fleet.system, fleet.device_ids, limit)
+
+
+def test_a_sequential_gate_promotes_while_devices_still_wait(fleet: Fleet) -> None:
     rollout = started(fleet, *halves(QUICK))
-    offers = fleet.claim()
-    assert len(offers) == 4
-    fleet.finish(offers[:2])
+    fleet.finish(claim(fleet, 2))
     assert fleet.advance(rollout).open_phase == 1
     first = fleet.phases(rollout)[0]
-    assert (first.state, first.active) == ("promoted", 2)
+    assert (first.state, first.waiting) == ("promoted", 2)
+
+
+def test_devices_at_work_may_still_fail_and_hold_a_promotion(fleet: Fleet) -> None:
+    rollout = started(fleet, *halves(QUICK))
+    offers = fleet.claim()
+    fleet.finish(offers[:2])
+    assert fleet.advance(rollout).open_phase == 0
+    reason = "2 of 4 succeeded: enough to promote once the 2 devices at work have succeeded too"
+    assert fleet.phases(rollout)[0].gate_reason == reason
+    fleet.finish(offers[2:])
+    assert fleet.advance(rollout).open_phase == 1
 
 
 def test_failures_in_a_promoted_phase_still_halt(fleet: Fleet) -> None:
-    rollout = started(fleet, *halves(QUICK))
-    offers = fleet.claim()
-    fleet.finish(offers[:2])
-    fleet.advance(rollout)
-    fleet.finish(offers[2:], "failed")
-    fleet.advance(rollout)
-    assert fleet.advance(rollout).state == "running"  # two of two and two of four: undecided
-    more = fleet.claim()
-    fleet.finish(more[:2], "failed")
+    rollout = started(fleet, PhasePlan(75, gate=QUICK), PhasePlan(100, gate=QUICK))
+    fleet.finish(claim(fleet, 2))
+    assert fleet.advance(rollout).open_phase == 1
+    fleet.finish(fleet.claim(), "failed")
     assert fleet.advance(rollout).state == "halted"
+    assert fleet.phases(rollout)[0].state == "halted"
     assert fleet.claim() == []
 
 
@@ -88,13 +99,12 @@ def test_a_strict_phase_that_a_person_passed_halts_at_a_later_failure(fleet: Fle
 
 def test_a_rollout_is_complete_only_when_every_device_has_ended(fleet: Fleet) -> None:
     rollout = started(fleet, PhasePlan(100, gate=QUICK))
-    offers = fleet.claim()
-    fleet.finish(offers[:2])
+    fleet.finish(claim(fleet, 2))
     assert fleet.advance(rollout).state == "running"
     assert fleet.phases(rollout)[0].state == "promoted"
-    fleet.finish(offers[2:7])
+    fleet.finish(claim(fleet, 5))
     assert fleet.advance(rollout).state == "running"
-    fleet.finish(offers[7:])
+    fleet.finish(fleet.claim())
     assert fleet.advance(rollout).state == "completed"
 
 

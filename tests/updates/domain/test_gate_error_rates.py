@@ -17,6 +17,7 @@ from apps.updates.domain.gates.two_sample import (
     is_possible,
     is_worse,
 )
+from apps.updates.domain.states import GateDecision
 
 FIVE = Fraction(1, 20)
 MARGIN = Decimal("0.15")
@@ -82,6 +83,38 @@ def test_waiting_for_soak_does_not_raise_the_chance_of_a_false_halt() -> None:
                 break
     # Ville's inequality, which needs no promotion in time: alpha / (1 - beta).
     assert halted / trials <= most(0.05 / 0.95, trials)
+
+
+def judged_while_failures_are_late(
+    policy: GatePolicy, rate: float, chance: random.Random
+) -> GateDecision:
+    """A phase of 300, 60 at work at a time; a success takes a minute, a failure five."""
+    waiting, succeeded, failed = 300, 0, 0
+    at_work: list[tuple[int, bool]] = []
+    for minute in range(300):
+        succeeded += sum(ends <= minute and not fails for ends, fails in at_work)
+        failed += sum(ends <= minute and fails for ends, fails in at_work)
+        at_work = [each for each in at_work if each[0] > minute]
+        while waiting and len(at_work) < 60:
+            fails = chance.random() < rate
+            at_work.append((minute + (5 if fails else 1), fails))
+            waiting -= 1
+        counts = Counts(waiting, len(at_work), succeeded, failed)
+        decision = judge(policy, Evidence(counts)).decision
+        if decision is not GateDecision.HOLD:
+            return decision
+    return GateDecision.HOLD
+
+
+def test_a_bad_release_is_not_promoted_because_its_failures_take_longer() -> None:
+    rates = {"acceptable_rate": Decimal("0.02"), "unacceptable_rate": Decimal("0.1")}
+    policy = GatePolicy(GateKind.SEQUENTIAL, **rates).checked()
+    chance, trials = random.Random(2027), 400
+    found = [judged_while_failures_are_late(policy, 0.1, chance) for _ in range(trials)]
+    assert found.count(GateDecision.PROMOTE) / trials <= most(0.05, trials)
+    # The good one gets through all the same.
+    found = [judged_while_failures_are_late(policy, 0.02, chance) for _ in range(trials)]
+    assert found.count(GateDecision.PROMOTE) / trials >= 0.9
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.3])

@@ -49,15 +49,15 @@ def log(gate: GatePolicy, *seen: tuple[Counts, ...]) -> list[LogEvent]:
 HALTED = log(
     STRICT,
     (Counts(waiting=4), Counts(waiting=4)),
-    (Counts(active=4), Counts(waiting=4)),
-    (Counts(active=1, succeeded=3), Counts(waiting=4)),
+    (Counts(waiting=1, active=3), Counts(waiting=4)),
+    (Counts(waiting=1, succeeded=3), Counts(waiting=4)),
     (Counts(succeeded=3, failed=1), Counts(waiting=4)),
 )
 # Two clean devices promote the first; of the second two fail, and then all.
 DRAGGED = log(
     QUICK,
-    (Counts(active=4), Counts(waiting=4)),
-    (Counts(active=2, succeeded=2), Counts(waiting=4)),
+    (Counts(waiting=2, active=2), Counts(waiting=4)),
+    (Counts(waiting=2, succeeded=2), Counts(waiting=4)),
     (Counts(active=1, succeeded=3), Counts(active=3, failed=1)),
     (Counts(succeeded=4), Counts(active=2, failed=2)),
     (Counts(succeeded=4), Counts(failed=4)),

@@ -61,12 +61,23 @@ def _strict(policy: GatePolicy, counts: gate.Counts) -> Finding:
 
 
 def _outcomes(policy: GatePolicy, counts: gate.Counts) -> Finding:
+    """The sequential test of the outcomes.
+
+    Failures are told later than successes: a device that rolls back, or says nothing until its
+    deadline, takes longer. So devices at work speak against promotion until they have ended.
+    """
     test = boundaries(
         policy.acceptable_rate, policy.unacceptable_rate, policy.alpha_each, policy.beta
     )
     arm = Arm(counts.succeeded, counts.failed)
     missing = policy.minimum_devices - arm.total
     decision, words, facts = _sequential(test, policy, arm, counts.to_go, missing)
+    at_work = counts.active
+    if decision is PROMOTE and (
+        wanted := test.successes_to_promote(arm.succeeded, arm.failed, at_work)
+    ):
+        decision, words = HOLD, sentences.enough_if(wanted, at_work)
+        facts["clean_devices_to_promote"] = max(wanted, missing)
     facts = {**_arm_facts(arm, policy.alpha_each, counts.to_go), **facts}
     return Finding(decision, words, facts, arm, counts.to_go)
 

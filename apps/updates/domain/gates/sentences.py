@@ -57,3 +57,11 @@ def _promotes(clean: int, left: int) -> str:
     if clean > left:
         return f"{devices} would promote but {left} {'is' if left == 1 else 'are'} left"
     return f"{devices} {'promotes' if clean == 1 else 'promote'}"
+
+
+def enough_if(wanted: int, at_work: int) -> str:
+    """Why evidence that would promote waits for devices that are at work."""
+    if wanted == at_work == 1:
+        return "enough to promote once the device at work has succeeded too"
+    those = f"the {at_work}" if wanted == at_work else f"{wanted} of the {at_work}"
+    return f"enough to promote once {those} devices at work have succeeded too"

@@ -8,6 +8,7 @@ b <= beta/(1-alpha) and a + b <= alpha + beta. The first two are Ville's inequal
 likelihood ratio, so they also hold for fewer looks and for looks at any time.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -71,6 +72,16 @@ class Boundaries:
         return self._further(
             self._distance(successes, failures, self.lower, self.success_weight),
             lambda more: self.promotes(successes + more, failures),
+        )
+
+    def successes_to_promote(self, successes: int, failures: int, at_work: int) -> int:
+        """How many of the devices at work have to succeed before nothing that the others do
+        could keep the evidence from promoting; for evidence that promotes without them.
+        """
+        return bisect_left(
+            range(at_work + 1),
+            True,
+            key=lambda more: self.promotes(successes + more, failures + at_work - more),
         )
 
     def failures_to_halt(self, successes: int, failures: int) -> int:
