@@ -148,6 +148,7 @@ WORDS_IN_PATHS: dict[str, str] = {
 # Fields of forms in which an own id need not show: where the browser goes next, and the like.
 FIELDS_THAT_MAY_NOT_MATTER: dict[str, str] = {
     "next": "an address, no id",
+    "phase": "which row of the form, no id",
     "csrfmiddlewaretoken": "a token, no id",
     "actor": "the beginning of a name",
     "id": "means what the field beside it says",

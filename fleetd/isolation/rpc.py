@@ -132,8 +132,10 @@ class RpcWalk:
 
 
 def filled_for(method: Method, world: World) -> dict[str, Any]:
-    """A request that gets as far as looking at ids; lists are asked without filters."""
-    if method.descriptor.name.startswith("List"):
+    """A request that gets as far as looking at ids; lists are asked without filters, unless they
+    need some.
+    """
+    if method.descriptor.name.startswith("List") and method.operation not in hints.BODIES:
         return {}
     around = noun_of(method)
     return filled(method.operation, method.descriptor.input_type, world.ours, around)
