@@ -85,7 +85,8 @@ class Client:
 
     def _answer(self, method: str, path: str, **options: Any) -> "httpx.Response":
         with _errors(self.server):
-            response = self._http.request(method, path, **options)
+            # With a slash before it `rollouts:plan` is a path, not an address of its own.
+            response = self._http.request(method, f"/{path}", **options)
         if response.is_success:
             return response
         problem = _problem(response)
