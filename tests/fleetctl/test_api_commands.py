@@ -86,6 +86,13 @@ def test_a_list_goes_on_over_pages_up_to_its_limit(
     assert door.seen[0][3] == "Bearer fld_pat_test"
 
 
+def test_an_operation_of_a_whole_list_reaches_its_address(door: type[Door], tmp_path: Path) -> None:
+    manifest = tmp_path / "rollout.yaml"
+    manifest.write_text("apiVersion: fleet/v1")
+    main(["rollouts", "create", "-f", str(manifest)])
+    assert door.seen[0][:2] == ("POST", "/api/v1/rollouts:manifest")
+
+
 def test_filters_reach_the_server_and_empty_ones_do_not(door: type[Door]) -> None:
     main(["devices", "list", "--connectivity", "online", "--tag", "a&b"])
     query = parse_qs(urlsplit(door.seen[0][1]).query)
