@@ -107,7 +107,7 @@ def _folder(options: argparse.Namespace) -> Folder:
 
 def _init(options: argparse.Namespace) -> int:
     client, folder = connect(options), _folder(options)
-    status = client.post("/signing:prepare")
+    status = client.post("signing:prepare")
     if status["is_published"]:
         raise CommandError("this organization has a root already: `fleetctl sign status`")
     root, targets = first_metadata(
@@ -174,7 +174,7 @@ def _online_keys(client: Client, *, is_new: bool) -> dict[str, Any]:
     """What the next root says of the platform's keys."""
     if not is_new:
         return client.get("signing")
-    status = client.post("/signing:renew-keys")
+    status = client.post("signing:renew-keys")
     return {**status, **{f"{n}_key": status[f"next_{n}_key"] for n in ("snapshot", "timestamp")}}
 
 
@@ -239,7 +239,7 @@ def _publish(
     body: dict[str, Any] = {"roots": [text_of(root) for root in roots]}
     if targets is not None:
         body["targets"] = text_of(targets)
-    client.post("/signing:publish", body)
+    client.post("signing:publish", body)
     for root in roots:
         folder.keep("root", root)
     if targets is not None:
