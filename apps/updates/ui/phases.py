@@ -21,6 +21,7 @@ def shown_phases(rollout: Any, now: datetime) -> list[dict[str, Any]]:
             {
                 "row": row,
                 "devices": planned.devices,
+                "filter": planned.filter,
                 "rule": gate_lines(phase.gate),
                 "limits": limit_lines(planned),
                 "decision": verdict.decision.value if verdict else row.gate_decision,

@@ -245,6 +245,7 @@ def _plan_words(rollout: Any) -> dict[str, Any]:
     plan = rollout.planned()
     return {
         "target_text": target_text(rollout.target),
+        "is_dynamic": plan.is_dynamic,
         "excluded_text": target_text(rollout.excluded, everything="-") if rollout.excluded else "",
         "schedule": schedule_lines(plan.schedule),
         "installation": installation_lines(plan.installation),
