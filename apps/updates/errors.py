@@ -60,6 +60,16 @@ class RecalledRelease(FleetdError):
     default_message = "The release was recalled. Choose another one."
 
 
+class UnknownRelease(FleetdError):
+    kind, code = Kind.INVALID, "unknown_release"
+    default_message = "There is no such release."
+
+
+class ChannelMoved(Stale):
+    code = "channel_moved"
+    default_message = "The channel points at another release by now. Look at it again."
+
+
 class RolloutTargetEmpty(FleetdError):
     kind, code = Kind.INVALID, "rollout_target_empty"
     default_message = "The target names no active device that would get the release."
@@ -175,12 +185,13 @@ class SigningMetadataRefused(FleetdError):
     default_message = "The metadata is refused."
 
 
-def checked_reason(reason: str) -> str:
-    """Why somebody does this: one line of at most 300 characters. Raises `InvalidRequest`."""
+def checked_reason(reason: str, *, most: int = MAX_REASON, is_one_line: bool = True) -> str:
+    """Why somebody does this, in one line unless more are allowed. Raises `InvalidRequest`."""
     reason = reason.strip()
-    if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
-        message = f"Say why, in one line of at most {MAX_REASON} characters."
-        raise invalid("reason", "invalid_reason", message)
+    shown = reason if is_one_line else "".join(reason.split())
+    if not 0 < len(reason) <= most or not shown.isprintable():
+        lines = ", in one line of" if is_one_line else ", in"
+        raise invalid("reason", "invalid_reason", f"Say why{lines} at most {most} characters.")
     return reason
 
 

@@ -16,6 +16,7 @@ from apps.updates.models import (
     Phase,
     Release,
     ReleasePackage,
+    ReleasePromotion,
     Rollout,
 )
 from apps.updates.models import RolloutEvent as LoggedEvent
@@ -69,6 +70,23 @@ def release_message(release: Release) -> pb.Release:
         deprecated_at=timestamp(release.deprecated_at),
         deprecation_reason=release.deprecation_reason,
         sbom_artifact_id=str(release.sbom_id or ""),
+        channels=release.channels,
+        created_by=release.created_by,
+    )
+
+
+def channel_message(promotion: ReleasePromotion) -> pb.ReleaseChannel:
+    """What a channel points at; its release should be selected with it."""
+    return pb.ReleaseChannel(
+        id=str(promotion.id),
+        release_name=promotion.release_name,
+        channel=promotion.channel,
+        release_id=str(promotion.release_id),
+        release_version=promotion.release.version,
+        reason=promotion.reason,
+        promoted_at=timestamp(promotion.promoted_at),
+        promoted_by=promotion.promoted_by,
+        ended_at=timestamp(promotion.ended_at),
     )
 
 

@@ -10,6 +10,9 @@ CREATE_RELEASE = declare("updates.create_release", "make releases", DEPLOYERS)
 # Stopping is safe, so whoever looks after the devices may do it.
 RECALL_RELEASE = declare("updates.recall_release", "recall releases", OPERATORS | DEPLOYERS)
 DEPRECATE_RELEASE = declare("updates.deprecate_release", "advise against releases", DEPLOYERS)
+PROMOTE_RELEASE = declare(
+    "updates.promote_release", "say which releases channels point at", DEPLOYERS
+)
 ATTACH_RELEASE_SBOM = declare(
     "updates.attach_release_sbom", "attach bills of materials to releases", DEPLOYERS
 )

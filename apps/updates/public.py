@@ -1,6 +1,9 @@
 """Rollouts and deployments, as REST and RPC offer them."""
 
+from uuid import UUID
+
 from apps.core.actors import Actor
+from apps.core.errors import invalid
 from apps.core.public import enum_word, id_of, operation, page_of
 from apps.updates.domain.plan import simple_plan
 from apps.updates.messages import (
@@ -24,6 +27,7 @@ from apps.updates.permissions import (
 )
 from apps.updates.plans import phases_of, plan_of, target_of
 from apps.updates.selectors import deployments, rollouts
+from apps.updates.selectors.channels import find_release
 from apps.updates.services import joining, planning, rollbacks
 from apps.updates.services import rollouts as services
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -50,10 +54,12 @@ def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutRes
 def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateRolloutResponse:
     """Plans a rollout as a draft. With `validate_only` the same runs and nothing is stored."""
     has_plan = request.HasField("plan")
+    release_id, channel = _release(actor, request)
     rollout = planning.create_rollout(
         actor,
         name=request.name,
-        release_id=id_of(request.release_id),
+        release_id=release_id,
+        channel=channel,
         target=target_of(request.target),
         excluded=target_of(request.excluded, "excluded"),
         plan=plan_of(request.plan) if has_plan else simple_plan(request.phase_percents),
@@ -68,11 +74,13 @@ def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateR
 @operation(CREATE_ROLLOUT)
 def update_rollout(actor: Actor, request: pb.UpdateRolloutRequest) -> pb.UpdateRolloutResponse:
     """Replaces the plan of a rollout that was not started; what was approved is so no more."""
+    release_id, channel = _release(actor, request)
     rollout = planning.update_rollout(
         actor,
         id_of(request.id),
         name=request.name,
-        release_id=id_of(request.release_id),
+        release_id=release_id,
+        channel=channel,
         target=target_of(request.target),
         excluded=target_of(request.excluded, "excluded"),
         plan=plan_of(request.plan),
@@ -216,3 +224,14 @@ def get_deployment(actor: Actor, request: pb.GetDeploymentRequest) -> pb.GetDepl
     """One device's part of one rollout."""
     deployment = deployments.get_deployment(actor, id_of(request.id))
     return pb.GetDeploymentResponse(deployment=deployment_message(deployment))
+
+
+def _release(
+    actor: Actor, request: pb.CreateRolloutRequest | pb.UpdateRolloutRequest
+) -> tuple[UUID, str]:
+    """The release of a plan by its id or by its name, and the channel that names it."""
+    if not request.release:
+        return id_of(request.release_id), ""
+    if request.release_id:
+        raise invalid("release", "two_releases", "Give either release or release_id.")
+    return find_release(actor, request.release)

@@ -91,7 +91,9 @@ def cancel_artifact_upload(
 @operation(VIEW_RELEASES)
 def list_releases(actor: Actor, request: pb.ListReleasesRequest) -> pb.ListReleasesResponse:
     """The organization's releases with their components, newest first."""
-    page = releases.list_releases(actor, page_of(request), package=request.package)
+    page = releases.list_releases(
+        actor, page_of(request), package=request.package, search=request.search
+    )
     return pb.ListReleasesResponse(
         items=[release_message(each) for each in page.items], next_page_token=page.next_page_token
     )

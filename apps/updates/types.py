@@ -234,6 +234,24 @@ class ReleaseDeprecated(ReleaseChange):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleasePromoted(ReleaseChange):
+    """A channel points at a release from now on."""
+
+    type: ClassVar[str] = "updates.release.promoted.v1"
+
+    channel: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseChannelClosed(ReleaseChange):
+    """A channel points at nothing any more; the release is the one that it pointed at."""
+
+    type: ClassVar[str] = "updates.release.channel_closed.v1"
+
+    channel: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutChange(Event):
     """Something that happened to one rollout."""
 

@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "grant_access": {"permissions": ["devices.view_devices"]},
     "revoke_access": {"permissions": ["devices.view_devices"]},
     "exclude_and_continue": {"attribute": "tag", "value": "lab"},
+    "promote_release": {"channel": "checked"},
     "update_organization_settings": {"reset": ["cors.allowed_origins"]},
 }
 
@@ -60,6 +61,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "service_account_key": ("user",),
     "account": ("user",),
     "actor": ("user",),
+    "release_channel": ("release_promotion",),
     "session": ("refresh_family", "user_session"),
     "owner": ("user",),
 }

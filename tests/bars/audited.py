@@ -231,6 +231,12 @@ def _sbom(s: Stage) -> str:
     return str(s.send(s.routes["upload_artifact"], {}, document).json()["id"])
 
 
+def _channel(s: Stage) -> tuple[dict[str, str], Any]:
+    """A channel that points at a release."""
+    made = s.call("promote_release", {"id": s.release()}, channel="beta")
+    return {"id": made["id"]}, {"reason": "Nobody follows it."}
+
+
 def _new_release(s: Stage) -> tuple[dict[str, str], Any]:
     artifact = s.send(s.routes["upload_artifact"], {}, SCRIPT).json()
     part = {"name": "app", "kind": "script", "artifact_id": artifact["id"]}
@@ -366,6 +372,8 @@ RECIPES: dict[str, Recipe] = {
     "create_release": _new_release,
     "recall_release": lambda s: ({"id": s.release()}, {"reason": "It fills the disk."}),
     "deprecate_release": lambda s: ({"id": s.release()}, {"reason": "2.0 is better."}),
+    "promote_release": lambda s: ({"id": s.release()}, {"channel": "stable"}),
+    "close_release_channel": _channel,
     "prepare_signing": _of(),
     "renew_signing_keys": _published,
     "publish_signing_metadata": _ceremony,
@@ -476,6 +484,7 @@ ADMIN_OBJECTS: dict[str, Callable[[Stage, str], str]] = {
     "Organization": lambda s, _: str(s.acme.id),
     "OrganizationGrant": _grant("teams.OrganizationGrant"),
     "Release": lambda s, _: s.release(),
+    "ReleasePromotion": lambda s, _: _channel(s)[0]["id"],
     "Rollout": _admin_rollout,
     "TeamGrant": _grant("teams.TeamGrant", team_id=Stage.team),
     "TeamMember": _admin_team_member,
@@ -527,6 +536,7 @@ def admin_values(stage: Stage, operation: Any, key: str) -> dict[str, str]:
         "add_tags": "lab",
         "group": str(stage.acme.group.pk),
         "role": "operator",
+        "channel": "stable",
         "name": stage.acme.organization.name,
         f"seen-{key}": seen,
     }

@@ -19,14 +19,17 @@ from apps.updates.models import (
     Component,
     Release,
     ReleasePackage,
+    ReleasePromotion,
     Rollout,
 )
 from apps.updates.permissions import (
     CREATE_RELEASE,
     DEPRECATE_RELEASE,
+    PROMOTE_RELEASE,
     RECALL_RELEASE,
     VIEW_RELEASES,
 )
+from apps.updates.services.channels import close_release_channel, promote_release
 from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
 from apps.updates.types import Compatibility, NewComponent
@@ -93,7 +96,32 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(max_length=1000, widget=forms.Textarea)
 
 
+class PromotionForm(forms.Form):
+    """To which channel, and why."""
+
+    channel = forms.CharField(max_length=32, help_text="As stable or beta.")
+    reason = forms.CharField(max_length=300, required=False)
+
+
+class ClosingForm(forms.Form):
+    """Why a channel is taken away."""
+
+    reason = forms.CharField(max_length=300)
+
+
 RELEASE_OPERATIONS = (
+    Operation(
+        "promote_release",
+        "Promote to a channel",
+        PROMOTE_RELEASE,
+        lambda actor, release, values: promote_release(
+            actor, release.pk, channel=values["channel"], reason=values["reason"]
+        ),
+        warning="Rollouts that name the channel take this release from now on. Those that are"
+        " planned already keep theirs.",
+        form=PromotionForm,
+        applies=lambda release: not release.is_recalled,
+    ),
     Operation(
         "recall_release",
         "Recall for good",
@@ -230,3 +258,40 @@ class ReleasePackageAdmin(OrgModelAdmin):
     search_fields = ("^name", "^purl")
     ordering = ("-id",)
     sortable_by = ("name",)
+
+
+@admin.register(ReleasePromotion)
+class ReleasePromotionAdmin(OrgModelAdmin):
+    """What channels point at, and pointed at before."""
+
+    view_permission = VIEW_RELEASES
+    list_display = ("release_name", "channel", "release", "promoted", "promoted_by", "ended")
+    list_select_related = ("release",)
+    list_filter = ("channel",)
+    search_fields = ("^release_name", "^channel")
+    ordering = ("-id",)
+    sortable_by = ("release_name",)
+    operations = (
+        Operation(
+            "close_release_channel",
+            "Close the channel",
+            PROMOTE_RELEASE,
+            lambda actor, promotion, values: close_release_channel(
+                actor, promotion.pk, reason=values["reason"]
+            ),
+            warning="It points at nothing until a release is promoted to it again. Rollouts keep"
+            " the releases that they have.",
+            form=ClosingForm,
+            applies=lambda promotion: promotion.ended_at is None,
+        ),
+    )
+
+    @admin.display(description="promoted")
+    def promoted(self, promotion: ReleasePromotion) -> SafeString:
+        """Since when it pointed there."""
+        return when(promotion.promoted_at)
+
+    @admin.display(description="until")
+    def ended(self, promotion: ReleasePromotion) -> SafeString:
+        """Until when it did."""
+        return when(promotion.ended_at)

@@ -8,6 +8,7 @@ from apps.core.rest.views import creates, does, reads, removes, resource
 from apps.updates import (
     public,
     public_attribution,
+    public_channels,
     public_forecast,
     public_manifests,
     public_notifications,
@@ -64,6 +65,17 @@ urlpatterns = [
         "release-deprecate",
         "releases/<ident:id>:deprecate",
         post=does(public_releases.deprecate_release),
+    ),
+    *resource(
+        "release-promote", "releases/<ident:id>:promote", post=does(public_channels.promote_release)
+    ),
+    *resource(
+        "release-channels", "release-channels", get=reads(public_channels.list_release_channels)
+    ),
+    *resource(
+        "release-channel-close",
+        "release-channels/<ident:id>:close",
+        post=does(public_channels.close_release_channel),
     ),
     *resource(
         "release-sbom",

@@ -1,6 +1,7 @@
 """Tables of the update engine."""
 
 from apps.updates.models.artifacts import Artifact
+from apps.updates.models.channels import ReleasePromotion
 from apps.updates.models.deployments import Deployment
 from apps.updates.models.holds import DeviceHold
 from apps.updates.models.notifications import RolloutNotification
@@ -27,6 +28,7 @@ __all__ = [
     "Phase",
     "Release",
     "ReleasePackage",
+    "ReleasePromotion",
     "Rollout",
     "RolloutEvent",
     "RolloutNotification",

@@ -42,6 +42,8 @@ class Release(OrgOwnedModel):
     deprecated_at = models.DateTimeField(null=True)
     deprecation_reason = models.CharField(max_length=1000, blank=True)
     created_at = models.DateTimeField()
+    # Empty for releases from before this was kept.
+    created_by = models.CharField(max_length=254, blank=True)
 
     class Meta(OrgOwnedModel.Meta):
         db_table = "updates_release"
@@ -61,6 +63,15 @@ class Release(OrgOwnedModel):
     def is_recalled(self) -> bool:
         """Whether it was taken back."""
         return self.recalled_at is not None
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that point at it; `selectors.releases` reads them with it."""
+        open_ones = getattr(self, "open_promotions", None)
+        if open_ones is None:
+            rows = self.promotions.filter(organization_id=self.organization_id, ended_at=None)
+            open_ones = rows.order_by("channel")
+        return [each.channel for each in open_ones]
 
 
 class ComponentKind(models.TextChoices):

@@ -4,6 +4,7 @@ from apps.core.public import unary
 from apps.updates import (
     public,
     public_attribution,
+    public_channels,
     public_forecast,
     public_manifests,
     public_notifications,
@@ -28,6 +29,9 @@ class UpdatesServicer:
     create_release = unary(public_releases.create_release)
     recall_release = unary(public_releases.recall_release)
     deprecate_release = unary(public_releases.deprecate_release)
+    promote_release = unary(public_channels.promote_release)
+    list_release_channels = unary(public_channels.list_release_channels)
+    close_release_channel = unary(public_channels.close_release_channel)
     attach_release_sbom = unary(public_releases.attach_release_sbom)
     list_release_packages = unary(public_releases.list_release_packages)
     list_package_devices = unary(public_releases.list_package_devices)

@@ -48,6 +48,7 @@ from apps.updates.selectors.rollouts import (
     reread_rollout,
 )
 from apps.updates.selectors.zones import organization_zone
+from apps.updates.services.channels import require_channel
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
 from apps.updates.services.targets import checked_names, checked_target, receiving_devices
@@ -73,15 +74,18 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
     plan: Plan | None = None,
     requires_approval: bool = False,
     deployment_timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
+    channel: str = "",
     validate_only: bool = False,
 ) -> Rollout:
     """Plans a rollout as a draft; no device is touched before it is started.
 
     Without a `plan` there is one phase that accepts no failure. `excluded` names devices that are
-    left out. With `validate_only` everything runs and nothing stays: the answer is the rollout as
-    it would be. Whoever may plan for some groups only has to name these and nothing else. Not
-    idempotent. Raises `InvalidRequest` for a bad plan, `NotFound` for a release, device or group
-    that is missing or out of sight, `RolloutTargetEmpty` where no active device is meant.
+    left out. `channel` is the one by which the release was named, if any: the rollout keeps the
+    release whatever becomes of the channel. With `validate_only` everything runs and nothing
+    stays: the answer is the rollout as it would be. Whoever may plan for some groups only has to
+    name these and nothing else. Not idempotent. Raises `InvalidRequest` for a bad plan, `NotFound`
+    for a release, device or group that is missing or out of sight, `RolloutTargetEmpty` where no
+    active device is meant, `ChannelMoved` where the channel points at another release by now.
     """
     require_somewhere(actor, CREATE_ROLLOUT)
     with transaction.atomic():
@@ -91,11 +95,12 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
             created_by_id=actor.user_id,
         )
         _fill(actor, rollout, name, release_id, target, excluded)
+        _check_channel(actor, rollout.release, channel)
         rollout.requires_approval = requires_approval
         rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
         _plan(actor, rollout, plan or Plan())
         store_rollout(actor, rollout)
-        record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout))
+        record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout, channel))
         created = reread_rollout(actor, rollout.id)
         if validate_only:
             _foresee(actor, created)
@@ -114,6 +119,7 @@ def update_rollout(  # noqa: PLR0913 - what a plan consists of
     plan: Plan | None = None,
     requires_approval: bool = False,
     deployment_timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
+    channel: str = "",
 ) -> Rollout:
     """Replaces the plan of a rollout that was not started; it is a draft again, approved by nobody.
 
@@ -125,6 +131,7 @@ def update_rollout(  # noqa: PLR0913 - what a plan consists of
         raise RolloutNotDraft("Only a rollout that was not started can be changed.")
     before = rollout.plan_hash
     _fill(actor, rollout, name, release_id, target, excluded)
+    _check_channel(actor, rollout.release, channel)
     rollout.requires_approval = requires_approval
     rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
     _plan(actor, rollout, plan or Plan())
@@ -138,7 +145,7 @@ def update_rollout(  # noqa: PLR0913 - what a plan consists of
         actor,
         CREATE_ROLLOUT.name,
         rollout,
-        changes={**_described(rollout), "plan_hash": [before, rollout.plan_hash]},
+        changes={**_described(rollout, channel), "plan_hash": [before, rollout.plan_hash]},
     )
     publish(actor, RolloutEdited(rollout_id=rollout.id))
     return reread_rollout(actor, rollout.id)
@@ -367,11 +374,17 @@ def _planned(rollout: Rollout) -> dict[str, Any]:
     return data
 
 
-def _described(rollout: Rollout) -> dict[str, Any]:
+def _check_channel(actor: Actor, release: Release, channel: str) -> None:
+    if channel:
+        require_channel(actor, release, channel)
+
+
+def _described(rollout: Rollout, channel: str) -> dict[str, Any]:
     """What the audit trail says of a plan."""
     return {
         "name": rollout.name,
         "release": str(rollout.release),
+        **({"channel": channel} if channel else {}),
         "phases": [phase.percent for phase in rollout.planned().phases],
         "target": rollout.target,
         **({"excluded": rollout.excluded} if rollout.excluded else {}),

@@ -6,9 +6,9 @@ from apps.audit.services.entries import record
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import Permission, require
-from apps.core.errors import NotFound, invalid
+from apps.core.errors import NotFound
 from apps.events.services.outbox import publish
-from apps.updates.errors import RecalledRelease
+from apps.updates.errors import RecalledRelease, checked_reason
 from apps.updates.models import Release
 from apps.updates.permissions import DEPRECATE_RELEASE, RECALL_RELEASE
 from apps.updates.selectors.releases import reread_release
@@ -27,7 +27,7 @@ def recall_release(actor: Actor, release_id: UUID, *, reason: str) -> Release:
     release = _locked(actor, release_id, RECALL_RELEASE)
     if release.is_recalled:
         return reread_release(actor, release.id)
-    release.recall_reason = _checked_reason(reason)
+    release.recall_reason = _reason(reason)
     release.recalled_at = clock.now()
     release.recalled_by = actor.label
     release.save(update_fields=["recall_reason", "recalled_at", "recalled_by"])
@@ -42,7 +42,7 @@ def deprecate_release(actor: Actor, release_id: UUID, *, reason: str) -> Release
     Doing so again with another reason replaces the reason. Raises `InvalidRequest` without one.
     """
     release = _locked(actor, release_id, DEPRECATE_RELEASE)
-    checked = _checked_reason(reason)
+    checked = _reason(reason)
     if release.deprecated_at is not None and release.deprecation_reason == checked:
         return reread_release(actor, release.id)
     release.deprecation_reason = checked
@@ -73,10 +73,5 @@ def _locked(actor: Actor, release_id: UUID, permission: Permission) -> Release:
     return release
 
 
-def _checked_reason(reason: str) -> str:
-    text = reason.strip()
-    if not text:
-        raise invalid("reason", "reason_missing", "Say why: others will read it.")
-    if len(text) > MAX_REASON or "\0" in text:
-        raise invalid("reason", "invalid_reason", "A reason has at most 1000 characters.")
-    return text
+def _reason(reason: str) -> str:
+    return checked_reason(reason, most=MAX_REASON, is_one_line=False)

@@ -65,6 +65,7 @@ def create_release(
         conflicts=_rules("conflicts", fits.conflicts),
         is_stepping_stone=fits.is_stepping_stone,
         created_at=clock.now(),
+        created_by=actor.label,
     )
     _check_rules(release)
     rows = [_component(release, place, new) for place, new in enumerate(components)]

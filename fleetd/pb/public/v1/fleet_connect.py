@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseReleaseChannelRequest, CloseReleaseChannelResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleaseChannelsRequest, ListReleaseChannelsResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PromoteReleaseRequest, PromoteReleaseResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -168,6 +168,24 @@ class FleetService(Protocol):
     async def deprecate_release(self, request: DeprecateReleaseRequest, ctx: RequestContext[DeprecateReleaseRequest, DeprecateReleaseResponse], /) -> DeprecateReleaseResponse:
         """
         Advises against a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def promote_release(self, request: PromoteReleaseRequest, ctx: RequestContext[PromoteReleaseRequest, PromoteReleaseResponse], /) -> PromoteReleaseResponse:
+        """
+        Makes a channel of its name, as stable, point at a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_release_channels(self, request: ListReleaseChannelsRequest, ctx: RequestContext[ListReleaseChannelsRequest, ListReleaseChannelsResponse], /) -> ListReleaseChannelsResponse:
+        """
+        What channels point at, and what they pointed at before.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def close_release_channel(self, request: CloseReleaseChannelRequest, ctx: RequestContext[CloseReleaseChannelRequest, CloseReleaseChannelResponse], /) -> CloseReleaseChannelResponse:
+        """
+        Takes a channel away; what it pointed at stays.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -770,6 +788,39 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.deprecate_release,
+                ),
+                "/public.v1.FleetService/PromoteRelease": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PromoteRelease",
+                        service_name="public.v1.FleetService",
+                        input=PromoteReleaseRequest,
+                        output=PromoteReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.promote_release,
+                ),
+                "/public.v1.FleetService/ListReleaseChannels": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListReleaseChannels",
+                        service_name="public.v1.FleetService",
+                        input=ListReleaseChannelsRequest,
+                        output=ListReleaseChannelsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_release_channels,
+                ),
+                "/public.v1.FleetService/CloseReleaseChannel": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CloseReleaseChannel",
+                        service_name="public.v1.FleetService",
+                        input=CloseReleaseChannelRequest,
+                        output=CloseReleaseChannelResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.close_release_channel,
                 ),
                 "/public.v1.FleetService/AttachReleaseSbom": Endpoint.unary(
                     method=MethodInfo(
@@ -1999,6 +2050,77 @@ class FleetServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def promote_release(
+        self,
+        request: PromoteReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PromoteReleaseResponse:
+        """
+        Makes a channel of its name, as stable, point at a release.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PromoteRelease",
+                service_name="public.v1.FleetService",
+                input=PromoteReleaseRequest,
+                output=PromoteReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_release_channels(
+        self,
+        request: ListReleaseChannelsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListReleaseChannelsResponse:
+        """
+        What channels point at, and what they pointed at before.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListReleaseChannels",
+                service_name="public.v1.FleetService",
+                input=ListReleaseChannelsRequest,
+                output=ListReleaseChannelsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def close_release_channel(
+        self,
+        request: CloseReleaseChannelRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CloseReleaseChannelResponse:
+        """
+        Takes a channel away; what it pointed at stays.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CloseReleaseChannel",
+                service_name="public.v1.FleetService",
+                input=CloseReleaseChannelRequest,
+                output=CloseReleaseChannelResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def attach_release_sbom(
         self,
         request: AttachReleaseSbomRequest,
@@ -3125,6 +3247,24 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def promote_release(self, request: PromoteReleaseRequest, ctx: RequestContext[PromoteReleaseRequest, PromoteReleaseResponse], /) -> PromoteReleaseResponse:
+        """
+        Makes a channel of its name, as stable, point at a release.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_release_channels(self, request: ListReleaseChannelsRequest, ctx: RequestContext[ListReleaseChannelsRequest, ListReleaseChannelsResponse], /) -> ListReleaseChannelsResponse:
+        """
+        What channels point at, and what they pointed at before.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def close_release_channel(self, request: CloseReleaseChannelRequest, ctx: RequestContext[CloseReleaseChannelRequest, CloseReleaseChannelResponse], /) -> CloseReleaseChannelResponse:
+        """
+        Takes a channel away; what it pointed at stays.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def attach_release_sbom(self, request: AttachReleaseSbomRequest, ctx: RequestContext[AttachReleaseSbomRequest, AttachReleaseSbomResponse], /) -> AttachReleaseSbomResponse:
         """
         Makes a stored CycloneDX or SPDX document a release's bill of materials.
@@ -3722,6 +3862,39 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.deprecate_release,
+                ),
+                "/public.v1.FleetService/PromoteRelease": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PromoteRelease",
+                        service_name="public.v1.FleetService",
+                        input=PromoteReleaseRequest,
+                        output=PromoteReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.promote_release,
+                ),
+                "/public.v1.FleetService/ListReleaseChannels": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListReleaseChannels",
+                        service_name="public.v1.FleetService",
+                        input=ListReleaseChannelsRequest,
+                        output=ListReleaseChannelsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_release_channels,
+                ),
+                "/public.v1.FleetService/CloseReleaseChannel": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CloseReleaseChannel",
+                        service_name="public.v1.FleetService",
+                        input=CloseReleaseChannelRequest,
+                        output=CloseReleaseChannelResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.close_release_channel,
                 ),
                 "/public.v1.FleetService/AttachReleaseSbom": EndpointSync.unary(
                     method=MethodInfo(
@@ -4945,6 +5118,77 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=DeprecateReleaseRequest,
                 output=DeprecateReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def promote_release(
+        self,
+        request: PromoteReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> PromoteReleaseResponse:
+        """
+        Makes a channel of its name, as stable, point at a release.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PromoteRelease",
+                service_name="public.v1.FleetService",
+                input=PromoteReleaseRequest,
+                output=PromoteReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_release_channels(
+        self,
+        request: ListReleaseChannelsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListReleaseChannelsResponse:
+        """
+        What channels point at, and what they pointed at before.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListReleaseChannels",
+                service_name="public.v1.FleetService",
+                input=ListReleaseChannelsRequest,
+                output=ListReleaseChannelsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def close_release_channel(
+        self,
+        request: CloseReleaseChannelRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CloseReleaseChannelResponse:
+        """
+        Takes a channel away; what it pointed at stays.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CloseReleaseChannel",
+                service_name="public.v1.FleetService",
+                input=CloseReleaseChannelRequest,
+                output=CloseReleaseChannelResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

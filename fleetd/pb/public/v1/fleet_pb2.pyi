@@ -2115,6 +2115,8 @@ class Release(_message.Message):
     DEPRECATED_AT_FIELD_NUMBER: _builtins.int
     DEPRECATION_REASON_FIELD_NUMBER: _builtins.int
     SBOM_ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     version: _builtins.str
@@ -2128,6 +2130,8 @@ class Release(_message.Message):
     deprecation_reason: _builtins.str
     sbom_artifact_id: _builtins.str
     """The bill of materials; empty where none was attached."""
+    created_by: _builtins.str
+    """Empty for releases from before this was kept."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
     @_builtins.property
@@ -2148,6 +2152,10 @@ class Release(_message.Message):
     def recalled_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def deprecated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The channels that point at it now."""
+
     def __init__(
         self,
         *,
@@ -2168,14 +2176,65 @@ class Release(_message.Message):
         deprecated_at: _timestamp_pb2.Timestamp | None = ...,
         deprecation_reason: _builtins.str = ...,
         sbom_artifact_id: _builtins.str = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
+        created_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deprecated_at", b"deprecated_at", "locked_at", b"locked_at", "recalled_at", b"recalled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "compatible", b"compatible", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "sbom_artifact_id", b"sbom_artifact_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "channels", b"channels", "compatible", b"compatible", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "created_by", b"created_by", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "sbom_artifact_id", b"sbom_artifact_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class ReleaseChannel(_message.Message):
+    """A channel points at a release from one moment until another one takes its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RELEASE_NAME_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROMOTED_AT_FIELD_NUMBER: _builtins.int
+    PROMOTED_BY_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    release_name: _builtins.str
+    channel: _builtins.str
+    release_id: _builtins.str
+    release_version: _builtins.str
+    reason: _builtins.str
+    promoted_by: _builtins.str
+    @_builtins.property
+    def promoted_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Not set for what the channel points at now."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        release_name: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        release_id: _builtins.str = ...,
+        release_version: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        promoted_at: _timestamp_pb2.Timestamp | None = ...,
+        promoted_by: _builtins.str = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "promoted_at", b"promoted_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "ended_at", b"ended_at", "id", b"id", "promoted_at", b"promoted_at", "promoted_by", b"promoted_by", "reason", b"reason", "release_id", b"release_id", "release_name", b"release_name", "release_version", b"release_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseChannel: _TypeAlias = ReleaseChannel  # noqa: Y015
 
 @_typing.final
 class ReleasePackage(_message.Message):
@@ -2381,20 +2440,24 @@ class ListReleasesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PACKAGE_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     package: _builtins.str
     """Only those whose bill of materials names this package."""
+    search: _builtins.str
+    """Only those of which the name, or the version from its beginning, is like this."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         package: _builtins.str = ...,
+        search: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["package", b"package", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["package", b"package", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2576,6 +2639,147 @@ class RecallReleaseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecallReleaseResponse: _TypeAlias = RecallReleaseResponse  # noqa: Y015
+
+@_typing.final
+class PromoteReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    channel: _builtins.str
+    """Lower-case letters, digits and dashes, as stable or lab-2."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteReleaseRequest: _TypeAlias = PromoteReleaseRequest  # noqa: Y015
+
+@_typing.final
+class PromoteReleaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def channel(self) -> Global___ReleaseChannel: ...
+    def __init__(
+        self,
+        *,
+        channel: Global___ReleaseChannel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteReleaseResponse: _TypeAlias = PromoteReleaseResponse  # noqa: Y015
+
+@_typing.final
+class ListReleaseChannelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RELEASE_NAME_FIELD_NUMBER: _builtins.int
+    WITH_HISTORY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
+    release_name: _builtins.str
+    """Only those of releases with this name."""
+    with_history: _builtins.bool
+    """Also what they pointed at before, newest first."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        release_name: _builtins.str = ...,
+        with_history: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "release_name", b"release_name", "with_history", b"with_history"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReleaseChannelsRequest: _TypeAlias = ListReleaseChannelsRequest  # noqa: Y015
+
+@_typing.final
+class ListReleaseChannelsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseChannel]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___ReleaseChannel] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReleaseChannelsResponse: _TypeAlias = ListReleaseChannelsResponse  # noqa: Y015
+
+@_typing.final
+class CloseReleaseChannelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseReleaseChannelRequest: _TypeAlias = CloseReleaseChannelRequest  # noqa: Y015
+
+@_typing.final
+class CloseReleaseChannelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def channel(self) -> Global___ReleaseChannel: ...
+    def __init__(
+        self,
+        *,
+        channel: Global___ReleaseChannel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseReleaseChannelResponse: _TypeAlias = CloseReleaseChannelResponse  # noqa: Y015
 
 @_typing.final
 class DeprecateReleaseRequest(_message.Message):
@@ -3601,6 +3805,7 @@ class CreateRolloutRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     EXCLUDED_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     release_id: _builtins.str
     requires_approval: _builtins.bool
@@ -3608,6 +3813,10 @@ class CreateRolloutRequest(_message.Message):
     """3600 when not set."""
     validate_only: _builtins.bool
     """Runs the same code and stores nothing."""
+    release: _builtins.str
+    """NAME@VERSION or NAME@CHANNEL, instead of release_id. The rollout keeps the release that this
+    means now.
+    """
     @_builtins.property
     def target(self) -> Global___Target: ...
     @_builtins.property
@@ -3634,10 +3843,11 @@ class CreateRolloutRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         plan: Global___RolloutPlan | None = ...,
         excluded: Global___Target | None = ...,
+        release: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "plan", b"plan", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "name", b"name", "phase_percents", b"phase_percents", "plan", b"plan", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "name", b"name", "phase_percents", b"phase_percents", "plan", b"plan", "release", b"release", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3675,12 +3885,15 @@ class UpdateRolloutRequest(_message.Message):
     EXCLUDED_FIELD_NUMBER: _builtins.int
     REQUIRES_APPROVAL_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     release_id: _builtins.str
     requires_approval: _builtins.bool
     deployment_timeout_seconds: _builtins.int
     """3600 when not set."""
+    release: _builtins.str
+    """NAME@VERSION or NAME@CHANNEL, instead of release_id."""
     @_builtins.property
     def target(self) -> Global___Target: ...
     @_builtins.property
@@ -3698,10 +3911,11 @@ class UpdateRolloutRequest(_message.Message):
         excluded: Global___Target | None = ...,
         requires_approval: _builtins.bool = ...,
         deployment_timeout_seconds: _builtins.int = ...,
+        release: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "plan", b"plan", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "id", b"id", "name", b"name", "plan", b"plan", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_timeout_seconds", b"deployment_timeout_seconds", "excluded", b"excluded", "id", b"id", "name", b"name", "plan", b"plan", "release", b"release", "release_id", b"release_id", "requires_approval", b"requires_approval", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
