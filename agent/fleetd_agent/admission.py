@@ -1,14 +1,18 @@
 """Whether a deployment may be installed at all, and whether it may begin now."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from fleetd_agent.downloads import KEPT
 from fleetd_agent.messages import Component, Offer, StepFailed
 from fleetd_agent.plan import handler_name
 from fleetd_agent.policy import Mode
 from fleetd_agent.ports import Clock, Control, Handler
 from fleetd_agent.versions import is_older
+
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,11 @@ class Obstacle:
     reason_code: str
     message: str
     until: datetime | None = None
+
+
+def is_plain_id(deployment_id: str) -> bool:
+    """Whether an id can be the name of a folder, and of nothing above or beside it."""
+    return _ID.fullmatch(deployment_id) is not None and deployment_id != KEPT
 
 
 def check_offer(

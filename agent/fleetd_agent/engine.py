@@ -23,6 +23,7 @@ from fleetd_agent import plan
 from fleetd_agent.admission import (
     Obstacle,
     check_offer,
+    is_plain_id,
     obstacle_to,
     pause_of,
     window_obstacle,
@@ -109,7 +110,14 @@ class Engine:
     # What the platform says
 
     def offer(self, offer: Offer) -> None:
-        """Takes an offer; one that is known already is answered from the journal."""
+        """Takes an offer; one that is known already is answered from the journal.
+
+        The id names folders, before anything else of the offer is believed: one that is no plain
+        name is not even answered.
+        """
+        if not is_plain_id(offer.deployment_id):
+            logger.error("offer without a plain id, not taken")
+            return
         active = self.state.active
         if finished := self.state.finished.get(offer.deployment_id):
             self._reporter.repeat(finished)
@@ -199,8 +207,9 @@ class Engine:
         active = Active(offer=offer, records=[None] * len(offer.components))
         try:
             check_offer(offer, self._ports.handlers, self.state.installed)
-        except StepFailed as failure:
-            active.outcome = Outcome.of(failure)
+        except Exception as error:  # no offer may end the engine, however it is made
+            logger.info("deployment refused", extra=_names(offer), exc_info=error)
+            active.outcome = Outcome.of(_as_failure(error, "looking at the offer"))
             self._finish(active, Step.FAILED)
             return
         self.state.active = active
@@ -232,12 +241,9 @@ class Engine:
             raise
         except StepFailed as failure:
             self._turn_back(active, failure)
-        except OSError as error:
-            logger.exception("step failed", extra=_names(active.offer))
-            self._turn_back(active, as_step_failure(error, f"in phase {active.phase}"))
         except Exception as error:  # whatever went wrong, the device goes back
             logger.exception("step failed", extra=_names(active.offer))
-            self._turn_back(active, StepFailed("agent_error", f"{type(error).__name__}: {error}"))
+            self._turn_back(active, _as_failure(error, f"in phase {active.phase}"))
         if active.phase == ROLL_BACK:
             await self._roll_back(active)
         else:
@@ -685,6 +691,14 @@ class Engine:
 SELF_CHECK = Check(
     "heartbeat", "the new agent reaches the platform", timeout_seconds=50, deadline_seconds=60
 )
+
+
+def _as_failure(error: Exception, doing: str) -> StepFailed:
+    if isinstance(error, StepFailed):
+        return error
+    if isinstance(error, OSError):
+        return as_step_failure(error, doing)
+    return StepFailed("agent_error", f"{type(error).__name__}: {error}")
 
 
 def _is_untouched(active: Active) -> bool:
