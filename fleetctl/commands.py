@@ -1,20 +1,19 @@
 """The nouns and verbs of fleetctl that talk to the REST API."""
 
 import argparse
-import json
 import mimetypes
-import sys
 from pathlib import Path
 from typing import Any
 
 from fleetctl.client import quoted
 from fleetctl.errors import UsageError
 from fleetctl.holds import add_holds
-from fleetctl.output import Columns, show_list, show_one
+from fleetctl.output import Columns, show_one
+from fleetctl.releases import add_releases
 from fleetctl.rollouts import add_rollouts
 from fleetctl.sign_in import connect
 from fleetctl.uploads import say_to_stderr, upload_file
-from fleetctl.verbs import add_get, add_list, confirm, verb
+from fleetctl.verbs import add_get, add_list, verb
 
 Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -34,16 +33,6 @@ ARTIFACTS: Columns = (
     ("CREATED", "created_at"),
     ("ID", "id"),
 )
-RELEASES: Columns = (
-    ("NAME", "name"),
-    ("VERSION", "version"),
-    ("LOCKED", "locked_at"),
-    ("RECALLED", "recalled_at"),
-    ("CREATED", "created_at"),
-    ("ID", "id"),
-)
-CARRIERS: Columns = (("DEVICE", "device_name"), ("RELEASES", "releases"), ("ID", "device_id"))
-STEPS: Columns = (("NAME", "name"), ("VERSION", "version"), ("RELEASE", "release_id"))
 TOKENS: Columns = (
     ("NAME", "name"),
     ("PREFIX", "prefix"),
@@ -52,10 +41,6 @@ TOKENS: Columns = (
     ("REVOKED", "revoked_at"),
     ("ID", "id"),
 )
-RELEASE_VERBS = {
-    "recall": "take it back for good; asks first unless --yes",
-    "deprecate": "advise against it",
-}
 FILTER_EXAMPLE = """fleetctl devices list --filter 'connectivity = "offline" AND tags:"lab"'"""
 
 
@@ -64,7 +49,7 @@ def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     _add_devices(_noun(commands, "devices", "the machines of the fleet"), common)
     add_rollouts(_noun(commands, "rollouts", "bringing releases to devices"), common)
     _add_artifacts(_noun(commands, "artifacts", "uploaded files"), common)
-    _add_releases(_noun(commands, "releases", "named versions made of artifacts"), common)
+    add_releases(_noun(commands, "releases", "named versions made of artifacts"), common)
     _add_enroll(_noun(commands, "enroll", "letting devices join"), common)
 
 
@@ -111,87 +96,6 @@ def _upload(options: argparse.Namespace) -> int:
     name = options.name or options.file.name
     client = connect(options)
     show_one(upload_file(client, options.file, name, say=say_to_stderr), options.output)
-    return 0
-
-
-def _add_releases(verbs: Any, common: argparse.ArgumentParser) -> None:
-    add_list(verbs, common, "releases", RELEASES, "package")
-    add_get(verbs, common, "releases")
-    examples = "fleetctl releases attach-sbom ID --artifact ARTIFACT"
-    text = "make a stored CycloneDX or SPDX document its bill of materials"
-    attach = verb(verbs, common, "attach-sbom", text, examples, _attach_sbom)
-    attach.add_argument("id", metavar="ID")
-    attach.add_argument("--artifact", required=True, metavar="ARTIFACT")
-    examples = "fleetctl releases devices --package openssl"
-    text = "which devices have releases with a package installed"
-    devices = verb(verbs, common, "devices", text, examples, _package_devices)
-    devices.add_argument("--package", required=True, metavar="NAME")
-    devices.add_argument("--limit", type=int, default=50, metavar="N")
-    examples = "fleetctl releases create -f release.json\nfleetctl releases create -f - < made.json"
-    create = verb(verbs, common, "create", "make one of artifacts", examples, _create_release)
-    create.add_argument("-f", "--file", required=True, help="as the REST API takes it, in JSON")
-    for name, text in RELEASE_VERBS.items():
-        _add_release_verb(verbs, common, name, text)
-    examples = "fleetctl releases path ID --device DEVICE"
-    path = verb(verbs, common, "path", "what to install, to get a device there", examples, _path)
-    path.add_argument("id", metavar="ID")
-    path.add_argument("--device", required=True, metavar="DEVICE")
-
-
-def _attach_sbom(options: argparse.Namespace) -> int:
-    body = {"artifact_id": options.artifact}
-    release = connect(options).post(f"releases/{quoted(options.id)}:attach-sbom", body)
-    show_one(release, options.output)
-    return 0
-
-
-def _package_devices(options: argparse.Namespace) -> int:
-    query = {"package": options.package}
-    items = list(connect(options).pages("package-devices", options.limit, **query))
-    show_list(items, CARRIERS, options.output)
-    return 0
-
-
-def _create_release(options: argparse.Namespace) -> int:
-    try:
-        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text()
-        body = json.loads(text)
-    except OSError as error:
-        raise UsageError(f"{options.file}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{options.file} is no JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise UsageError(f"{options.file} holds no object")
-    show_one(connect(options).post("releases", body), options.output)
-    return 0
-
-
-def _add_release_verb(verbs: Any, common: argparse.ArgumentParser, name: str, text: str) -> None:
-    def run(options: argparse.Namespace) -> int:
-        if name == "recall":
-            confirm(options, f"recall release {options.id} for good?")
-        body = {"reason": options.reason}
-        release = connect(options).post(f"releases/{quoted(options.id)}:{name}", body)
-        show_one(release, options.output)
-        return 0
-
-    examples = f'fleetctl releases {name} ID --reason "It fills the disk."'
-    parser = verb(verbs, common, name, text, examples, run)
-    parser.add_argument("id", metavar="ID")
-    parser.add_argument("--reason", required=True)
-    if name == "recall":
-        parser.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _path(options: argparse.Namespace) -> int:
-    client = connect(options)
-    found = client.get(f"releases/{quoted(options.id)}/path", device_id=options.device)
-    if options.output == "json":
-        show_one(found, options.output)
-    elif found["is_reachable"]:
-        show_list(found["steps"], STEPS, options.output)
-    else:
-        sys.stdout.write(f"not reachable: {found['reason']} ({found['code']})\n")
     return 0
 
 

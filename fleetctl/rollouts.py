@@ -129,7 +129,7 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
 
     examples = (
         f"fleetctl rollouts {name} --name Lab --release app@2.4.0 --filter 'tags:lab'\n"
-        f"fleetctl rollouts {name} --name All --release app@2.4.0 --phases 1,10,100 --statistical\n"
+        f"fleetctl rollouts {name} --name All --release app@stable --phases 1,100 --statistical\n"
         f"fleetctl rollouts {name} --name Sites --release app@2.4.0 --phase-filter 'tags:lab'\n"
         f"fleetctl rollouts {name} -f rollout.yaml\n"
         f"fleetctl rollouts export ID | fleetctl rollouts {name} -f -"
@@ -139,7 +139,9 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
         "-f", "--file", help="a manifest, or the request in JSON; - is standard input"
     )
     parser.add_argument("--name", default="")
-    parser.add_argument("--release", default="", metavar="NAME@VERSION", help="or the release's id")
+    parser.add_argument(
+        "--release", default="", metavar="NAME@VERSION", help="or NAME@CHANNEL, or the id"
+    )
     parser.add_argument("--tag", action="append", default=[], help="devices with this tag")
     parser.add_argument("--filter", default="", help="devices that match")
     parser.add_argument("--phases", default="100", metavar="1,10,100", help="cumulative percent")
@@ -158,7 +160,7 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
 def _planned(client: Client, options: argparse.Namespace, *, validate_only: bool) -> Any:
     """What came of the words of the command, or of its file."""
     if not options.file:
-        body: dict[str, Any] | None = _body(client, options)
+        body: dict[str, Any] | None = _body(options)
     else:
         text = read_file(options.file)
         body = request_of(text)
@@ -169,13 +171,13 @@ def _planned(client: Client, options: argparse.Namespace, *, validate_only: bool
     )
 
 
-def _body(client: Client, options: argparse.Namespace) -> dict[str, Any]:
+def _body(options: argparse.Namespace) -> dict[str, Any]:
     if not options.name or not options.release:
         raise UsageError("give --name and --release, or -f FILE")
     kind = "sequential" if options.statistical else "strict"
     return {
         "name": options.name,
-        "release_id": _release_id(client, options.release),
+        **_release(options.release),
         "target": {"tags": options.tag, "filter": options.filter},
         "requires_approval": options.needs_approval,
         "plan": {
@@ -197,14 +199,9 @@ def _percents(options: argparse.Namespace) -> list[int]:
         raise UsageError("--phases are whole numbers, as 1,10,100") from error
 
 
-def _release_id(client: Client, text: str) -> str:
-    name, at, version = text.rpartition("@")
-    if not at:
-        return text
-    for release in client.pages("releases", 1000):
-        if (release["name"], release["version"]) == (name, version):
-            return str(release["id"])
-    raise UsageError(f"there is no release {text}")
+def _release(text: str) -> dict[str, str]:
+    """NAME@VERSION and NAME@CHANNEL are the server's to read, anything else is an id."""
+    return {"release" if "@" in text else "release_id": text}
 
 
 def _approve(options: argparse.Namespace) -> int:

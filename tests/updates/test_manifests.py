@@ -20,6 +20,7 @@ from apps.updates.errors import InvalidManifest, ManifestCannotSay
 from apps.updates.models import Release, Rollout
 from apps.updates.selectors.manifests import export_manifest
 from apps.updates.services.artifacts import store_artifact
+from apps.updates.services.channels import promote_release
 from apps.updates.services.manifests import create_from_manifest
 from apps.updates.services.planning import update_rollout
 from apps.updates.services.rollouts import start_rollout
@@ -285,3 +286,36 @@ def test_windows_mean_the_organizations_time_where_a_device_tells_none(
     told = {offer.device_id: offer.plan.schedule.time_zone for offer in fleet.claim()}
     assert told[fleet.device_ids[0]] == ""
     assert {told[each] for each in told if each != fleet.device_ids[0]} == {"Asia/Tokyo"}
+
+
+def by_channel(channel: str) -> str:
+    """The small manifest with a channel instead of the version."""
+    return SMALL.replace("version: 1.0.0", f"channel: {channel}")
+
+
+def test_a_manifest_names_a_channel_and_the_rollout_keeps_what_it_meant(
+    alice: Actor, release: Release
+) -> None:
+    promote_release(alice, release.id, channel="stable")
+    rollout = create_from_manifest(alice, by_channel("stable"))
+    promote_release(alice, make_release(alice, "2.0.0", b"two\n").id, channel="stable")
+    assert rollout.release_id == release.id
+    entry = AuditEntry.objects.for_org(alice.organization_id).get(action="updates.create_rollout")
+    assert entry.changes["channel"] == "stable"
+    assert "version: 1.0.0" in export_manifest(alice, rollout.id)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (by_channel("beta"), "6:53: spec.template.spec.release.channel: There is no channel"),
+        (by_channel("stable, version: 1.0.0"), "Say one of 'version' and 'channel'."),
+        (SMALL.replace(", version: 1.0.0", ""), "Say one of 'version' and 'channel'."),
+    ],
+)
+def test_a_channel_that_is_not_there_or_not_alone_is_refused(
+    alice: Actor, release: Release, text: str, words: str
+) -> None:
+    with pytest.raises(InvalidManifest) as refused:
+        create_from_manifest(alice, text)
+    assert words in str(refused.value.message)

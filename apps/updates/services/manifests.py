@@ -30,6 +30,7 @@ from apps.updates.domain.plan import phase_sizes
 from apps.updates.errors import InvalidManifest, RolloutTargetEmpty
 from apps.updates.models import Artifact, Component, Release, Rollout
 from apps.updates.permissions import CREATE_RELEASE, CREATE_ROLLOUT, VIEW_RELEASES
+from apps.updates.selectors.channels import open_promotions
 from apps.updates.selectors.releases import components_of
 from apps.updates.selectors.rollouts import count_target_devices, reread_rollout
 from apps.updates.selectors.zones import organization_zone
@@ -70,6 +71,7 @@ def _planned(actor: Actor, manifest: Manifest, release: Release) -> Rollout:
             actor,
             name=manifest.name,
             release_id=release.id,
+            channel=getattr(manifest.release, "channel", ""),
             target=target,
             excluded=excluded,
             plan=manifest.plan_for(devices, organization_zone(actor.organization_id)),
@@ -135,13 +137,7 @@ def _release(actor: Actor, manifest: Manifest) -> Release:
     """The release that is there, or is made now."""
     wanted = manifest.release
     if isinstance(wanted, ReleaseName):
-        require(actor, VIEW_RELEASES)
-        found = _released(actor, wanted.name, wanted.version)
-        if found is None:
-            place = manifest.place_of("version")
-            message = f"There is no release {wanted.name} {wanted.version}."
-            raise _refusal([Problem(place, message)])
-        return found
+        return _named(actor, manifest, wanted)
     require(actor, CREATE_RELEASE)
     artifacts = _artifacts(actor, wanted)
     compatible = _compatible(wanted)
@@ -165,6 +161,22 @@ def _release(actor: Actor, manifest: Manifest) -> Release:
         )
         raise _refusal([Problem(manifest.place_of("version"), message)])
     return found
+
+
+def _named(actor: Actor, manifest: Manifest, wanted: ReleaseName) -> Release:
+    """The release of this version, or the one that the channel points at now."""
+    require(actor, VIEW_RELEASES)
+    if wanted.channel:
+        pointing = open_promotions(actor, wanted.name).filter(channel=wanted.channel).first()
+        if pointing is not None:
+            return pointing.release
+        place, told = manifest.place_of("channel"), f"channel {wanted.channel} of {wanted.name}"
+    else:
+        found = _released(actor, wanted.name, wanted.version)
+        if found is not None:
+            return found
+        place, told = manifest.place_of("version"), f"release {wanted.name} {wanted.version}"
+    raise _refusal([Problem(place, f"There is no {told}.")])
 
 
 def _released(actor: Actor, name: str, version: str) -> Release | None:

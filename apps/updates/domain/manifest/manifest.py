@@ -24,10 +24,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseName:
-    """A release that is there."""
+    """A release that is there, by its version or by a channel that points at it."""
 
     name: str
     version: str
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ _CLAUSE = re.compile(
 def release_of(spec: Item, notes: Notes) -> ReleaseName | NewRelease:
     """The release that the template names, or the one that its artifacts make."""
     item = spec.find("template.spec") or Item(spec.place)
-    for name in ("name", "version"):
+    for name in ("name", "version", "channel"):
         notes.keep(name, item.find(f"release.{name}") or item.find("release"))
     if item.find("artifacts") is None:
         return _named(item, notes)
@@ -67,15 +67,19 @@ def _named(item: Item, notes: Notes) -> ReleaseName:
     release = item.find("release")
     if release is None:
         notes.refuse(item, "A `release` that is there has to be named, or `artifacts` to make one.")
-    for name in ("name", "version"):
-        if release and not release.find(name):
-            notes.refuse(release, f"The key {name!r} is missing here.")
-    return ReleaseName(item.get("release.name", ""), item.get("release.version", ""))
+    version, channel = item.get("release.version", ""), item.get("release.channel", "")
+    if release and not release.find("name"):
+        notes.refuse(release, "The key 'name' is missing here.")
+    if release and bool(version) == bool(channel):
+        notes.refuse(release, "Say one of 'version' and 'channel'.")
+    return ReleaseName(item.get("release.name", ""), version, channel)
 
 
 def _made(item: Item, notes: Notes) -> NewRelease:
     items = item.each("artifacts")
     notes.keep("components", item.find("artifacts"))
+    if channel := item.find("release.channel"):
+        notes.refuse(channel, "A channel names a release that is there; this one is made.")
     if not 0 < len(items) <= MAX_PARTS:
         notes.refuse(item.find("artifacts") or item, "A release has 1 to 32 artifacts.")
     version = _version(item, items, notes)

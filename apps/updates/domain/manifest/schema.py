@@ -256,6 +256,11 @@ def _release() -> Iterator[Key]:
     )
     yield Key(f"{base}.release.version", kinds.text(64), "its version, where no artifacts say it")
     yield Key(
+        f"{base}.release.channel",
+        kinds.text(32),
+        "instead of the version: the release that the channel points at when the manifest is sent",
+    )
+    yield Key(
         f"{base}.bundle",
         kinds.word(["atomic", "sequential"]),
         "whether the artifacts go back together; atomic if not said",
