@@ -3,11 +3,13 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from apps.audit.models import AuditEntry
 from apps.core.actors import Actor
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
@@ -23,6 +25,7 @@ from apps.updates.domain.installation import Installation, Mode, Reboot
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
 from apps.updates.models import Rollout
+from apps.updates.services.channels import promote_release
 from apps.updates.services.planning import submit_rollout
 from apps.updates.services.rollouts import start_rollout
 from apps.updates.ui.plan_form import filled
@@ -364,3 +367,33 @@ def test_device_ids_come_from_a_list(
     answer = page.post(f"{ADDRESS}?step=who", {**form, "act": "read-list", "list": file})
     assert answer.context["values"]["devices"] == (f"{a}\n{b}" if found else "")
     assert ("devices" in answer.context["errors"]) is not found
+
+
+def test_a_release_is_chosen_by_its_channel_and_kept(
+    page: Client, acme: Cast, alice: Actor, form: dict[str, Any]
+) -> None:
+    with tenant(acme.id):
+        promote_release(alice, UUID(form["release"]), channel="stable")
+    chosen = {**form, "release": f"{form['release']}@stable"}
+    shown = page.get(ADDRESS, {**chosen, "step": "who"}).content.decode()
+    assert f'value="{chosen["release"]}"' in shown
+    assert page.post(ADDRESS, chosen).status_code == 302
+    rollout = made(acme)
+    assert str(rollout.release_id) == form["release"]
+    with tenant(acme.id):
+        entries = AuditEntry.objects.for_org(acme.id)
+        assert entries.get(action="updates.create_rollout").changes["channel"] == "stable"
+
+
+def test_a_channel_that_moved_while_one_planned_is_said_and_nothing_is_stored(
+    page: Client, acme: Cast, alice: Actor, form: dict[str, Any]
+) -> None:
+    with tenant(acme.id):
+        promote_release(alice, UUID(form["release"]), channel="stable")
+        newer = make_release(alice, "2.0.0", b"two\n")
+        promote_release(alice, newer.id, channel="stable")
+    answer = page.post(ADDRESS, {**form, "release": f"{form['release']}@stable"})
+    assert answer.status_code == 400
+    assert "points at another release by now" in answer.content.decode()
+    with tenant(acme.id):
+        assert not Rollout.objects.for_org(acme.id).exists()

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from apps.core.errors import invalid
+from apps.core.errors import FleetdError, invalid
 from apps.core.ids import parse_uuid
 from apps.updates.domain.gates.policy import decimal_text
 
@@ -148,6 +148,15 @@ def id_in(text: str, field: str) -> UUID:
     if found is None:
         raise invalid(field, "invalid_id", _("%(text)s is not an id.") % {"text": text[:60]})
     return found
+
+
+def release_in(text: str) -> tuple[UUID, str]:
+    """A release's id, and the channel that it was chosen by: `ID` or `ID@stable`."""
+    release_id, _at, channel = text.partition("@")
+    try:
+        return id_in(release_id, "release"), channel
+    except FleetdError as error:
+        raise invalid("release", "unknown_release", _("Choose a release.")) from error
 
 
 def choice_in(kind: Any, text: str, usual: Any) -> Any:

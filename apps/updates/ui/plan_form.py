@@ -31,6 +31,7 @@ from apps.updates.ui.fields import (
     minute_in,
     moment_in,
     number_in,
+    release_in,
     seconds_in,
     share_in,
     tags_in,
@@ -116,6 +117,7 @@ class Filled:
 
     name: str
     release_id: UUID
+    channel: str
     target: Target
     excluded: Target | None
     plan: Plan
@@ -132,9 +134,11 @@ def filled(data: QueryDict, base: Plan | None = None) -> Filled:
 
     `base` is the plan that is changed: what the form does not speak of stays as it is there.
     """
+    release_id, channel = release_in(data.get("release", ""))
     return Filled(
         name=data.get("name", "").strip(),
-        release_id=_release_id(data.get("release", "")),
+        release_id=release_id,
+        channel=channel,
         target=target_of(data),
         excluded=excluded_of(data),
         plan=plan_of(data, base),
@@ -344,10 +348,3 @@ def _installation(data: QueryDict) -> Installation:
         step_timeouts={step: seconds for step, seconds in limits.items() if seconds},
         allow_downgrade="downgrade" in data,
     )
-
-
-def _release_id(text: str) -> UUID:
-    try:
-        return id_in(text, "release")
-    except FleetdError as error:
-        raise invalid("release", "unknown_release", _("Choose a release.")) from error

@@ -21,7 +21,7 @@ from apps.updates.permissions import CREATE_ROLLOUT
 from apps.updates.selectors.previews import list_excluded
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.services.planning import create_rollout, update_rollout
-from apps.updates.ui.fields import id_in
+from apps.updates.ui.fields import release_in
 from apps.updates.ui.plan_form import Filled, errors_at, excluded_of, filled, target_of
 from apps.updates.ui.plan_values import acted, new_values, values_of
 from apps.updates.ui.steps import REVIEW, STEPS, WHAT, WHO, first_wrong, is_before, step_named
@@ -88,7 +88,7 @@ class RolloutExcluded(OrgView):
     def post(self, request: OrgRequest) -> HttpResponse:
         """The first of them by name, for a form; stores nothing."""
         data, code = request.POST, request.GET.get("code", "")
-        release_id = id_in(data.get("release", ""), "release")
+        release_id, _channel = release_in(data.get("release", ""))
         page = list_excluded(
             request.actor,
             release_id,

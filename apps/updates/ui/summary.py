@@ -75,7 +75,7 @@ def _note(found: Summary, data: QueryDict, read: Any) -> None:
 
 
 def _read_release(actor: Actor, data: QueryDict, found: Summary) -> None:
-    chosen = parse_uuid(data.get("release", ""))
+    chosen = parse_uuid(data.get("release", "").partition("@")[0])
     if chosen is None or not actor.may_somewhere(VIEW_RELEASES.name):
         return
     try:

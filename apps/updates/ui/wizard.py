@@ -14,6 +14,7 @@ from apps.updates.domain.gates import Comparison, GateKind, Metric
 from apps.updates.domain.installation import TIMED_STEPS
 from apps.updates.domain.states import RolloutState
 from apps.updates.permissions import ALLOW_DOWNGRADE, CREATE_ROLLOUT
+from apps.updates.selectors.channels import list_release_channels
 from apps.updates.selectors.releases import list_releases
 from apps.updates.services.planning import create_rollout
 from apps.updates.ui.fields import BYTES
@@ -107,8 +108,8 @@ def page_context(
 ) -> dict[str, Any]:
     """Everything that a step shows, with the summary beside it."""
     releases = list_releases(actor, PageRequest(size=CHOOSABLE)).items
-    if releases and not data.get("release"):
-        data["release"] = str(releases[0].id)
+    channels = list_release_channels(actor, PageRequest(size=CHOOSABLE)).items
+    _choose_release(data, releases, channels)
     values = shown(data)
     _mark_rows(values["phases"], errors)
     summary = summary_of(actor, data, rollout.planned() if rollout else None)
@@ -116,6 +117,7 @@ def page_context(
     return {
         "actor": actor,
         "releases": releases,
+        "channels": channels,
         "rollout": rollout,
         "is_draft": rollout is None or is_ready,
         "can_start": is_ready and rollout is not None and not rollout.requires_approval,
@@ -131,6 +133,17 @@ def page_context(
         **_choices(actor, values, errors),
         **(_review(actor, rollout, data, summary) if step == REVIEW else {}),
     }
+
+
+def _choose_release(data: QueryDict, releases: list[Any], channels: list[Any]) -> None:
+    """What is chosen is what the list shows as chosen: the newest release at first, and the
+    release itself where the channel that named it points at another one by now.
+    """
+    chosen = data.get("release", "")
+    if not chosen and releases:
+        data["release"] = str(releases[0].id)
+    if "@" in chosen and chosen not in {f"{c.release_id}@{c.channel}" for c in channels}:
+        data["release"] = chosen.partition("@")[0]
 
 
 def _steps(current: str, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
