@@ -34,6 +34,11 @@ def find_person(email: str) -> User | None:
     return User.objects.filter(email=email.lower(), is_active=True, kind=User.Kind.PERSON).first()
 
 
+def is_person(user_id: UUID) -> bool:
+    """Whether an account is a person's, and not a program's."""
+    return User.objects.filter(id=user_id, kind=User.Kind.PERSON).exists()
+
+
 def is_email_taken(email: str, *, except_for: UUID) -> bool:
     """Whether another account has this address."""
     return User.objects.filter(email=email.lower()).exclude(id=except_for).exists()

@@ -1,11 +1,17 @@
 """Submitting and approving: another person, and exactly this plan."""
 
+from dataclasses import replace
+
 import pytest
 
 from apps.audit.models import AuditEntry
-from apps.core.actors import Actor, system_actor
+from apps.core.actors import Actor, ActorKind, system_actor
 from apps.core.authz import Role
 from apps.core.errors import NotFound, PermissionDenied
+from apps.devices.models import Device
+from apps.devices.services.groups import create_device_group, update_device_group
+from apps.organizations.services.service_accounts import create_service_account
+from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.errors import (
     ApprovalNeedsAnotherPerson,
     PlanChanged,
@@ -14,11 +20,13 @@ from apps.updates.errors import (
     RolloutNotPendingApproval,
 )
 from apps.updates.models import Component, Release, Rollout
+from apps.updates.selectors.bindings import bindings_of
 from apps.updates.services.planning import approve_rollout, submit_rollout
 from apps.updates.services.rollouts import cancel_rollout, start_rollout
+from apps.updates.types import Target
 from tests import factories
 from tests.factories import Cast
-from tests.updates.conftest import make_rollout
+from tests.updates.conftest import Fleet, make_rollout
 
 
 @pytest.fixture
@@ -125,3 +133,65 @@ def test_operators_cannot_approve_and_others_do_not_find_it(
         approve_rollout(erin, rollout.id, plan_hash=rollout.plan_hash)
     with pytest.raises(NotFound):
         approve_rollout(charlie, rollout.id, plan_hash=rollout.plan_hash)
+
+
+def test_a_key_of_a_service_account_is_no_second_person(
+    acme: Cast, alice: Actor, rollout: Rollout
+) -> None:
+    """Whoever may make service accounts would hold both hands."""
+    account = create_service_account(alice, name="bot", role=Role.DEPLOYER)
+    bot = replace(factories.actor(account.membership), kind=ActorKind.API_KEY)
+    submit_rollout(alice, rollout.id)
+    with pytest.raises(PermissionDenied):
+        approve_rollout(bot, rollout.id, plan_hash=rollout.plan_hash)
+
+
+GROUPS = {
+    "as target": lambda group: {"target": Target(group_ids=(group.id,))},
+    "in a filter": lambda group: {"target": Target(filter='group = "lab"')},
+    "left out": lambda group: {"excluded": Target(group_ids=(group.id,))},
+    "in a phase": lambda group: {
+        "plan": Plan((PhasePlan(0, filter='group = "lab"'), PhasePlan(100)))
+    },
+}
+
+
+@pytest.mark.parametrize("way", GROUPS)
+def test_a_smart_group_that_means_others_since_the_approval_is_not_started(
+    alice: Actor, dora: Actor, erin: Actor, fleet: Fleet, release: Release, way: str
+) -> None:
+    """Operators change groups and may not plan rollouts."""
+    first = Device.objects.for_org(fleet.organization_id).order_by("id")[0]
+    group = create_device_group(erin, name="lab", filter=f'name = "{first.name}"')
+    rollout = make_rollout(alice, release, requires_approval=True, **GROUPS[way](group))
+    submit_rollout(alice, rollout.id)
+    approve_rollout(dora, rollout.id, plan_hash=rollout.plan_hash)
+    update_device_group(erin, group.id, filter="lifecycle = active")
+    with pytest.raises(PlanChanged):
+        start_rollout(alice, rollout.id)
+    update_device_group(erin, group.id, filter=f'name = "{first.name}"')
+    assert start_rollout(alice, rollout.id).state == "running"
+
+
+def test_another_group_of_the_same_name_is_not_what_was_approved(
+    alice: Actor, dora: Actor, erin: Actor, fleet: Fleet, release: Release
+) -> None:
+    group = create_device_group(erin, name="lab", filter="lifecycle = active")
+    target = Target(filter='group = "lab"')
+    rollout = make_rollout(alice, release, requires_approval=True, target=target)
+    submit_rollout(alice, rollout.id)
+    approve_rollout(dora, rollout.id, plan_hash=rollout.plan_hash)
+    update_device_group(erin, group.id, name="old")
+    with pytest.raises(PlanChanged):
+        start_rollout(alice, rollout.id)
+    create_device_group(erin, name="lab", filter="lifecycle = active")
+    with pytest.raises(PlanChanged):
+        start_rollout(alice, rollout.id)
+
+
+def test_plans_without_such_groups_have_the_hash_that_they_had(
+    alice: Actor, acme: Cast, release: Release
+) -> None:
+    target = Target(group_ids=(acme.group.id,), filter='name = "x"')
+    rollout = make_rollout(alice, release, target=target)
+    assert bindings_of(acme.id, target, Target(), rollout.planned()) == {}

@@ -8,21 +8,25 @@ import pytest
 from apps.audit.models import AuditEntry
 from apps.core import clock
 from apps.core.actors import Actor
+from apps.core.authz import Role
 from apps.core.errors import PermissionDenied
 from apps.devices.models import Device
+from apps.devices.services.groups import create_device_group, update_device_group
 from apps.updates.domain import engine
 from apps.updates.domain.engine import IllegalTransition, LogEvent, reduce
 from apps.updates.domain.plan import LATE_PLACES, PhasePlan, Plan, late_bounds, late_place, phase_of
 from apps.updates.domain.schedule import Schedule
+from apps.updates.domain.verdict import summary
 from apps.updates.errors import RolloutNotRunning
 from apps.updates.models import Deployment, Rollout, RolloutEvent
 from apps.updates.selectors.rollouts import check_log, list_dynamic_rollout_ids
 from apps.updates.services import targets
 from apps.updates.services.joining import close_rollout, join_rollout
-from apps.updates.services.planning import retry_rollout
+from apps.updates.services.planning import approve_rollout, retry_rollout, submit_rollout
 from apps.updates.services.rollouts import pause_rollout, resume_rollout, start_rollout
 from apps.updates.types import Target
 from tests import factories
+from tests.factories import Cast
 from tests.updates.conftest import (
     Fleet,
     counts_of_phases,
@@ -231,3 +235,25 @@ def test_what_is_not_dynamic_is_dumped_and_logged_as_before(lab: Fleet) -> None:
     event = LogEvent(engine.JOINED, clock.now(), {"joined": {"0": 1}})
     with pytest.raises(IllegalTransition):
         reduce(rollout.status(), event)
+
+
+def test_a_group_that_means_others_since_the_approval_lets_nobody_in(
+    fleet: Fleet, acme: Cast, erin: Actor
+) -> None:
+    """An approval holds for as long as devices join."""
+    first = Device.objects.for_org(fleet.organization_id).order_by("id")[0]
+    group = create_device_group(erin, name="lab", filter=f'name = "{first.name}"')
+    release, target = make_release(fleet.alice), Target(group_ids=(group.id,))
+    plan = Plan(HALVES, is_dynamic=True)
+    rollout = make_rollout(fleet.alice, release, plan=plan, target=target, requires_approval=True)
+    submit_rollout(fleet.alice, rollout.id)
+    dora = factories.membership(acme.id, factories.user("dora@acme.test"), Role.DEPLOYER)
+    approve_rollout(factories.actor(dora), rollout.id, plan_hash=rollout.plan_hash)
+    start_rollout(fleet.alice, rollout.id)
+    assert join(fleet, rollout) == 0
+    update_device_group(erin, group.id, filter="lifecycle = active")
+    assert join(fleet, rollout) == 0
+    assert list_dynamic_rollout_ids(fleet.system) == []
+    last = RolloutEvent.objects.for_org(acme.id).filter(rollout_id=rollout.id).latest("sequence")
+    assert last.type == engine.CLOSED
+    assert "not what was approved" in summary(last.type, last.data)

@@ -117,7 +117,7 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
         engine.COMPLETED: "The rollout is complete.",
         engine.ROLLBACK_STARTED: "Its devices are being brought back to what they had before.",
         engine.ROLLBACK_HALTED: "The roll back was stopped.",
-        engine.CLOSED: "No further device joins.",
+        engine.CLOSED: _closed(data),
         engine.ROLLED_BACK: "Its devices have what they had before.",
     }
     if type_ == engine.COUNTED:
@@ -127,6 +127,11 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
     if type_ == engine.EXCLUDED:
         return _left_out(data)
     return sentences.get(type_, type_)
+
+
+def _closed(data: Mapping[str, Any]) -> str:
+    reason = data.get("reason")
+    return f"No further device joins: {reason}." if reason else "No further device joins."
 
 
 def _left_out(data: Mapping[str, Any]) -> str:

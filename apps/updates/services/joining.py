@@ -25,6 +25,7 @@ from apps.updates.permissions import ADVANCE_ROLLOUT, CANCEL_ROLLOUT
 from apps.updates.selectors.rollouts import reread_rollout
 from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.services.moves import ADVANCE_TASK
+from apps.updates.services.planning import hash_plan
 from apps.updates.services.rollout_log import append_events, lock_rollout, new_event
 from apps.updates.services.targets import join_deployments, receiving_devices
 from apps.updates.types import DevicesJoined, RolloutClosed
@@ -44,10 +45,14 @@ def join_rollout(actor: Actor, rollout_id: UUID) -> int:
     """Lets devices that the target means by now into a dynamic rollout; answers how many came.
 
     Each comes once, and only if a start would take it; none that has a newer version already.
-    At most `JOINING_AT_ONCE` in one look. Nothing happens to a rollout that takes none.
+    At most `JOINING_AT_ONCE` in one look. Nothing happens to a rollout that takes none. One whose
+    groups have come to mean others than somebody approved is closed.
     """
     rollout = lock_rollout(actor, rollout_id, ADVANCE_ROLLOUT)
     if not rollout.snapshot.get("is_dynamic") or not rollout.status().takes_devices(clock.now()):
+        return 0
+    if rollout.approved_hash and rollout.approved_hash != hash_plan(actor, rollout):
+        _close(actor, rollout, reason="a group of its plan is not what was approved")
         return 0
     lock_for_start(actor)
     joined = join_deployments(actor, rollout, _newcomers(actor, rollout))
@@ -73,11 +78,15 @@ def close_rollout(actor: Actor, rollout_id: UUID) -> Rollout:
         raise RolloutNotRunning("Only a running rollout can be closed.")
     if not rollout.status().is_dynamic:
         return reread_rollout(actor, rollout.id)
-    append_events(actor, rollout, [new_event(engine.CLOSED, by=actor.label)])
-    record(actor, "updates.close_rollout", rollout)
+    _close(actor, rollout)
+    return reread_rollout(actor, rollout.id)
+
+
+def _close(actor: Actor, rollout: Rollout, **why: str) -> None:
+    append_events(actor, rollout, [new_event(engine.CLOSED, by=actor.label, **why)])
+    record(actor, "updates.close_rollout", rollout, changes=why)
     publish(actor, RolloutClosed(rollout_id=rollout.id))
     wake(ADVANCE_TASK, actor, rollout_id=str(rollout.id))
-    return reread_rollout(actor, rollout.id)
 
 
 def _newcomers(actor: Actor, rollout: Rollout) -> QuerySet[Device]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.accounts.selectors import is_person
 from apps.accounts.services.mail import is_mail_configured
 from apps.audit.services.entries import record
 from apps.core import clock
@@ -41,6 +42,7 @@ from apps.updates.permissions import (
     CREATE_ROLLOUT,
     SUBMIT_ROLLOUT,
 )
+from apps.updates.selectors.bindings import bindings_of
 from apps.updates.selectors.phases import preview_phases, read_phase_filters
 from apps.updates.selectors.rollouts import (
     count_target_devices,
@@ -224,7 +226,8 @@ def approve_rollout(actor: Actor, rollout_id: UUID, *, plan_hash: str) -> Rollou
         return reread_rollout(actor, rollout.id)
     if rollout.state != RolloutState.PENDING_APPROVAL:
         raise RolloutNotPendingApproval(data={"state": rollout.state})
-    if actor.user_id is None:
+    if actor.user_id is None or not is_person(actor.user_id):
+        # Whoever plans it may hold the key of a service account.
         raise PermissionDenied("Only a person can approve a rollout.")
     if str(actor.user_id) in _makers(actor, rollout):
         raise ApprovalNeedsAnotherPerson
@@ -296,7 +299,10 @@ def set_plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
 
 
 def hash_plan(actor: Actor, rollout: Rollout) -> str:
-    """SHA-256 over everything that decides what happens to which devices, as it is stored now."""
+    """SHA-256 over everything that decides what happens to which devices, as it is stored now.
+
+    What smart groups and names of groups stand for is part of it: see `selectors.bindings`.
+    """
     components = (
         Component.objects.for_org(actor.organization_id)
         .filter(release_id=rollout.release_id)
@@ -312,6 +318,9 @@ def hash_plan(actor: Actor, rollout: Rollout) -> str:
         "deployment_timeout_seconds": rollout.deployment_timeout_seconds,
         "requires_approval": rollout.requires_approval,
     }
+    targets = (Target.restore(rollout.target), Target.restore(rollout.excluded or {}))
+    if bindings := bindings_of(actor.organization_id, *targets, rollout.planned()):
+        plan["groups"] = bindings
     return plan_hash(plan)
 
 
