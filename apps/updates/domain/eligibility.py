@@ -401,8 +401,8 @@ def _happened(facts: Facts, own: DeploymentFacts) -> Reason:
 def _other_deployment(facts: Facts) -> Reason:
     for other in facts.others:
         if other.state in ACTIVE_DEPLOYMENT_STATES:
-            name = other.turn.rollout.name
-            words = f"It is at work on “{name}” ({other.state.value}); one at a time."
+            name = _name_of(other.turn.rollout)
+            words = f"It is at work on {name} ({other.state.value}); one at a time."
             return Reason(OTHER_DEPLOYMENT, False, words, _named(other))
     ready = [o for o in facts.others if o.turn.is_ready(facts.now)]
     first = min(ready, key=lambda other: other.turn.order, default=None)
@@ -410,7 +410,8 @@ def _other_deployment(facts: Facts) -> Reason:
         return Reason(OTHER_DEPLOYMENT, True, "No other rollout goes first.")
     rollout = first.turn.rollout
     why = "is older" if rollout.priority == facts.rollout.priority else "has a higher priority"
-    words = f"“{rollout.name}” goes first: it {why}."
+    name = _name_of(rollout)
+    words = f"{name[:1].upper()}{name[1:]} goes first: it {why}."
     return Reason(OTHER_DEPLOYMENT, False, words, _named(first))
 
 
@@ -497,8 +498,14 @@ def _said(comparison: Comparison) -> str:
     return f"{comparison.clause} – {comparison.actual or 'none'}"
 
 
+def _name_of(rollout: RolloutFacts) -> str:
+    return f"“{rollout.name}”" if rollout.name else "another rollout, out of your sight"
+
+
 def _named(other: DeploymentFacts) -> dict[str, Any]:
     rollout = other.turn.rollout
+    if not rollout.name:
+        return {"state": other.state.value}
     return {
         "rollout_id": str(rollout.id),
         "rollout": rollout.name,

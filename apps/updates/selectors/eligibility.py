@@ -41,7 +41,12 @@ from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.clauses import clauses_of
 from apps.updates.selectors.receiving import holds_at, receiving
 from apps.updates.selectors.releases import components_of
-from apps.updates.selectors.rollouts import get_rollout, rollouts_within, target_devices
+from apps.updates.selectors.rollouts import (
+    get_rollout,
+    rollouts_within,
+    seen_rollout_ids,
+    target_devices,
+)
 from apps.updates.selectors.zones import organization_zone
 from apps.updates.types import Target
 
@@ -177,6 +182,10 @@ class _Gathering:
         waiting = Q(state=DeploymentState.WAITING.value, rollout__state=RolloutState.RUNNING.value)
         rows = list(self._rows().filter(active | waiting).select_related("rollout"))
         self._read_phases(row.rollout for row in rows)
+        seen = seen_rollout_ids(self.actor, {row.rollout_id for row in rows})
+        for row in rows:
+            if row.rollout_id not in seen:
+                row.rollout.name = ""  # it decides, and stays unknown
         return tuple(self._deployment(row, row.rollout) for row in rows)
 
     def _rows(self) -> QuerySet[Deployment]:

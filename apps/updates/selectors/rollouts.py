@@ -156,10 +156,14 @@ def fitting(devices: QuerySet[Device], release: Release) -> QuerySet[Device]:
 def target_devices(
     actor: Actor, target: Target, excluded: Target | None = None
 ) -> QuerySet[Device]:
-    """The active devices that a target means now, without those that are left out."""
+    """The active devices that a target means now, without those that are left out.
+
+    Raises `NotFound` for groups, devices and rollouts that it names and the actor does not see.
+    """
     devices = _resolved(actor, target)
     if target.failed_in:
-        devices = devices.filter(id__in=_failed_in(actor, target.failed_in))
+        rollout_id = get_rollout_id(actor, target.failed_in)
+        devices = devices.filter(id__in=_failed_in(actor, rollout_id))
     if excluded is not None:
         without = target_devices(actor, excluded)
         devices = devices.exclude(id__in=without.order_by().values("id"))

@@ -20,7 +20,6 @@ from apps.updates.selectors.phases import NO_FILTER, in_parts
 from apps.updates.selectors.reversible import EARLIER, TOUCHED
 from apps.updates.selectors.rollouts import (
     fitting,
-    get_rollout_id,
     reaches_rollout,
     target_devices,
 )
@@ -123,8 +122,6 @@ def checked_names(actor: Actor, target: Target) -> dict[str, Any]:
     _limit("device_ids", target.device_ids, MAX_DEVICES)
     _limit("tags", target.tags, MAX_TAGS)
     _limit("group_ids", target.group_ids, MAX_GROUPS)
-    if target.failed_in:
-        get_rollout_id(actor, target.failed_in)
     target_devices(actor, target)
     return target.stored()
 
