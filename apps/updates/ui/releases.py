@@ -33,6 +33,7 @@ from apps.updates.selectors.use import (
 from apps.updates.services.packages import attach_release_sbom
 from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
+from apps.updates.ui.channels import channel_context
 from apps.updates.ui.release_form import (
     BUNDLES,
     FIRST,
@@ -72,13 +73,15 @@ class ReleaseDetail(OrgView):
         release = get_release(request.actor, release_id)
         rollouts = list_rollouts_of(request.actor, release.id)
         devices = count_devices_on(request.actor, release)
+        channels = channel_context(request, release)
         context = {
             "actor": request.actor,
             "release": release,
             "components": release.components.all(),
             "rollouts": rollouts,
             "device_count": devices,
-            "consequences": _consequences(rollouts, devices),
+            **channels,
+            "consequences": _consequences(rollouts, devices, channels["own_channels"]),
             "packages": list_release_packages(
                 request.actor, release.id, PageRequest.of(PACKAGES, request.GET.get("page_token"))
             ),
@@ -178,9 +181,12 @@ def _documents(request: OrgRequest) -> list[Any]:
     return [artifact for artifact in found if artifact.name.endswith(".json")]
 
 
-def _consequences(rollouts: list[Any], devices: int | None) -> list[str]:
+def _consequences(rollouts: list[Any], devices: int | None, channels: list[str]) -> list[str]:
     """What a recall does, in words, as things stand now."""
     lines = [_("No rollout of it can be planned or started from now on. There is no way back.")]
+    if channels:
+        told = _("%(channels)s: point at it still, and no rollout of them can be planned.")
+        lines.append(told % {"channels": ", ".join(channels)})
     running = [rollout for rollout in rollouts if rollout.state in ("running", "paused")]
     if running:
         lines.append(

@@ -5,6 +5,7 @@ from django.urls import path
 from apps.updates.ui import (
     adoption,
     artifacts,
+    channels,
     decisions,
     forecast,
     holds,
@@ -35,6 +36,16 @@ urlpatterns = [
         "releases/<uuid:release_id>/recall",
         releases.ReleaseRecall.as_view(),
         name="release-recall",
+    ),
+    path(
+        "releases/<uuid:release_id>/promote",
+        channels.ReleasePromote.as_view(),
+        name="release-promote",
+    ),
+    path(
+        "releases/<uuid:release_id>/channels/<uuid:promotion_id>/close",
+        channels.ReleaseChannelClose.as_view(),
+        name="release-channel-close",
     ),
     path("releases/<uuid:release_id>/sbom", releases.ReleaseSbom.as_view(), name="release-sbom"),
     path(
