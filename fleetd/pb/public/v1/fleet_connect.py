@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseReleaseChannelRequest, CloseReleaseChannelResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleaseChannelsRequest, ListReleaseChannelsResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PromoteReleaseRequest, PromoteReleaseResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseReleaseChannelRequest, CloseReleaseChannelResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleaseChannelsRequest, ListReleaseChannelsResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutReasonsRequest, ListRolloutReasonsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PromoteReleaseRequest, PromoteReleaseResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -258,6 +258,12 @@ class FleetService(Protocol):
     async def forecast_rollout(self, request: ForecastRolloutRequest, ctx: RequestContext[ForecastRolloutRequest, ForecastRolloutResponse], /) -> ForecastRolloutResponse:
         """
         What a rollout that has not started may be expected to do, from its devices' histories.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_rollout_reasons(self, request: ListRolloutReasonsRequest, ctx: RequestContext[ListRolloutReasonsRequest, ListRolloutReasonsResponse], /) -> ListRolloutReasonsResponse:
+        """
+        Why devices of a rollout did not get the release: counted, each with a device that says so.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -975,6 +981,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.forecast_rollout,
+                ),
+                "/public.v1.FleetService/ListRolloutReasons": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListRolloutReasons",
+                        service_name="public.v1.FleetService",
+                        input=ListRolloutReasonsRequest,
+                        output=ListRolloutReasonsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_rollout_reasons,
                 ),
                 "/public.v1.FleetService/PreviewRollout": Endpoint.unary(
                     method=MethodInfo(
@@ -2447,6 +2464,31 @@ class FleetServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def list_rollout_reasons(
+        self,
+        request: ListRolloutReasonsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRolloutReasonsResponse:
+        """
+        Why devices of a rollout did not get the release: counted, each with a device that says so.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRolloutReasons",
+                service_name="public.v1.FleetService",
+                input=ListRolloutReasonsRequest,
+                output=ListRolloutReasonsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
     async def preview_rollout(
         self,
         request: PreviewRolloutRequest,
@@ -3337,6 +3379,12 @@ class FleetServiceSync(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def list_rollout_reasons(self, request: ListRolloutReasonsRequest, ctx: RequestContext[ListRolloutReasonsRequest, ListRolloutReasonsResponse], /) -> ListRolloutReasonsResponse:
+        """
+        Why devices of a rollout did not get the release: counted, each with a device that says so.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def preview_rollout(self, request: PreviewRolloutRequest, ctx: RequestContext[PreviewRolloutRequest, PreviewRolloutResponse], /) -> PreviewRolloutResponse:
         """
         How many devices a rollout would update, and why not the others.
@@ -4049,6 +4097,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.forecast_rollout,
+                ),
+                "/public.v1.FleetService/ListRolloutReasons": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListRolloutReasons",
+                        service_name="public.v1.FleetService",
+                        input=ListRolloutReasonsRequest,
+                        output=ListRolloutReasonsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_rollout_reasons,
                 ),
                 "/public.v1.FleetService/PreviewRollout": EndpointSync.unary(
                     method=MethodInfo(
@@ -5514,6 +5573,31 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=ForecastRolloutRequest,
                 output=ForecastRolloutResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_rollout_reasons(
+        self,
+        request: ListRolloutReasonsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRolloutReasonsResponse:
+        """
+        Why devices of a rollout did not get the release: counted, each with a device that says so.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRolloutReasons",
+                service_name="public.v1.FleetService",
+                input=ListRolloutReasonsRequest,
+                output=ListRolloutReasonsResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),

@@ -3038,10 +3038,13 @@ class Target(_message.Message):
     GROUP_IDS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     FAILED_IN_FIELD_NUMBER: _builtins.int
+    FAILED_BECAUSE_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """As in docs/reference/filters.md."""
     failed_in: _builtins.str
     """Of all these, only the devices that failed in this rollout."""
+    failed_because: _builtins.str
+    """Of those, only the ones that gave this reason, as `ListRolloutReasons` says it."""
     @_builtins.property
     def device_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -3056,10 +3059,11 @@ class Target(_message.Message):
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
         filter: _builtins.str = ...,
         failed_in: _builtins.str = ...,
+        failed_because: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_ids", b"device_ids", "failed_in", b"failed_in", "filter", b"filter", "group_ids", b"group_ids", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_ids", b"device_ids", "failed_because", b"failed_because", "failed_in", b"failed_in", "filter", b"filter", "group_ids", b"group_ids", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3989,17 +3993,21 @@ class RetryRolloutRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
+    reason: _builtins.str
+    """Only the devices that failed for this reason; empty means all that failed."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -4024,6 +4032,113 @@ class RetryRolloutResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryRolloutResponse: _TypeAlias = RetryRolloutResponse  # noqa: Y015
+
+@_typing.final
+class ListRolloutReasonsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout_id", b"rollout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutReasonsRequest: _TypeAlias = ListRolloutReasonsRequest  # noqa: Y015
+
+@_typing.final
+class ListRolloutReasonsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutReason]: ...
+    def __init__(
+        self,
+        *,
+        reasons: _abc.Iterable[Global___RolloutReason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutReasonsResponse: _TypeAlias = ListRolloutReasonsResponse  # noqa: Y015
+
+@_typing.final
+class RolloutReason(_message.Message):
+    """The devices of a rollout that ended for one reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StatesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REASON_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    SAMPLE_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    SAMPLE_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    SAMPLE_DEVICE_NAME_FIELD_NUMBER: _builtins.int
+    SAMPLE_LINE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """The code that the device or the platform gave, or the state where nobody gave one."""
+    devices: _builtins.int
+    failed: _builtins.int
+    """How many of them failed; `RetryRollout` with this reason plans for these."""
+    sample_deployment_id: _builtins.str
+    """One of these devices, and what it said: the last line of its log, or its message."""
+    sample_device_id: _builtins.str
+    sample_device_name: _builtins.str
+    sample_line: _builtins.str
+    @_builtins.property
+    def states(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many are in which state."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        devices: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        states: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        sample_deployment_id: _builtins.str = ...,
+        sample_device_id: _builtins.str = ...,
+        sample_device_name: _builtins.str = ...,
+        sample_line: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "failed", b"failed", "reason", b"reason", "sample_deployment_id", b"sample_deployment_id", "sample_device_id", b"sample_device_id", "sample_device_name", b"sample_device_name", "sample_line", b"sample_line", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutReason: _TypeAlias = RolloutReason  # noqa: Y015
 
 @_typing.final
 class RejectRolloutRequest(_message.Message):
@@ -4840,11 +4955,14 @@ class ListDeploymentsRequest(_message.Message):
     ROLLOUT_ID_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     rollout_id: _builtins.str
     device_id: _builtins.str
     state: Global___DeploymentState.ValueType
+    reason: _builtins.str
+    """Only those that ended, or wait, for this reason, as `ListRolloutReasons` says it."""
     def __init__(
         self,
         *,
@@ -4853,10 +4971,11 @@ class ListDeploymentsRequest(_message.Message):
         rollout_id: _builtins.str = ...,
         device_id: _builtins.str = ...,
         state: Global___DeploymentState.ValueType = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "page_size", b"page_size", "page_token", b"page_token", "rollout_id", b"rollout_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "rollout_id", b"rollout_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
