@@ -19,6 +19,10 @@ class TryLater(StepFailed):
     """A command said that it does not suit now: exit code 75, EX_TEMPFAIL."""
 
 
+class TimedOut(StepFailed):
+    """A command did not end in time, and was ended."""
+
+
 class LinkExpired(Exception):
     """The file cannot be had by this link now: the platform gives a fresh one when it re-offers."""
 

@@ -111,9 +111,6 @@ class Runner(Protocol):
     def kill_leftovers(self, run_id: str) -> None:
         """Ends processes of a run that a crash of the agent interrupted."""
 
-    async def wait_for_leftovers(self, run_id: str, seconds: float) -> None:
-        """Lets such processes end by themselves, where ending them would do harm."""
-
 
 class Probing(Protocol):
     """Looks from this machine whether a new version works; raises StepFailed when not."""

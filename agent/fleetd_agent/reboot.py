@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from contextlib import suppress
 
 from fleetd_agent.failures import StepFailed
 
@@ -26,7 +27,14 @@ class CommandRebooter:
         except OSError as error:
             message = f"{self._command[0]}: {error.strerror}"
             raise StepFailed("reboot_failed", message) from error
-        if code := await process.wait():
+        try:
+            code = await asyncio.wait_for(process.wait(), seconds)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                process.kill()
+            message = f"{' '.join(self._command)}: not done within {seconds} s"
+            raise StepFailed("reboot_failed", message) from None
+        if code:
             raise StepFailed("reboot_failed", f"{' '.join(self._command)}: exit code {code}")
         await asyncio.sleep(max(0.0, ends_at - time.monotonic()))
         raise StepFailed("reboot_failed", f"the machine did not go down within {seconds} s")

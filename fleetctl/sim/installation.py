@@ -143,9 +143,6 @@ class SimRunner:
     def kill_leftovers(self, run_id: str) -> None:
         """There are none."""
 
-    async def wait_for_leftovers(self, run_id: str, seconds: float) -> None:
-        """There are none."""
-
 
 class SimProbes:
     """Probes that look at nothing: whether a version works is decided by chance, see above."""

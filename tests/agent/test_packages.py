@@ -1,6 +1,10 @@
 """Debian packages, with this machine's real dpkg, into a system below a folder."""
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +27,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def engine_for(tmp_path: Path, root: Path) -> Engine:
+def engine_for(tmp_path: Path, root: Path, lock_seconds: int = 30) -> Engine:
     state = tmp_path / "state"
-    handler = PackageHandler(state / "packages", CommandRunner(), Root(root))
+    handler = PackageHandler(state / "packages", CommandRunner(), Root(root), lock_seconds)
     return engine_on(state, handlers={"package": handler})
 
 
@@ -35,11 +39,36 @@ def package(files: FileServer, content: bytes, version: str, **more: Any) -> Com
 
 
 async def install(
-    tmp_path: Path, files: FileServer, root: Path, version: str, **more: Any
+    tmp_path: Path,
+    files: FileServer,
+    root: Path,
+    version: str,
+    lock_seconds: int = 30,
+    **more: Any,
 ) -> Report:
     content = more.pop("content", None) or debian.build(tmp_path, version)
     item = package(files, content, version, **more)
-    return await deploy(engine_for(tmp_path, root), offer_of(item))
+    return await deploy(engine_for(tmp_path, root, lock_seconds), offer_of(item))
+
+
+LOCKING = """
+import fcntl, sys, time
+with open(sys.argv[1], "w") as stream:
+    fcntl.lockf(stream, fcntl.LOCK_EX)
+    print("locked", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def another_at_work(root: Path, seconds: float, name: str = "lock") -> Iterator[None]:
+    """Another program works on dpkg's database: it holds its lock."""
+    command = [sys.executable, "-c", LOCKING, str(root / "var/lib/dpkg" / name), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
 
 
 async def test_installs_upgrades_and_keeps_only_the_file_for_going_back(
@@ -137,6 +166,55 @@ async def test_apt_installs_the_file_and_a_hold_is_set_and_taken_back(
     good = await install(tmp_path, files, root, "2.0", options=held)
     assert good.step == Step.SUCCEEDED
     assert debian.wanted(root) == "hold"
+
+
+@pytest.mark.parametrize("name", ["lock", "lock-frontend"])
+async def test_waits_while_another_program_works_on_the_package_database(
+    tmp_path: Path, files: FileServer, root: Path, name: str
+) -> None:
+    with another_at_work(root, 0.6, name):
+        report = await install(tmp_path, files, root, "1.0")
+    assert (report.step, report.log_tail) == (Step.SUCCEEDED, "")
+    assert (root / "log").read_text() == "1.0 configure\n"
+
+
+async def test_says_who_never_lets_the_package_database_go(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    with another_at_work(root, 60):
+        report = await install(tmp_path, files, root, "1.0", lock_seconds=1)
+    assert (report.step, report.reason_code) == (Step.FAILED, "package_manager_busy")
+    assert "works on dpkg's database" in report.message
+    assert debian.installed(root)[0] == "not-installed"
+
+
+async def test_another_program_that_is_faster_only_delays_the_installation(
+    tmp_path: Path, files: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackageHandler, "_holder", lambda self: None)  # it comes right after that
+    with another_at_work(root, 0.6):
+        report = await install(tmp_path, files, root, "1.0")
+    assert report.step == Step.SUCCEEDED, report
+    assert (root / "log").read_text() == "1.0 configure\n"
+    with another_at_work(root, 60):
+        report = await install(tmp_path, files, root, "2.0", lock_seconds=1)
+    assert (report.step, report.reason_code) == (Step.FAILED, "package_manager_busy")
+    assert debian.installed(root) == ("installed", "1.0")
+
+
+async def test_going_back_waits_for_another_program_too(
+    tmp_path: Path, files: FileServer, root: Path
+) -> None:
+    await install(tmp_path, files, root, "1.0")
+    holder = tmp_path / "holder.py"
+    holder.write_text(LOCKING)
+    lock = root / "var/lib/dpkg/lock"
+    out = tmp_path / "out"
+    begin = f"setsid {sys.executable} {holder} {lock} 0.6 > {out} 2>&1 &"
+    bad = shell(f"{begin} until grep -q locked {out}; do sleep 0.05; done; exit 1")
+    report = await install(tmp_path, files, root, "2.0", verify=bad)
+    assert (report.step, report.reason_code) == (Step.ROLLED_BACK, "verify_failed"), report
+    assert debian.installed(root) == ("installed", "1.0")
 
 
 def test_this_machines_own_packages_are_not_those_of_the_tests() -> None:
