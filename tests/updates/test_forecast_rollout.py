@@ -82,7 +82,7 @@ def test_the_phases_are_those_that_a_start_makes(fleet: Fleet) -> None:
     rows = Device.objects.for_org(fleet.organization_id)
     rows.filter(id__in=fleet.device_ids[:2]).update(tags=["lab"])
     rollout = draft(fleet, plan)
-    planned = forecasts._phases(fleet.alice, rollout, rollout.planned())
+    planned = forecasts._phases(fleet.alice, rollout, rollout.planned(), 1)
     assert [len(part) for part in planned] == [
         phase.devices for phase in forecast_rollout(fleet.alice, rollout.id).phases
     ]
@@ -222,6 +222,17 @@ def test_whoever_asks_all_the_time_has_to_wait(
         forecast_rollout(fleet.alice, rollout.id, seed=seed)
     with pytest.raises(LimitReached):
         forecast_rollout(fleet.alice, rollout.id, seed=3)
+
+
+def test_many_runs_count_as_the_work_that_they_are(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecasts, "BUDGET", 4)
+    monkeypatch.setattr(forecasts, "VISITS_PER_UNIT", 4)
+    rollout = draft(fleet)
+    forecast_rollout(fleet.alice, rollout.id, runs=2)  # of eight devices
+    with pytest.raises(LimitReached):
+        forecast_rollout(fleet.alice, rollout.id, runs=1)
 
 
 @pytest.mark.parametrize("values", [{"seed": -1}, {"runs": 0}, {"runs": 501}, {"seed": 2**31}])

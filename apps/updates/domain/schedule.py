@@ -14,6 +14,7 @@ MINUTES_A_DAY = 24 * 60
 EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
 # How far ahead the next opening is looked for: a year of blackout dates, and a week.
 LOOK_AHEAD_DAYS = 373
+SOON_DAYS = 9
 # Clocks and time zones know their way between these.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 UNKNOWN_ZONE = ZoneInfo("UTC")
@@ -91,8 +92,28 @@ class Schedule:
         """When a device may begin next: now where a window is open, None where none ever opens."""
         if self.is_open(now, zone):
             return now
-        openings = self._openings(now, zone, days=LOOK_AHEAD_DAYS)
-        return min((start for start, _ in openings if start > now), default=None)
+        for days in (SOON_DAYS, LOOK_AHEAD_DAYS):  # mostly soon, which takes a fortieth of the time
+            openings = self._openings(now, zone, days=days)
+            if later := [start for start, _ in openings if start > now]:
+                return min(later)
+        return None
+
+    def openings(
+        self, begin: datetime, until: datetime, zone: ZoneInfo
+    ) -> list[tuple[datetime, datetime]]:
+        """All times from `begin` to `until` in which a device may begin, in order, none touching
+        another; the first one after `until` where there is none before."""
+        found: list[tuple[datetime, datetime]] = []
+        for start, end in sorted(self._openings(begin, zone, days=(until - begin).days + 2)):
+            if end <= begin or start >= until:
+                continue
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(end, found[-1][1]))
+            else:
+                found.append((max(start, begin), end))
+        if not found and (start := self.opens_at(begin, zone)):
+            found.append((start, self.closes_at(start, zone) or start + MINUTE))
+        return found
 
     def check_opens(self, now: datetime, zone: ZoneInfo) -> None:
         """Raises `BadPlan` where no window opens between now (or the start) and the end."""

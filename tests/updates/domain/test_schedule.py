@@ -1,6 +1,7 @@
 """Windows as clocks show them: midnight, blackout dates, and the days when clocks are changed."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +10,7 @@ from fleetd_agent.policy import Window as DeviceWindow
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.updates.domain import schedule as schedules
 from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.schedule import Schedule, Window, device_zone, zone_named
 
@@ -147,6 +149,40 @@ def test_it_is_open_when_it_says_that_it_opens_and_shut_when_it_closes(
     assert closes is not None
     assert closes > opens
     assert schedule.is_open(closes - MINUTE, OSLO) or closes - opens < MINUTE
+
+
+@given(st.lists(st.builds(Window, MINUTES, MINUTES, DAYS), max_size=4), TIMES, st.integers(1, 20))
+def test_all_openings_are_those_that_it_says_one_after_the_other(
+    windows: list[Window], moment: datetime, days: int
+) -> None:
+    schedule = Schedule(windows=tuple(windows), blackout_dates=(moment.date(),))
+    until = moment + timedelta(days=days)
+    found = schedule.openings(moment, until, OSLO)
+    assert all(a[1] < b[0] for a, b in pairwise(found))
+    for begins, ends in found:
+        assert schedule.opens_at(begins, OSLO) == begins
+        if begins < until:
+            assert schedule.closes_at(ends - timedelta(microseconds=1), OSLO) == ends
+    for gap in (moment, *(ends for _, ends in found)):
+        following = next((b for b, e in found if e > gap), None)
+        opens = schedule.opens_at(gap, OSLO)
+        if following or opens is None or opens < until:
+            assert opens == (following and max(following, gap))
+
+
+def test_the_openings_of_weeks_are_found_without_looking_a_year_ahead_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever plans many windows would keep a worker busy for minutes."""
+    looked = []
+    moment_of = schedules._moment_of
+    monkeypatch.setattr(
+        schedules, "_moment_of", lambda *asked: looked.append(asked) or moment_of(*asked)
+    )
+    windows = tuple(Window(number * 40, number * 40 + 1) for number in range(21))
+    schedule = Schedule(windows=windows)
+    assert len(schedule.openings(MONDAY, MONDAY + timedelta(days=56), OSLO)) == 21 * 56
+    assert len(looked) < 3000
 
 
 def test_a_schedule_survives_being_stored() -> None:

@@ -1,6 +1,6 @@
 """The forecast of a rollout: its own engine on a virtual clock, over the devices' histories."""
 
-from apps.updates.domain.forecast.answer import Forecast, Scenario, Spread, forecast
+from apps.updates.domain.forecast.answer import Forecast, Scenario, Spread, forecast, runs_of
 from apps.updates.domain.forecast.history import LEAST_WATCHED, Defaults, DeviceHistory
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "Scenario",
     "Spread",
     "forecast",
+    "runs_of",
 ]

@@ -123,13 +123,18 @@ def forecast(
     devices = list(chain.from_iterable(scenario.phases))
     fleet = _fleet(scenario, devices, at)
     chance = Random(seed)  # noqa: S311 - a simulation, no secret
-    number = min(runs, max(LEAST_RUNS, MAXIMUM_VISITS // max(len(devices), 1)))
+    number = runs_of(len(devices), runs)
     rates = [_failure_rate(devices, scenario.defaults, chance) for _ in range(number)]
     done = []
     for rate in rates:
         before_run()
         done.append(_run(started, at, fleet, rate, Random(chance.random())))  # noqa: S311
     return _answer(done, scenario)
+
+
+def runs_of(devices: int, runs: int) -> int:
+    """How many runs of so many devices there are where `runs` are asked for."""
+    return min(runs, max(LEAST_RUNS, MAXIMUM_VISITS // max(devices, 1)))
 
 
 def _fleet(scenario: Scenario, devices: list[DeviceHistory], at: datetime) -> Fleet:
@@ -158,14 +163,11 @@ def _openings(schedule: Schedule, at: datetime, zone: ZoneInfo) -> Openings:
 
     To its end twice: a device of a late phase looks as far ahead as one of the first.
     """
-    opens, closes = [], []
-    moment, until = at, at + timedelta(seconds=2 * HORIZON)
-    while moment < until and (begins := schedule.opens_at(moment, schedule.zone(zone))):
-        ends = schedule.closes_at(begins, schedule.zone(zone)) or begins + timedelta(minutes=1)
-        opens.append(begins.timestamp())
-        closes.append(ends.timestamp())
-        moment = ends
-    return Openings(opens, closes)
+    until = at + timedelta(seconds=2 * HORIZON)
+    found = schedule.openings(at, until, schedule.zone(zone))
+    return Openings(
+        [begins.timestamp() for begins, _ in found], [ends.timestamp() for _, ends in found]
+    )
 
 
 def _failure_rate(devices: list[DeviceHistory], defaults: Defaults, chance: Random) -> float:
