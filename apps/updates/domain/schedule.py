@@ -111,8 +111,8 @@ class Schedule:
                 found[-1] = (found[-1][0], max(end, found[-1][1]))
             else:
                 found.append((max(start, begin), end))
-        if not found and (start := self.opens_at(begin, zone)):
-            found.append((start, self.closes_at(start, zone) or start + MINUTE))
+        if not found and (opens := self.opens_at(begin, zone)):
+            found.append((opens, self.closes_at(opens, zone) or opens + MINUTE))
         return found
 
     def check_opens(self, now: datetime, zone: ZoneInfo) -> None:

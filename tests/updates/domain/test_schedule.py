@@ -161,7 +161,7 @@ def test_all_openings_are_those_that_it_says_one_after_the_other(
     assert all(a[1] < b[0] for a, b in pairwise(found))
     for begins, ends in found:
         assert schedule.opens_at(begins, OSLO) == begins
-        if begins < until:
+        if ends < until:
             assert schedule.closes_at(ends - timedelta(microseconds=1), OSLO) == ends
     for gap in (moment, *(ends for _, ends in found)):
         following = next((b for b, e in found if e > gap), None)
