@@ -125,6 +125,21 @@ def test_older_reports_and_steps_backwards_are_ignored(fleet: Fleet) -> None:
     assert (row.state, row.report_sequence) == ("installing", 6)
 
 
+def test_a_number_that_nothing_can_hold_is_ignored_and_keeps_no_report_of_others_back(
+    fleet: Fleet,
+) -> None:
+    """All reports of a batch are one statement."""
+    fleet.start()
+    mine, others = fleet.claim(*fleet.device_ids[:2])
+    reports = [
+        Report(mine.device_id, mine.deployment_id, 2**32 - 1, "succeeded"),
+        Report(others.device_id, others.deployment_id, 2**31 - 1, "installing"),
+    ]
+    assert [r.outcome for r in apply_reports(fleet.system, reports)] == ["ignored", "stored"]
+    assert fleet.deployment(mine).state == "offered"
+    assert fleet.report(mine, 1, "installing").outcome == "stored"
+
+
 def test_terminal_states_never_reopen(fleet: Fleet) -> None:
     fleet.start()
     offer = fleet.claim()[0]

@@ -11,6 +11,9 @@ from apps.updates.domain.states import (
     can_deployment_become,
 )
 
+# What the database holds. No device comes so far by counting.
+MAX_SEQUENCE = 2**31 - 1
+
 
 class Outcome(StrEnum):
     """What became of a report."""
@@ -47,6 +50,8 @@ def take_report(
     """
     if sequence == standing.report_sequence:
         return Outcome.DUPLICATE, standing
+    if not 0 < sequence <= MAX_SEQUENCE:
+        return Outcome.IGNORED, standing
     if sequence < standing.report_sequence or standing.state is DeploymentState.WAITING:
         return Outcome.IGNORED, standing
     if standing.is_terminal:
