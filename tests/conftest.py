@@ -14,6 +14,7 @@ from apps.core.authz import Role
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
 from apps.organizations.services.authentication import forget_callers
+from apps.web import organization_rules
 from tests import factories
 from tests.factories import Cast
 
@@ -23,6 +24,16 @@ def _nobody_is_remembered() -> None:
     """A process remembers callers for five seconds; a test must not remember another's."""
     forget_callers()
     RING.forget()
+
+
+@pytest.fixture(autouse=True)
+def _rules_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process reads organizations' rules every four seconds; a test reads them once, its own.
+
+    Else the query would fall into whatever the test does, or counts, when the four seconds end.
+    """
+    organization_rules.forget_rules()
+    monkeypatch.setattr(organization_rules, "FRESH_SECONDS", 3600.0)
 
 
 @pytest.fixture
