@@ -10,6 +10,7 @@ from fleetctl.forecasts import add_forecast
 from fleetctl.manifests import add_export, read_file, request_of, send_manifest
 from fleetctl.notifications import add_mails
 from fleetctl.output import Columns, show_list, show_one
+from fleetctl.reasons import add_reasons
 from fleetctl.sign_in import connect
 from fleetctl.suspects import add_suspects
 from fleetctl.verbs import add_get, add_list, confirm, verb
@@ -40,7 +41,6 @@ VERBS = {
     "pause": ("offer nothing more until it is resumed", False),
     "resume": ("go on", False),
     "halt": ("stop it for good; devices at work finish", True),
-    "retry": ("plan a rollout for the devices that failed", False),
     "clone": ("plan a rollout like it", False),
     "close": ("let no further device join a dynamic rollout", False),
     "cancel": ("end it where it is; asks first unless --yes", False),
@@ -64,6 +64,7 @@ def add_rollouts(verbs: Any, common: argparse.ArgumentParser) -> None:
     for name, (text, wants_reason) in VERBS.items():
         _add_verb(verbs, common, name, text, wants_reason=wants_reason)
     add_suspects(verbs, common)
+    add_reasons(verbs, common)
     examples = "fleetctl rollouts approve ID --plan-hash HASH\nfleetctl rollouts get ID"
     approve = verb(verbs, common, "approve", "approve exactly this plan", examples, _approve)
     approve.add_argument("id", metavar="ID")

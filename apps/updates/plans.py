@@ -74,6 +74,7 @@ def target_of(message: pb.Target, field: str = "target") -> Target:
         group_ids=tuple(ids_of(message.group_ids, f"{field}.group_ids")),
         filter=message.filter,
         failed_in=id_of(message.failed_in) if message.failed_in else None,
+        failed_because=message.failed_because,
     )
 
 
@@ -85,6 +86,7 @@ def target_message(stored: dict[str, Any]) -> pb.Target:
         group_ids=stored.get("group_ids", []),
         filter=stored.get("filter", ""),
         failed_in=stored.get("failed_in", ""),
+        failed_because=stored.get("failed_because", ""),
     )
 
 

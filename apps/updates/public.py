@@ -100,8 +100,10 @@ def clone_rollout(actor: Actor, request: pb.CloneRolloutRequest) -> pb.CloneRoll
 
 @operation(CREATE_ROLLOUT)
 def retry_rollout(actor: Actor, request: pb.RetryRolloutRequest) -> pb.RetryRolloutResponse:
-    """A new draft for the devices of a rollout that failed."""
-    rollout = planning.retry_rollout(actor, id_of(request.id), name=request.name)
+    """A new draft for the devices of a rollout that failed, all or those with one reason."""
+    rollout = planning.retry_rollout(
+        actor, id_of(request.id), name=request.name, reason=request.reason
+    )
     return pb.RetryRolloutResponse(rollout=rollout_message(rollout))
 
 
@@ -212,6 +214,7 @@ def list_deployments(
         rollout_id=id_of(request.rollout_id) if request.rollout_id else None,
         device_id=id_of(request.device_id) if request.device_id else None,
         state=enum_word(pb.DeploymentState, request.state),
+        reason=request.reason,
     )
     return pb.ListDeploymentsResponse(
         items=[deployment_message(each) for each in page.items],

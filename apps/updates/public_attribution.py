@@ -1,10 +1,10 @@
-"""Who fails in a rollout, and going on without them, as REST and RPC offer it."""
+"""Who fails in a rollout and why, and going on without them, as REST and RPC offer it."""
 
 from apps.core.actors import Actor
 from apps.core.public import id_of, operation
 from apps.updates.messages import rollout_message
-from apps.updates.permissions import ADVANCE_PHASE, VIEW_ROLLOUTS
-from apps.updates.selectors import suspects
+from apps.updates.permissions import ADVANCE_PHASE, VIEW_DEPLOYMENTS, VIEW_ROLLOUTS
+from apps.updates.selectors import reasons, suspects
 from apps.updates.services import exclusions
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
@@ -21,6 +21,15 @@ def find_suspects(actor: Actor, request: pb.FindSuspectsRequest) -> pb.FindSuspe
     )
 
 
+@operation(VIEW_DEPLOYMENTS)
+def list_rollout_reasons(
+    actor: Actor, request: pb.ListRolloutReasonsRequest
+) -> pb.ListRolloutReasonsResponse:
+    """Why devices did not get the release, the most frequent reason first."""
+    found = reasons.list_reasons(actor, id_of(request.rollout_id))
+    return pb.ListRolloutReasonsResponse(reasons=[_reason(each) for each in found])
+
+
 @operation(ADVANCE_PHASE)
 def exclude_and_continue(
     actor: Actor, request: pb.ExcludeAndContinueRequest
@@ -34,6 +43,21 @@ def exclude_and_continue(
         reason=request.reason,
     )
     return pb.ExcludeAndContinueResponse(rollout=rollout_message(rollout))
+
+
+def _reason(group: reasons.ReasonGroup) -> pb.RolloutReason:
+    message = pb.RolloutReason(
+        reason=group.reason,
+        devices=group.count,
+        failed=group.failed,
+        states=dict(group.states),
+        sample_line=group.line,
+    )
+    if sample := group.sample:
+        message.sample_deployment_id = str(sample.id)
+        message.sample_device_id = str(sample.device_id)
+        message.sample_device_name = sample.device.name
+    return message
 
 
 def _suspect(found: suspects.Suspicion) -> pb.Suspect:

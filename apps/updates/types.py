@@ -24,6 +24,8 @@ class Target:
     filter: str = ""
     # Of those that the rest means, the ones that failed in this rollout.
     failed_in: UUID | None = None
+    # Of those, the ones that gave this reason; empty for all.
+    failed_because: str = ""
 
     @property
     def is_groups(self) -> bool:
@@ -47,6 +49,8 @@ class Target:
             stored["filter"] = self.filter.strip()
         if self.failed_in:
             stored["failed_in"] = str(self.failed_in)
+        if self.failed_because:
+            stored["failed_because"] = self.failed_because
         return stored
 
     @classmethod
@@ -58,6 +62,7 @@ class Target:
             group_ids=tuple(UUID(text) for text in stored.get("group_ids", ())),
             filter=stored.get("filter", ""),
             failed_in=UUID(stored["failed_in"]) if stored.get("failed_in") else None,
+            failed_because=stored.get("failed_because", ""),
         )
 
 

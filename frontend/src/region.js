@@ -17,6 +17,11 @@ export class Region {
     return (this.element.dataset.liveIgnore || "").split(/\s+/).includes(type);
   }
 
+  /** Parts that cost the server more say how far apart they want to be fetched. */
+  spacing() {
+    return Number(this.element.dataset.liveSpacing) || SPACING;
+  }
+
   age() {
     return Date.now() - this.fetchedAt;
   }
@@ -30,7 +35,7 @@ export class Region {
   touch() {
     if (this.gone || document.hidden) return;
     if (this.busy) this.again = true;
-    else this.timer ||= setTimeout(() => this.fetch(), Math.max(0, SPACING - this.age()));
+    else this.timer ||= setTimeout(() => this.fetch(), Math.max(0, this.spacing() - this.age()));
   }
 
   async fetch({ force = false } = {}) {

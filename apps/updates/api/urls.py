@@ -131,6 +131,11 @@ urlpatterns = [
         "rollouts/<ident:rollout_id>/suspects",
         get=reads(public_attribution.find_suspects),
     ),
+    *resource(
+        "rollout-reasons",
+        "rollouts/<ident:rollout_id>/reasons",
+        get=reads(public_attribution.list_rollout_reasons),
+    ),
     *_verb("halt", public.halt_rollout),
     *_verb("roll-back", public.roll_back_rollout),
     *_verb("cancel", public.cancel_rollout),

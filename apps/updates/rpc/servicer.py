@@ -54,6 +54,7 @@ class UpdatesServicer:
     resume_rollout = unary(public.resume_rollout)
     advance_phase = unary(public.advance_phase)
     find_suspects = unary(public_attribution.find_suspects)
+    list_rollout_reasons = unary(public_attribution.list_rollout_reasons)
     exclude_and_continue = unary(public_attribution.exclude_and_continue)
     halt_rollout = unary(public.halt_rollout)
     roll_back_rollout = unary(public.roll_back_rollout)

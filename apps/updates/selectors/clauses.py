@@ -7,6 +7,7 @@ from apps.devices.selectors.filtering import DeviceFilter, read_filter
 from apps.updates.domain.eligibility import Comparison
 from apps.updates.domain.states import FAILED_DEPLOYMENT_STATES
 from apps.updates.models import Deployment, Rollout
+from apps.updates.selectors.reason_terms import reason_of
 from apps.updates.types import Target
 
 LONGEST = 200
@@ -76,5 +77,9 @@ def _failed(platform: Actor, target: Target, device: Device) -> Comparison:
     rows = Deployment.objects.for_org(platform.organization_id).filter(
         rollout_id=rollout.id, device_id=device.id, is_retried=False
     )
-    state: str = rows.values_list("state", flat=True).first() or "no deployment there"
-    return Comparison(f"failed in “{rollout.name}”", state, state in FAILED_DEPLOYMENT_STATES)
+    found = rows.annotate(why=reason_of()).values_list("state", "why").first()
+    state, reason = found or ("no deployment there", "")
+    said = state if reason in (state, "") else f"{state}: {reason}"
+    is_meant = target.failed_because in ("", reason) and state in FAILED_DEPLOYMENT_STATES
+    because = f" with {quoted(target.failed_because)}" if target.failed_because else ""
+    return Comparison(f"failed in “{rollout.name}”{because}", said, is_meant)

@@ -23,6 +23,8 @@ from apps.updates.permissions import (
     CLAIM_DEPLOYMENTS,
     VIEW_DEPLOYMENTS,
 )
+from apps.updates.selectors.reason_terms import with_reason
+from apps.updates.selectors.reasons import is_offline_to_go
 from apps.updates.selectors.rollouts import known_state
 from apps.updates.types import Withdrawal
 
@@ -34,6 +36,8 @@ def list_deployments(
     rollout_id: UUID | None = None,
     device_id: UUID | None = None,
     state: str = "",
+    reason: str = "",
+    is_offline: bool = False,
 ) -> Page[Deployment]:
     """Deployments with their device and rollout: a rollout's in the order of its plan, so that
     those at work come before those that wait; a device's, and all, newest first.
@@ -48,6 +52,10 @@ def list_deployments(
         rows = rows.filter(device_id=device_id)
     if state:
         rows = rows.filter(state=known_state(DeploymentState, state))
+    if reason:
+        rows = rows.filter(with_reason(reason), is_retried=False)
+    if is_offline:
+        rows = rows.filter(is_offline_to_go(actor))
     order = ["-id"] if rollout_id is None else ["phase_index", "position", "id"]
     return paginate(rows, page, order_by=order)
 

@@ -48,4 +48,5 @@ def _selection(target: Target) -> Selection:
         groups=tuple(str(each) for each in target.group_ids),
         filter=target.filter,
         failed_in=target.failed_in,
+        failed_because=target.failed_because,
     )

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Model, Prefetch, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
 from apps.core import clock
 from apps.core.actors import Actor, ActorHere
@@ -38,6 +38,7 @@ from apps.updates.models import (
 from apps.updates.permissions import (
     VIEW_ROLLOUTS,
 )
+from apps.updates.selectors.reason_terms import with_reason
 from apps.updates.selectors.receiving import receiving
 from apps.updates.selectors.releases import components_of
 from apps.updates.types import Target
@@ -163,7 +164,7 @@ def target_devices(
     devices = _resolved(actor, target)
     if target.failed_in:
         rollout_id = get_rollout_id(actor, target.failed_in)
-        devices = devices.filter(id__in=_failed_in(actor, rollout_id))
+        devices = devices.filter(id__in=_failed_in(actor, rollout_id, target.failed_because))
     if excluded is not None:
         without = target_devices(actor, excluded)
         devices = devices.exclude(id__in=without.order_by().values("id"))
@@ -180,12 +181,12 @@ def _resolved(actor: Actor, target: Target) -> QuerySet[Device]:
     )
 
 
-def _failed_in(actor: Actor, rollout_id: UUID) -> QuerySet[Deployment]:
-    """The devices whose last attempt in a rollout failed."""
+def _failed_in(actor: Actor, rollout_id: UUID, reason: str) -> QuerySet[Deployment]:
+    """The devices whose last attempt in a rollout failed, for this reason or, without, for any."""
     rows = Deployment.objects.for_org(actor.organization_id).filter(
         rollout_id=rollout_id, is_retried=False, state__in=FAILED_DEPLOYMENT_STATES
     )
-    return rows.values("device_id")
+    return (rows.filter(with_reason(reason)) if reason else rows).values("device_id")
 
 
 def list_rollout_events(
@@ -247,16 +248,6 @@ def list_due_rollout_ids(actor: Actor) -> list[UUID]:
     rows = Rollout.objects.for_org(actor.organization_id)
     due = rows.filter(state=RolloutState.SCHEDULED, start_at__lte=clock.now())
     return list(due.order_by("start_at", "id").values_list("id", flat=True))
-
-
-def count_failure_reasons(actor: Actor, rollout_id: UUID) -> list[tuple[str, str, int]]:
-    """Why devices failed: (state, reason code, how many), the most frequent first."""
-    get_rollout_id(actor, rollout_id)
-    rows = Deployment.objects.for_org(actor.organization_id).filter(
-        rollout_id=rollout_id, is_retried=False, state__in=FAILED_DEPLOYMENT_STATES
-    )
-    counted = rows.values_list("state", "reason_code").annotate(n=Count("id"))
-    return list(counted.order_by("-n", "state", "reason_code"))
 
 
 def check_log(actor: Actor, rollout_id: UUID, *, until: int | None = None) -> LogCheck:

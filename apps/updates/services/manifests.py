@@ -121,6 +121,7 @@ def _target(
         group_ids=tuple(each for each in ids.values() if each is not None),
         filter=said.filter,
         failed_in=said.failed_in,
+        failed_because=said.failed_because,
     )
     with _collected(manifest, field, problems):
         count_target_devices(actor, target)

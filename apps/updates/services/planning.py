@@ -48,6 +48,7 @@ from apps.updates.selectors.rollouts import (
     count_target_devices,
     get_rollout,
     reread_rollout,
+    target_devices,
 )
 from apps.updates.selectors.zones import organization_zone
 from apps.updates.services.channels import require_channel
@@ -160,17 +161,21 @@ def clone_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
     return _recreate(actor, source, name or f"{source.name} (copy)", Target.restore(source.target))
 
 
-def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "") -> Rollout:
-    """A new draft for those devices of a rollout that failed. What has ended stays as it was.
+def retry_rollout(actor: Actor, rollout_id: UUID, *, name: str = "", reason: str = "") -> Rollout:
+    """A new draft for those devices of a rollout that failed, for this reason or, without, for any.
 
-    Raises `NothingToRetry` where no device failed.
+    What has ended stays as it was. Raises `NothingToRetry` where no device failed so.
     """
     require_somewhere(actor, CREATE_ROLLOUT)
     source = get_rollout(actor, rollout_id)
     if not sum(phase.failed for phase in source.phases.all()):
         raise NothingToRetry
-    target = Target(failed_in=source.id, **_groups_of(source))
-    return _recreate(actor, source, name or f"{source.name} (failed devices)", target)
+    target = Target(failed_in=source.id, failed_because=reason, **_groups_of(source))
+    checked_names(actor, target)
+    if reason and not target_devices(actor, target).exists():
+        raise NothingToRetry
+    words = reason.replace("_", " ") if reason.isprintable() and reason else "failed devices"
+    return _recreate(actor, source, name or f"{source.name} ({words})"[:200], target)
 
 
 def _groups_of(source: Rollout) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from apps.updates.selectors.rollouts import (
 from apps.updates.services.moves import new_id
 from apps.updates.types import Target
 
-MAX_DEVICES, MAX_TAGS, MAX_GROUPS = 1000, 64, 64
+MAX_DEVICES, MAX_TAGS, MAX_GROUPS, MAX_REASON = 1000, 64, 64, 64
 
 # Sorting 100,000 devices without files takes about 20 MB, once per rollout.
 _SORT_IN_MEMORY = "SELECT set_config('work_mem', '64MB', true)"
@@ -122,6 +122,7 @@ def checked_names(actor: Actor, target: Target) -> dict[str, Any]:
     _limit("device_ids", target.device_ids, MAX_DEVICES)
     _limit("tags", target.tags, MAX_TAGS)
     _limit("group_ids", target.group_ids, MAX_GROUPS)
+    _check_reason(target)
     target_devices(actor, target)
     return target.stored()
 
@@ -229,6 +230,15 @@ def _insert(
         cursor.execute(_SORT_IN_MEMORY)
         cursor.execute(statement, [*parameters, *order, *own])
         return dict(cursor.fetchall())
+
+
+def _check_reason(target: Target) -> None:
+    if target.failed_because and target.failed_in is None:
+        message = "A reason needs the rollout in which devices failed for it."
+        raise invalid("failed_because", "reason_without_rollout", message)
+    if len(target.failed_because) > MAX_REASON or "\0" in target.failed_because:
+        message = f"A reason has at most {MAX_REASON} characters, none of them NUL."
+        raise invalid("failed_because", "invalid_reason", message)
 
 
 def _limit(field: str, names: tuple[Any, ...], most: int) -> None:

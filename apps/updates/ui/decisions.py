@@ -99,7 +99,10 @@ class RolloutRetry(OrgView):
     def post(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """Makes the draft and leads there."""
         done = _("This is a draft for the devices that failed. Nothing has started.")
-        made = attempt(request, lambda: retry_rollout(request.actor, rollout_id), done)
+        reason = request.POST.get("reason", "")
+        made = attempt(
+            request, lambda: retry_rollout(request.actor, rollout_id, reason=reason), done
+        )
         return go(request, "rollout", made.id if made else rollout_id)
 
 

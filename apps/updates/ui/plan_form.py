@@ -61,7 +61,7 @@ GATE_TEXTS = ("gate", "good", "bad", "alpha", "beta", "soak", "minimum")
 PACE_TEXTS = ("rate", "growth", "rate_most", "in_flight")
 STEPS_LIMITS = tuple(f"limit_{step}" for step in TIMED_STEPS)
 TEXTS = (
-    *("name", "release", "filter", "tags", "devices", "failed_in"),
+    *("name", "release", "filter", "tags", "devices", "failed_in", "failed_because"),
     *("exclude", "exclude_filter", "exclude_devices", "strategy", "timeout"),
     *(*GATE_TEXTS, *PACE_TEXTS),
     *("start_at", "end_at", "time_zone", "blackout", "mode", "reboot", "attempts", "backoff"),
@@ -167,6 +167,7 @@ def target_of(data: QueryDict) -> Target:
         group_ids=ids_in(data.getlist("group"), "groups"),
         filter=data.get("filter", "").strip(),
         failed_in=id_in(earlier, "failed_in") if earlier else None,
+        failed_because=data.get("failed_because", "") if earlier else "",
     )
 
 

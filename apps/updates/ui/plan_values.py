@@ -216,7 +216,8 @@ def _target(stored: dict[str, Any], filter: str, tags: str, ids: str) -> dict[st
         tags: ", ".join(stored.get("tags", [])),
         ids: "\n".join(stored.get("device_ids", [])),
     }
-    return {**values, **({"failed_in": stored["failed_in"]} if "failed_in" in stored else {})}
+    earlier = {name: stored[name] for name in ("failed_in", "failed_because") if name in stored}
+    return {**values, **earlier}
 
 
 def _installation(rules: Installation) -> dict[str, str]:

@@ -29,7 +29,6 @@ from apps.updates.permissions import (
 from apps.updates.selectors.deployments import list_deployments
 from apps.updates.selectors.rollouts import (
     actor_at_rollout,
-    count_failure_reasons,
     get_rollout,
     list_newest_rollout_events,
     list_rollouts,
@@ -42,6 +41,7 @@ from apps.updates.services.rollouts import (
     start_rollout,
 )
 from apps.updates.ui.phases import shown_phases
+from apps.updates.ui.reasons import why_context
 from apps.updates.ui.wording import installation_lines, schedule_lines, target_text
 
 EVENTS = 30
@@ -134,8 +134,12 @@ class RolloutDetail(OrgView):
     @needs(VIEW_ROLLOUTS)
     def get(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """The page, or its live part alone."""
-        context = _detail(request, rollout_id)
-        name = "rollout_body" if request.GET.get("fragment") == "body" else "rollout"
+        is_whole = request.GET.get("fragment") != "body"
+        context = {**_detail(request, rollout_id), "is_whole": is_whole}
+        if is_whole:
+            # These parts are fetched on their own, and less often.
+            context |= why_context(request, context["rollout"])
+        name = "rollout" if is_whole else "rollout_body"
         return render(request, f"updates/{name}.html", context)
 
 
@@ -210,12 +214,9 @@ class RolloutCancel(OrgView):
 
 
 def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
-    actor, state = request.actor, request.GET.get("state", "")
-    rollout = get_rollout(actor, rollout_id)
-    asked = PageRequest.of(DEVICES, request.GET.get("page_token"))
+    actor, rollout = request.actor, get_rollout(request.actor, rollout_id)
     tone, icon = VERDICT_LOOKS.get(rollout.state, ("quiet", "info-circle"))
     is_ready = rollout.state == "draft" and not rollout.requires_approval
-    may_look = actor.may_somewhere(VIEW_DEPLOYMENTS.name)
     return {
         "actor": actor_at_rollout(actor, rollout),
         "rollout": rollout,
@@ -229,15 +230,31 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "source": rollout.rolls_back,
         "rollbacks": rollout.rollbacks.order_by("-id"),
         "can_repeat": rollout.rolls_back_id is None,
-        "can_retry": rollout.rolls_back_id is None and any(p.failed for p in rollout.phases.all()),
-        "failures": _failures(request, rollout_id),
-        "page": list_deployments(actor, asked, rollout_id=rollout_id, state=state)
-        if may_look
-        else Page[Any]([]),
-        "chips": _choices(CHIPS, state),
-        "is_filtered": bool(state),
+        **_devices(request, rollout_id),
         "events": _events(request, rollout_id),
     }
+
+
+def _devices(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
+    """The list of devices: all, those in one state, with one reason, or offline."""
+    state, reason = request.GET.get("state", ""), request.GET.get("reason", "")[:64]
+    is_offline = request.GET.get("offline", "") == "1"
+    chips = _choices(CHIPS, state)
+    chips.append({"url": "?offline=1", "word": _("Offline"), "is_current": is_offline})
+    chips[0]["is_current"] = not (state or reason or is_offline)
+    shown = {"chips": chips, "reason": reason, "is_filtered": not chips[0]["is_current"]}
+    if not request.actor.may_somewhere(VIEW_DEPLOYMENTS.name):
+        return {**shown, "page": Page[Any]([])}
+    asked = PageRequest.of(DEVICES, request.GET.get("page_token"))
+    page = list_deployments(
+        request.actor,
+        asked,
+        rollout_id=rollout_id,
+        state=state,
+        reason=reason,
+        is_offline=is_offline,
+    )
+    return {**shown, "page": page}
 
 
 def _plan_words(rollout: Any) -> dict[str, Any]:
@@ -260,13 +277,6 @@ def _may_become(state: RolloutState) -> dict[str, bool]:
         "can_halt": state in (RolloutState.RUNNING, RolloutState.PAUSED),
         "can_roll_back": can_rollout_become(state, RolloutState.ROLLING_BACK),
     }
-
-
-def _failures(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
-    return [
-        {"state": state, "reason": reason, "count": count}
-        for state, reason, count in count_failure_reasons(request.actor, rollout_id)
-    ]
 
 
 def _events(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:

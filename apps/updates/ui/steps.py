@@ -15,7 +15,7 @@ STEPS: dict[str, str | Promise] = {
 STEPS_IN_ORDER = tuple(STEPS)
 _WHAT_FIELDS = ("name", "release")
 _WHO_FIELDS = (
-    *("filter", "tags", "groups", "devices", "failed_in", "target"),
+    *("filter", "tags", "groups", "devices", "failed_in", "failed_because", "target"),
     *("exclude", "exclude_filter", "exclude_devices"),
 )
 

@@ -49,6 +49,8 @@ def target_text(target: dict[str, Any], *, everything: str = "") -> str:
     text = _(" or ").join(parts) or everything or _("every active device")
     if target.get("failed_in"):
         text = _("%(whom)s, where an earlier rollout failed") % {"whom": text}
+        if reason := target.get("failed_because"):
+            text = _("%(whom)s with %(reason)s") % {"whom": text, "reason": reason}
     return text
 
 

@@ -20,6 +20,7 @@ class Selection:
     groups: tuple[str, ...] = ()
     filter: str = ""
     failed_in: UUID | None = None
+    failed_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

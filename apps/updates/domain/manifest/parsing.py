@@ -103,7 +103,9 @@ def _target(spec: Item, firmware: str, notes: Notes) -> Selection:
         return Selection()
     found = _selected(item, "target", firmware, notes)
     everything = item.find("all")
-    if everything and found != Selection(failed_in=found.failed_in):
+    if everything and found != Selection(
+        failed_in=found.failed_in, failed_because=found.failed_because
+    ):
         notes.refuse(everything, "This means every device: nothing else can be selected with it.")
     if not everything and found == Selection():
         notes.refuse(item, "The selector names no device; `all: true` means all of them.")

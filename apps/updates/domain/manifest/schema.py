@@ -135,6 +135,7 @@ def _selection(path: str, meaning: str) -> Iterator[Key]:
     yield Key(f"{path}.deviceIds", LIST, "or these devices")
     yield Key(f"{path}.deviceIds[]", kinds.text(36))
     yield Key(f"{path}.failedIn", kinds.text(36), "of all these, what failed in this rollout")
+    yield Key(f"{path}.failedBecause", kinds.text(64), "of those, what gave this reason")
 
 
 def _metadata() -> Iterator[Key]:

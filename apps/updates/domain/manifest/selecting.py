@@ -43,6 +43,7 @@ def selection_of(item: Item, field: str, notes: Notes) -> Selection:
         groups=tuple(item.values("groups")),
         filter=str(item.get("filter", "")).strip(),
         failed_in=next(iter(_ids([failed_in], notes)), None) if failed_in else None,
+        failed_because=str(item.get("failedBecause", "")),
     )
 
 

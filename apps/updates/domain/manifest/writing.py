@@ -99,6 +99,7 @@ def _selection(selection: Selection) -> dict[str, Any]:
         groups=list(selection.groups),
         deviceIds=[str(each) for each in selection.device_ids],
         failedIn=str(selection.failed_in or ""),
+        failedBecause=selection.failed_because,
     )
 
 
