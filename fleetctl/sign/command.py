@@ -21,6 +21,7 @@ from fleetctl.sign.metadata import (
     TARGETS_DAYS,
     NotBelieved,
     Signers,
+    believe_platform,
     believe_targets,
     follow,
     make_root,
@@ -28,6 +29,7 @@ from fleetctl.sign.metadata import (
     sign,
     signers_of,
     target_of,
+    target_path,
     text_of,
 )
 from fleetctl.sign_in import connect
@@ -159,6 +161,7 @@ def _rotate(options: argparse.Namespace) -> int:
     confirm(options, question)
     after = {role: _next_signers(options, folder, role, before[role], dropped) for role in before}
     status = _online_keys(client, is_new=options.new_online_keys)
+    believe_platform(root.signed, status, is_new=options.new_online_keys)
     version = root.signed.version + 1
     fresh = make_root(status, after, version=version, days=options.root_days)
     sign(fresh, _distinct([*old, *_enough(folder, "root", after["root"])]))
@@ -251,22 +254,31 @@ def _wanted(client: Client, name: str, version: str) -> dict[str, Any]:
     for release in client.pages("releases", sys.maxsize):
         if (release["name"], release["version"]) == (name, version):
             found: dict[str, Any] = client.get(f"releases/{quoted(release['id'])}/targets")
-            for target in found["targets"]:
-                target["description"] = json.loads(target["description"])
-                target["position"] = int(target.get("position") or 0)
-                target["length"] = int(target["length"])
-            _check_release(found, name, version)
-            return found
+            try:
+                return _read_release(found, name, version)
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
+                raise NotBelieved(f"what the server wants signed is unreadable: {error}") from error
     raise CommandError(f"there is no release {name} {version}")
+
+
+def _read_release(release: dict[str, Any], name: str, version: str) -> dict[str, Any]:
+    for target in release["targets"]:
+        target["description"] = json.loads(target["description"])
+        target["position"] = int(target.get("position") or 0)
+        target["length"] = int(target["length"])
+    _check_release(release, name, version)
+    return release
 
 
 def _check_release(release: dict[str, Any], name: str, version: str) -> None:
     """What is shown and what is signed say the same."""
     if (release["release_name"], release["release_version"]) != (name, version):
         raise NotBelieved("the server answered with another release")
-    for target in release["targets"]:
+    for place, target in enumerate(release["targets"]):
         told = target["description"]
         same = (
+            target["path"] == target_path(name, version, target["component"]),
+            (target["position"], target["count"]) == (place, len(release["targets"])),
             told["name"] == target["component"],
             told["version"] == version,
             told["sha256"] == target["sha256"],

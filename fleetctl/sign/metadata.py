@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 from securesystemslib.formats import encode_canonical
 from tuf.api.exceptions import RepositoryError
@@ -50,6 +51,31 @@ def make_root(
         "instruction_keys": {instruction.keyid: instruction.to_dict()},
     }
     return Metadata(root)
+
+
+def believe_platform(root: Root, status: Mapping[str, Any], *, is_new: bool) -> None:
+    """Raises `NotBelieved` where the next root would be for others than the one that is trusted.
+
+    The organization and the key of instructions stay; those of snapshot and timestamp change only
+    where the signer wants that. Otherwise a broken server could have keys of its own confirmed in a
+    root that only was to get a later end.
+    """
+    told = root.unrecognized_fields.get(EXTENSION)
+    held: Any = told if isinstance(told, Mapping) else {}
+    instruction = public_key(status["instruction_key"]["public_key"])
+    if status["organization_id"] != held.get("organization_id"):
+        raise NotBelieved("the server names another organization than the root that you signed")
+    if {instruction.keyid: instruction.to_dict()} != held.get("instruction_keys"):
+        raise NotBelieved("the server names another key of instructions than the root has")
+    for role in ("snapshot", "timestamp"):
+        if not is_new and [status[f"{role}_key"]["public_key"]] != signers_of(root, role).publics:
+            message = f"the server names another {role} key than the root has"
+            raise NotBelieved(f"{message}; only `rotate --new-online-keys` changes it")
+
+
+def target_path(release: str, version: str, component: str) -> str:
+    """What a component's file is called in targets, as the platform and devices have it."""
+    return "/".join(quote(part, safe="") for part in (release, version, component))
 
 
 def signers_of(root: Root, role: str) -> Signers:
