@@ -70,6 +70,21 @@ class ChannelMoved(Stale):
     default_message = "The channel points at another release by now. Look at it again."
 
 
+class ReleaseInUse(FleetdError):
+    kind, code = Kind.STATE, "release_in_use"
+    default_message = "The release is in use."
+
+
+class ReleaseFilesRemoved(FleetdError):
+    kind, code = Kind.STATE, "release_files_removed"
+    default_message = "The files of this release were removed. Make it again as another version."
+
+
+class ArtifactFileRemoved(FleetdError):
+    kind, code = Kind.STATE, "artifact_file_removed"
+    default_message = "The bytes of this artifact were removed. Upload them again."
+
+
 class RolloutTargetEmpty(FleetdError):
     kind, code = Kind.INVALID, "rollout_target_empty"
     default_message = "The target names no active device that would get the release."

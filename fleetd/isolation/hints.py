@@ -62,6 +62,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "account": ("user",),
     "actor": ("user",),
     "release_channel": ("release_promotion",),
+    "promotion": ("release_promotion",),
     "session": ("refresh_family", "user_session"),
     "owner": ("user",),
 }

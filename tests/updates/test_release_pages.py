@@ -48,7 +48,7 @@ def test_a_release_is_promoted_and_its_channel_closed_on_its_page(
     assert '<span class="tag">stable</span>' in page.get("/releases").content.decode()
     with tenant(alice.organization_id):
         promotion = list_release_channels(alice, PageRequest()).items[0]
-    close = f"{address}/channels/{promotion.id}/close"
+    close = f"/releases/channels/{promotion.id}/close"
     page.post(close, {"reason": "Nobody follows it."})
     assert channels(alice) == {}
     assert "What they pointed at before" in page.get(address).content.decode()

@@ -16,6 +16,10 @@ class Artifact(OrgOwnedModel):
     content_type = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=254, blank=True)
+    # When somebody uploaded the same content again: what is unused is counted from then on.
+    stored_again_at = models.DateTimeField(null=True)
+    # What old rollouts installed is still said by this row when the bytes are gone.
+    file_removed_at = models.DateTimeField(null=True)
 
     class Meta(OrgOwnedModel.Meta):
         db_table = "updates_artifact"

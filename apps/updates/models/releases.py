@@ -41,6 +41,8 @@ class Release(OrgOwnedModel):
     recall_reason = models.CharField(max_length=1000, blank=True)
     deprecated_at = models.DateTimeField(null=True)
     deprecation_reason = models.CharField(max_length=1000, blank=True)
+    # Its files are gone, and nothing can install it any more; history still says what it was.
+    files_removed_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     # Empty for releases from before this was kept.
     created_by = models.CharField(max_length=254, blank=True)
@@ -63,6 +65,11 @@ class Release(OrgOwnedModel):
     def is_recalled(self) -> bool:
         """Whether it was taken back."""
         return self.recalled_at is not None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether rollouts can be planned with it."""
+        return self.recalled_at is None and self.files_removed_at is None
 
     @property
     def channels(self) -> list[str]:

@@ -63,7 +63,7 @@ def count_stored_bytes(organization_id: UUID) -> int:
 
     Those that uploads under way have announced count, whether they have arrived or not.
     """
-    artifacts = Artifact.objects.for_org(organization_id)
+    artifacts = Artifact.objects.for_org(organization_id).filter(file_removed_at=None)
     uploads = ArtifactUpload.objects.for_org(organization_id).filter(
         artifact=None, expires_at__gt=clock.now()
     )
@@ -84,7 +84,8 @@ def get_artifact_upload(actor: Actor, upload_id: UUID) -> ArtifactUpload:
 
 def find_stored_artifact(organization_id: UUID, sha256: str) -> Artifact | None:
     """The artifact with this content, if its file is there."""
-    found: Artifact | None = Artifact.objects.for_org(organization_id).filter(sha256=sha256).first()
+    rows = Artifact.objects.for_org(organization_id).filter(sha256=sha256, file_removed_at=None)
+    found: Artifact | None = rows.first()
     return found if found is not None and is_stored(found) else None
 
 

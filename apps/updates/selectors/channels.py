@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from apps.core.actors import Actor
 from apps.core.authz import require
-from apps.core.errors import invalid
+from apps.core.errors import NotFound, invalid
 from apps.core.pagination import Page, PageRequest, paginate
 from apps.updates.domain.channels import split_name
 from apps.updates.errors import UnknownRelease
@@ -31,6 +31,15 @@ def list_release_channels(
         return paginate(rows, page, order_by=["-id"])
     rows = rows.filter(ended_at=None)
     return paginate(rows, page, order_by=["release_name", "channel", "id"])
+
+
+def get_release_channel(actor: Actor, promotion_id: UUID) -> ReleasePromotion:
+    """One channel, or one that was, by its id."""
+    require(actor, VIEW_RELEASES)
+    found: ReleasePromotion | None = _promotions(actor).filter(id=promotion_id).first()
+    if found is None:
+        raise NotFound("There is no such channel.")
+    return found
 
 
 def list_promotions_of(actor: Actor, release: Release) -> list[ReleasePromotion]:

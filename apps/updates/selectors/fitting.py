@@ -135,18 +135,24 @@ def plan_release_path(
 ) -> tuple[ReleaseFacts, ...] | Unreachable:
     """The releases to install, in their order, to bring a device to this one; empty: it is there.
 
-    Recalled releases are never on the way. Raises `NotFound` for a release or device out of sight.
+    Recalled releases are never on the way, nor those without their files. Raises `NotFound` for a
+    release or device out of sight.
     """
     require(actor, VIEW_RELEASES)
     goal = reread_release(actor, release_id)
     device = get_device(actor, device_id)
     if goal.is_recalled:
         return Unreachable("release_recalled", f"{goal} was recalled: {goal.recall_reason}")
+    if goal.files_removed_at is not None:
+        return Unreachable("release_files_removed", f"The files of {goal} were removed.")
     releases = _facts(actor.organization_id)
     return plan_path(device.installed, releases, facts_of(goal), version_key)
 
 
 def _facts(organization_id: UUID, **narrowed: str) -> list[ReleaseFacts]:
     parts = Component.objects.for_org(organization_id).order_by("position")
-    rows = Release.objects.for_org(organization_id).filter(recalled_at=None, **narrowed)
+    usable = Release.objects.for_org(organization_id).filter(
+        recalled_at=None, files_removed_at=None
+    )
+    rows = usable.filter(**narrowed)
     return [facts_of(r) for r in rows.prefetch_related(Prefetch("components", queryset=parts))]

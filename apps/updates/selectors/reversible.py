@@ -24,7 +24,7 @@ EARLIER = """
     CROSS JOIN LATERAL (
         SELECT before.release_id FROM updates_deployment AS before
         JOIN updates_release AS had ON had.id = before.release_id AND had.name = release.name
-            AND had.recalled_at IS NULL
+            AND had.recalled_at IS NULL AND had.files_removed_at IS NULL
         WHERE before.organization_id = deployment.organization_id
             AND before.device_id = deployment.device_id AND before.state = 'succeeded'
             AND before.release_id <> deployment.release_id

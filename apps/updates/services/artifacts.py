@@ -95,23 +95,35 @@ def _store(
 ) -> Artifact:
     if expected and received.sha256 != expected:
         raise ArtifactDigestMismatch(data={"sha256": received.sha256, "expected": expected})
-    _lock(actor, received.sha256)
+    lock_content(actor, received.sha256)
     existing = _find(actor, received.sha256)
     place = storage_name(actor.organization_id, received.sha256)
-    if existing is not None and artifact_storage().exists(place):
-        return existing
-    if existing is None:
+    is_counted = existing is not None and existing.file_removed_at is None
+    if not is_counted:
         require_room(actor, "storage_bytes", adding=received.size_bytes)
-    artifact_storage().put(received.path, place)
-    return existing or _insert(actor, received, name, content_type)
+    if not (is_counted and artifact_storage().exists(place)):
+        artifact_storage().put(received.path, place)
+    if existing is None:
+        return _insert(actor, received, name, content_type)
+    return _note_again(existing)
+
+
+def _note_again(existing: Artifact) -> Artifact:
+    """The artifact whose content came again; one whose file was removed has it back."""
+    existing.stored_again_at, existing.file_removed_at = clock.now(), None
+    existing.save(update_fields=["stored_again_at", "file_removed_at"])
+    return existing
 
 
 def delete_artifact(actor: Actor, artifact_id: UUID) -> None:
     """Deletes an artifact that no release uses, and its file. Raises `ArtifactInUse`."""
-    rows = Artifact.objects.for_org(actor.organization_id)
-    artifact: Artifact | None = rows.select_for_update().filter(id=artifact_id).first()
+    rows = Artifact.objects.for_org(actor.organization_id).filter(id=artifact_id)
+    content: str | None = rows.values_list("sha256", flat=True).first()
+    if content is not None:
+        lock_content(actor, content)
+    artifact: Artifact | None = rows.select_for_update().first()
     if artifact is None:
-        raise NotFound
+        raise NotFound("There is no such artifact.")
     require(actor, DELETE_ARTIFACT)
     users = _releases_of(actor, artifact_id)
     if users:
@@ -120,7 +132,7 @@ def delete_artifact(actor: Actor, artifact_id: UUID) -> None:
     sha256 = artifact.sha256
     record(actor, DELETE_ARTIFACT.name, artifact, changes={"name": artifact.name, "sha256": sha256})
     artifact.delete()
-    after_commit(lambda: _remove_unused_file(actor, sha256))
+    after_commit(lambda: remove_file(actor, sha256))
 
 
 def _releases_of(actor: Actor, artifact_id: UUID) -> list[str]:
@@ -226,11 +238,12 @@ def _receive(path: Path, file: BinaryIO) -> _Received:
     return _Received(path, digest.hexdigest(), size)
 
 
-def _remove_unused_file(actor: Actor, sha256: str) -> None:
-    """Unless the same content was stored again since the row was deleted."""
+def remove_file(actor: Actor, sha256: str) -> None:
+    """Removes bytes that no artifact has; those that were stored again meanwhile stay."""
     with tenant(actor.organization_id):
-        _lock(actor, sha256)
-        if _find(actor, sha256) is None:
+        lock_content(actor, sha256)
+        found = _find(actor, sha256)
+        if found is None or found.file_removed_at is not None:
             artifact_storage().delete(storage_name(actor.organization_id, sha256))
 
 
@@ -240,10 +253,18 @@ def _find(actor: Actor, sha256: str) -> Artifact | None:
     return found
 
 
-def _lock(actor: Actor, sha256: str) -> None:
+def lock_content(actor: Actor, sha256: str) -> None:
     """Until the transaction ends, nobody else stores or deletes this content here."""
+    _ask_for_lock(actor, sha256, "pg_advisory_xact_lock")
+
+
+def try_lock_content(actor: Actor, sha256: str) -> bool:
+    """The same, unless somebody is storing or deleting it at this moment."""
+    return _ask_for_lock(actor, sha256, "pg_try_advisory_xact_lock")
+
+
+def _ask_for_lock(actor: Actor, sha256: str, function: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"artifact:{actor.organization_id}:{sha256}"],
-        )
+        name = f"artifact:{actor.organization_id}:{sha256}"
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [name])
+        return cursor.fetchone()[0] is not False

@@ -8,7 +8,7 @@ from apps.core.actors import Actor
 from apps.core.authz import Permission, require
 from apps.core.errors import NotFound
 from apps.events.services.outbox import publish
-from apps.updates.errors import RecalledRelease, checked_reason
+from apps.updates.errors import RecalledRelease, ReleaseFilesRemoved, checked_reason
 from apps.updates.models import Release
 from apps.updates.permissions import DEPRECATE_RELEASE, RECALL_RELEASE
 from apps.updates.selectors.releases import reread_release
@@ -54,14 +54,17 @@ def deprecate_release(actor: Actor, release_id: UUID, *, reason: str) -> Release
 
 
 def refuse_recalled(actor: Actor, release_id: UUID) -> None:
-    """Raises `RecalledRelease` for one that was recalled; until the transaction ends none is.
+    """Raises `RecalledRelease`, or `ReleaseFilesRemoved`, for one that nothing may install.
 
-    For the services that plan and start rollouts, which have asked for their own right.
+    Until the transaction ends it is neither recalled nor removed. For the services that plan and
+    start rollouts, which have asked for their own right.
     """
     rows = Release.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     release: Release | None = rows.filter(id=release_id).first()
     if release is not None and release.is_recalled:
         raise RecalledRelease(data={"reason": release.recall_reason})
+    if release is not None and release.files_removed_at is not None:
+        raise ReleaseFilesRemoved
 
 
 def _locked(actor: Actor, release_id: UUID, permission: Permission) -> Release:

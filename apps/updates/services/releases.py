@@ -23,7 +23,7 @@ from apps.updates.domain.components import (
     is_version,
 )
 from apps.updates.domain.install_options import checked_options
-from apps.updates.errors import ReleaseVersionTaken
+from apps.updates.errors import ArtifactFileRemoved, ReleaseVersionTaken
 from apps.updates.models import Artifact, BundleMode, Component, ComponentKind, Release
 from apps.updates.permissions import CREATE_RELEASE
 from apps.updates.selectors.releases import reread_release
@@ -183,11 +183,13 @@ def _check_artifacts(actor: Actor, components: Sequence[NewComponent]) -> None:
     """All are there, and none of them is deleted before the release is stored."""
     wanted = {c.artifact_id for c in components}
     rows = Artifact.objects.for_org(actor.organization_id).filter(id__in=wanted).order_by("id")
-    found = {artifact.id for artifact in rows.select_for_update(no_key=True)}
+    found = {artifact.id: artifact for artifact in rows.select_for_update(no_key=True)}
     for place, component in enumerate(components):
+        field = f"components.{place}.artifact_id"
         if component.artifact_id not in found:
-            field = f"components.{place}.artifact_id"
             raise invalid(field, "unknown_artifact", "There is no such artifact.")
+        if found[component.artifact_id].file_removed_at is not None:
+            raise invalid(field, ArtifactFileRemoved.code, ArtifactFileRemoved.default_message)
 
 
 def _described(release: Release, rows: Sequence[Component]) -> dict[str, Any]:

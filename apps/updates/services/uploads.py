@@ -40,6 +40,7 @@ from apps.updates.services.artifacts import (
     CHUNK_BYTES,
     NO_ROOM,
     check_description,
+    lock_content,
     store_file,
 )
 
@@ -69,6 +70,8 @@ def create_artifact_upload(
         raise invalid("size_bytes", "invalid_size", "An artifact has at least one byte.")
     if size_bytes > settings.ARTIFACT_MAX_BYTES:
         raise ArtifactTooLarge(data={"max_bytes": settings.ARTIFACT_MAX_BYTES})
+    if expected:
+        lock_content(actor, expected)
     existing = find_stored_artifact(actor.organization_id, expected) if expected else None
     if existing is not None and existing.size_bytes != size_bytes:
         raise invalid("size_bytes", "invalid_size", "The content with this digest is not as long.")

@@ -10,7 +10,11 @@ from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.permissions import PROMOTE_RELEASE
-from apps.updates.selectors.channels import list_promotions_of, list_release_channels
+from apps.updates.selectors.channels import (
+    get_release_channel,
+    list_promotions_of,
+    list_release_channels,
+)
 from apps.updates.services.channels import close_release_channel, promote_release
 
 USUAL = ("stable", "beta")
@@ -37,15 +41,15 @@ class ReleaseChannelClose(OrgView):
     """Takes a channel away."""
 
     @needs(PROMOTE_RELEASE)
-    def post(self, request: OrgRequest, release_id: UUID, promotion_id: UUID) -> HttpResponse:
-        """Closes it, or says why not."""
+    def post(self, request: OrgRequest, promotion_id: UUID) -> HttpResponse:
+        """Closes it, or says why not; then on to what it pointed at."""
         reason = request.POST.get("reason", "")
         attempt(
             request,
             lambda: close_release_channel(request.actor, promotion_id, reason=reason),
             _("The channel is closed."),
         )
-        return go(request, "release", release_id)
+        return go(request, "release", get_release_channel(request.actor, promotion_id).release_id)
 
 
 def channel_context(request: OrgRequest, release: Any) -> dict[str, Any]:
