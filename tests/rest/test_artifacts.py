@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from apps.organizations.models import Membership
 from tests.factories import Cast
 from tests.rest.conftest import Api
+from tests.streams import body_of
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +41,7 @@ def download(api: Api, artifact_id: str, **headers: str) -> tuple[Any, bytes]:
     response = api.client.get(
         f"/api/v1/artifacts/{artifact_id}/content", headers={**api.headers, **headers}
     )
-    return response, b"".join(response) if response.streaming else response.content
+    return response, body_of(response)
 
 
 def test_a_body_becomes_an_artifact_and_comes_back_the_same(api: Api) -> None:

@@ -26,6 +26,7 @@ from apps.updates.selectors.artifacts import is_stored, open_stored
 from apps.updates.services.artifacts import delete_artifact, store_artifact
 from tests import factories
 from tests.factories import Cast
+from tests.streams import body_of
 
 CONTENT = bytes(range(256)) * 5000  # more than one chunk
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -142,7 +143,7 @@ def test_downloads_know_ranges(alice_member: Membership, alice: Actor, stored: s
         ({"Range": "bytes=-10"}, CONTENT[-10:]),
     ):
         answer = Client().get(address, headers={**headers, **asked})
-        assert b"".join(answer) == expected
+        assert body_of(answer) == expected
         assert answer["ETag"] == f'"{SHA256}"'
     assert Client().get(address, headers={**headers, "Range": "bytes=100-10"}).status_code == 416
 
