@@ -6,10 +6,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from fleetd_agent.failures import StepFailed, TryLater
 from fleetd_agent.messages import Check
 from fleetd_agent.ports import Clock
+from fleetd_agent.threads import in_daemon_thread
 
 DEFAULT_INTERVAL_SECONDS = 5
 DEFAULT_TRY_SECONDS = 10
@@ -31,17 +34,18 @@ class Probes:
 
     async def http(self, check: Check) -> None:
         """GET answers with one of the statuses, and with the text."""
-        await asyncio.to_thread(self._http, check)
+        await in_daemon_thread(partial(self._http, check), "check")
 
     def _http(self, check: Check) -> None:
         if not check.url.startswith(("http://", "https://")):
             raise StepFailed(REASON, f"not a web address: {check.url!r}")
+        ends_at = time.monotonic() + check.timeout_seconds
         try:
             with self._opener.open(check.url, timeout=check.timeout_seconds) as answer:
-                status, body = answer.status, answer.read(BODY_BYTES)
+                status, body = answer.status, _read(answer, ends_at)
         except urllib.error.HTTPError as error:
             with error:
-                status, body = error.code, error.read(BODY_BYTES)
+                status, body = error.code, _read(error, ends_at)
         except (OSError, ValueError) as error:
             raise StepFailed(REASON, f"{check.url}: {error}") from error
         is_fine = status in check.statuses if check.statuses else 200 <= status < 400
@@ -61,6 +65,17 @@ class Probes:
             why = error.strerror or error
             raise StepFailed(REASON, f"{host}:{check.port}: {why}") from error
         writer.close()
+
+
+def _read(answer: Any, ends_at: float) -> bytes:
+    """The body; what comes drop by drop is left after the time for one try."""
+    body = bytearray()
+    while len(body) < BODY_BYTES and time.monotonic() < ends_at:
+        chunk = answer.read1(BODY_BYTES - len(body))
+        if not chunk:
+            break
+        body += chunk
+    return bytes(body)
 
 
 async def run_check(check: Check, probe: Probe, clock: Clock) -> None:

@@ -63,12 +63,15 @@ class CommandRunner:
 
     async def _end(self, process: asyncio.subprocess.Process, run_id: str = "") -> None:
         """Ends the command's process group, and what else carries the run's id."""
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-            await _wait(process, TERMINATE_GRACE_SECONDS)
-            os.killpg(process.pid, signal.SIGKILL)
-        if run_id:
-            self.kill_leftovers(run_id)
+        try:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+                await _wait(process, TERMINATE_GRACE_SECONDS)
+        finally:  # also where we are cut off ourselves
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if run_id:
+                self.kill_leftovers(run_id)
         await _wait(process, KILL_SECONDS)
 
     def kill_leftovers(self, run_id: str) -> None:

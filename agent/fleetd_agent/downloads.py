@@ -25,6 +25,7 @@ from fleetd_agent.backoff import full_jitter
 from fleetd_agent.files import as_step_failure, sha256_of, sync_folder, write_atomic
 from fleetd_agent.messages import Component, LinkExpired, StepFailed
 from fleetd_agent.ports import Progress, Work
+from fleetd_agent.threads import in_daemon_thread
 
 logger = logging.getLogger(__name__)
 
@@ -399,7 +400,7 @@ async def transfer(
         while failures < ATTEMPTS_WITHOUT_PROGRESS:
             before = sink.size()
             try:
-                await _in_daemon_thread(run.attempt)
+                await in_daemon_thread(run.attempt, "download")
                 return
             except Interrupted as error:
                 failures = 0 if sink.size() > before else failures + 1
@@ -409,32 +410,6 @@ async def transfer(
         raise LinkExpired
     finally:
         stop.set()
-
-
-async def _in_daemon_thread(work: Callable[[], None]) -> None:
-    """Runs `work`; a stalled connection must not hold up the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-
-    def body() -> None:
-        failure: BaseException | None = None
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting task
-            failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, failure)
-
-    threading.Thread(target=body, name="download", daemon=True).start()
-    await future
 
 
 def _unless(stop: threading.Event, progress: Progress) -> Callable[[int], None]:

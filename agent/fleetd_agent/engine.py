@@ -12,10 +12,9 @@ is applied twice:
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +31,7 @@ from fleetd_agent.checks import run_check
 from fleetd_agent.failures import LinkExpired, Restart, StepFailed, TryLater
 from fleetd_agent.files import as_step_failure
 from fleetd_agent.journal import CARRY_OUT, DOWNLOAD, ROLL_BACK, Active
+from fleetd_agent.limits import TimeLimit
 from fleetd_agent.messages import Check, Component, Hook, Offer, Outcome, Step
 from fleetd_agent.plan import AFTER, AGENT, APPLY, BEFORE, REBOOT, RESTART, STAGE, VERIFY, Action
 from fleetd_agent.policy import InstallPolicy, Mode, Reboot
@@ -56,24 +56,6 @@ class Stopped(Exception):
     """The agent is shutting down; the journal says where to go on."""
 
 
-@dataclass
-class TimeLimit:
-    """The time that installing may take, without what was spent waiting."""
-
-    seconds: int
-    used: float = 0.0
-
-    def left(self) -> int:
-        """Whole seconds that are left; 0 means that there is no limit."""
-        return max(1, int(self.seconds - self.used)) if self.seconds else 0
-
-    def check(self) -> None:
-        """Raises StepFailed when the time is over."""
-        if self.seconds and self.used >= self.seconds:
-            message = f"installing took longer than {self.seconds} s"
-            raise StepFailed("step_timed_out", message)
-
-
 class Engine:
     """Carries out one deployment at a time and remembers how each ended."""
 
@@ -93,7 +75,7 @@ class Engine:
         # What may be cut off at any time, because it can be done again.
         self._interruptible: asyncio.Task[None] | None = None
         self._is_stopping = False
-        self._limit = TimeLimit(0)
+        self._limit = TimeLimit(0, "installing")
         self.state = ports.journal.load()
         self._reporter = Reporter(self.state, ports.journal, ports.clock, on_report)
 
@@ -230,7 +212,7 @@ class Engine:
                 await keeper
 
     async def _work(self, active: Active) -> None:
-        self._limit = TimeLimit(_timeout(active, Step.INSTALLING))
+        self._limit = TimeLimit(_timeout(active, Step.INSTALLING), "installing")
         try:
             if active.phase == DOWNLOAD:
                 await self._check_trust(active)
@@ -285,18 +267,29 @@ class Engine:
             self._reporter.tell(active, Step.DOWNLOADING)
         policy = active.offer.policy or NO_POLICY
         self._ports.downloader.limit(policy.maximum_bytes_per_second)
-        seconds = _timeout(active, Step.DOWNLOADING)
-        try:
-            async with asyncio.timeout(seconds or None):
+        limit = TimeLimit(_timeout(active, Step.DOWNLOADING), "downloading")
+        async with self._until_deadline(active):
+            async with limit.counted(grace=0):
                 await self._interruptibly(active, self._fetch_all(active))
-        except TimeoutError:
-            message = f"downloading took longer than {seconds} s"
-            raise StepFailed("step_timed_out", message) from None
         if policy.mode == Mode.DOWNLOAD_ONLY:
             for index in range(len(active.offer.components)):
                 self._ports.downloader.keep(self._work_of(active, index))
         active.phase, active.position, active.is_begun = CARRY_OUT, 0, False
         self._reporter.tell(active, Step.DOWNLOADED)
+
+    @asynccontextmanager
+    async def _until_deadline(self, active: Active) -> AsyncIterator[None]:
+        """A download that never comes to its end is cut off at the deadline."""
+        deadline, now = active.offer.deadline_at(), self._ports.clock.server_now()
+        left = max(0.0, (deadline - now).total_seconds()) if deadline else None
+        try:
+            async with asyncio.timeout(left) as cut:
+                yield
+        except TimeoutError:
+            if not cut.expired():
+                raise
+            message = "the deadline passed during the download"
+            raise StepFailed("deadline_passed", message) from None
 
     async def _fetch_all(self, active: Active) -> None:
         for index in range(len(active.offer.components)):
@@ -416,23 +409,23 @@ class Engine:
             raise StepFailed("cancelled", "cancelled before installation")
         work = self._work_of(active, action.component)
         handler = self._handler(work.component)
-        active.records[action.component] = await handler.prepare(work)
-        self._enter(active)
-        await handler.stage(work, active.records[action.component] or {})
+        async with self._limit.counted():
+            active.records[action.component] = await handler.prepare(work)
+            self._enter(active)
+            await handler.stage(work, active.records[action.component] or {})
 
     async def _switch(self, active: Active, action: Action) -> None:
         work = self._work_of(active, action.component)
         component, handler = work.component, self._handler(work.component)
-        if active.is_begun:
-            self._refuse_repetition(active, action, handler)
-        else:
-            self._limit.check()
-            if action.stage == APPLY:
-                staged = active.records[action.component] or {}
-                active.records[action.component] = {**staged, **await handler.prepare(work)}
-            self._enter(active)
-        began_at = time.monotonic()
-        try:
+        async with self._limit.counted():
+            if active.is_begun:
+                self._refuse_repetition(active, action, handler)
+            else:
+                self._limit.check()
+                if action.stage == APPLY:
+                    staged = active.records[action.component] or {}
+                    active.records[action.component] = {**staged, **await handler.prepare(work)}
+                self._enter(active)
             if action.stage == APPLY:
                 await handler.apply(work, active.records[action.component] or {})
                 active.is_touched = True
@@ -440,8 +433,6 @@ class Engine:
                 await self._run_hook(active, work, BEFORE, component.before)
             elif action.stage == AFTER and component.after:
                 await self._run_after(active, work, component.after)
-        finally:
-            self._limit.used += time.monotonic() - began_at
 
     def _enter(self, active: Active) -> None:
         """Writes down that the next action begins."""
@@ -494,14 +485,11 @@ class Engine:
     # Verification
 
     async def _verify(self, active: Active, action: Action) -> None:
-        work = self._work_of(active, action.component)
-        seconds = _timeout(active, Step.VERIFYING)
-        try:
-            async with asyncio.timeout(seconds or None):
-                await self._interruptibly(active, self._look(active, work))
-        except TimeoutError:
-            message = f"verifying {work.component.name} took longer than {seconds} s"
-            raise StepFailed("step_timed_out", message) from None
+        name = active.offer.components[action.component].name
+        limit = TimeLimit(_timeout(active, Step.VERIFYING), f"verifying {name}")
+        work = replace(self._work_of(active, action.component), timeout_seconds=limit.left())
+        async with limit.counted():
+            await self._interruptibly(active, self._look(active, work))
 
     async def _look(self, active: Active, work: Work) -> None:
         component = work.component
@@ -576,17 +564,19 @@ class Engine:
         self._finish(active, Step.ROLLED_BACK if is_undone else Step.FAILED)
 
     async def _undo(self, active: Active, index: int) -> None:
-        work = self._work_of(active, index)
+        # Going back takes the time that it takes, however little was left for installing.
+        work = replace(self._work_of(active, index), timeout_seconds=0)
         component, record = work.component, active.records[index]
         undone = Undone.NOTHING
         try:
             if record is not None and self._is_applied(active, index):
-                undone = await self._handler(component).roll_back(work, record)
+                async with TimeLimit(0, f"going back from {component.name}").counted():
+                    undone = await self._handler(component).roll_back(work, record)
             if component.roll_back:
                 self._ports.runner.kill_leftovers(_run_id(active, index, "roll_back"))
                 await self._run_hook(active, work, "roll_back", component.roll_back)
                 undone = Undone.RESTORED
-        except (StepFailed, OSError) as error:
+        except Exception as error:  # the others are to go back all the same
             logger.exception("roll back failed", extra=_names(active.offer))
             self._add_to_log(active, f"roll back of {component.name}: {error}")
             undone = Undone.IMPOSSIBLE
@@ -662,9 +652,8 @@ class Engine:
         return Work(deployment_id, index, component, path, self._limit.left())
 
     async def _run_hook(self, active: Active, work: Work, name: str, hook: Hook) -> None:
-        if name in (BEFORE, AFTER):
-            seconds = work.limited(hook.timeout_seconds or DEFAULT_HOOK_SECONDS)
-            hook = replace(hook, timeout_seconds=seconds)
+        seconds = work.limited(hook.timeout_seconds or DEFAULT_HOOK_SECONDS)
+        hook = replace(hook, timeout_seconds=seconds)
         reason_code = "verify_failed" if name == VERIFY else "hook_failed"
         handler = self._handler(work.component)
         environment = {

@@ -12,7 +12,6 @@ platform says. One without a root installs only where the organization is in tri
 import asyncio
 import json
 import logging
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -40,6 +39,7 @@ from fleetd_agent.identity import Identity
 from fleetd_agent.journal import State
 from fleetd_agent.messages import Component, Offer, StepFailed
 from fleetd_agent.signed import EXTENSION
+from fleetd_agent.threads import in_daemon_thread
 from fleetd_agent.versions import is_older
 
 logger = logging.getLogger(__name__)
@@ -335,35 +335,7 @@ class DeviceTrust:
             return check_offer(offer, state, identity, self._repository, self._now())
 
         try:
-            return await asyncio.wait_for(_in_daemon_thread(work), REFRESH_SECONDS + 5.0)
+            return await asyncio.wait_for(in_daemon_thread(work, "trust"), REFRESH_SECONDS + 5.0)
         except TimeoutError:
             message = "the repository is too slow"
             raise Unavailable("metadata_unavailable", message) from None
-
-
-async def _in_daemon_thread(work: Callable[[], Verified]) -> Verified:
-    """Runs `work`; a stalled connection must not hold up the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Verified] = loop.create_future()
-
-    def settle(result: Verified | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        elif result is not None:
-            future.set_result(result)
-
-    def body() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting task
-            failure = error
-        try:
-            loop.call_soon_threadsafe(settle, result, failure)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
-
-    threading.Thread(target=body, name="trust", daemon=True).start()
-    return await future

@@ -5,6 +5,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -35,6 +36,7 @@ class Behaviour:
     extra: bytes = b""
     replace: dict[str, bytes] = field(default_factory=dict)
     stall: threading.Event | None = None
+    drip: threading.Event | None = None  # one byte every tenth of a second, until it is set
     requests: list[tuple[str, str]] = field(default_factory=list)  # (path, Range)
 
 
@@ -91,11 +93,22 @@ class FileServer:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         request.end_headers()
         cut, how.cut_after = how.cut_after, None
+        if how.drip is not None:
+            self._drip(request, content[start:], how.drip)
+            return
         request.wfile.write(content[start : start + cut] if cut else content[start:])
         if how.stall is not None:
             how.stall.wait(20)
         if cut:
             request.close_connection = True
+
+    def _drip(self, request: BaseHTTPRequestHandler, content: bytes, end: threading.Event) -> None:
+        request.close_connection = True
+        with suppress(OSError):  # nobody listens any more
+            for number in range(len(content)):
+                request.wfile.write(content[number : number + 1])
+                if end.wait(0.1):
+                    return
 
     def close(self) -> None:
         """Stops serving."""

@@ -5,7 +5,6 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fleetd_agent.control import FileControl
@@ -207,28 +206,6 @@ async def test_an_older_version_needs_leave(
     policy = InstallPolicy(allow_downgrade=is_allowed)
     assert (await deploy(engine, offer_of(app, policy=policy))).reason_code == reason
     assert (tmp_path / "app").exists() == (not reason)
-
-
-@pytest.mark.parametrize("step", ["downloading", "installing", "verifying"])
-async def test_a_step_that_takes_too_long_ends_the_deployment(
-    tmp_path: Path, files: FileServer, step: str
-) -> None:
-    more: dict[str, Any] = {}
-    if step == "downloading":
-        files.behaviour.status = 503
-    elif step == "installing":
-        more = {"before": shell("sleep 60", 100)}
-    else:
-        more = {"verify": shell("sleep 60", 100)}
-    target = tmp_path / "app"
-    target.write_bytes(b"old")
-    policy = InstallPolicy(step_timeouts={step: 1})
-    offer = offer_of(component(files, b"new", target=str(target), **more), policy=policy)
-    report = await deploy(engine_on(tmp_path / "state"), offer)
-    expected = "hook_failed" if step == "installing" else "step_timed_out"
-    assert report.reason_code == expected
-    assert report.step == (Step.ROLLED_BACK if step == "verifying" else Step.FAILED)
-    assert target.read_bytes() == b"old"
 
 
 class Reboots:

@@ -19,6 +19,7 @@ from fleetd_agent.files import (
 from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Record, Runner, Undone, Work
+from fleetd_agent.threads import to_the_end
 
 MODE_MASK = 0o7777
 # What is staged may be a secret: others see it as the target's mode says, once it is there.
@@ -73,7 +74,7 @@ class FileHandler:
         new = Path(record["new"])
         try:
             if new.parent.is_dir():
-                await asyncio.to_thread(self._fill, work, new)
+                await to_the_end(self._fill, work, new)
         except OSError as error:
             raise as_step_failure(error, f"staging {work.component.name}") from error
 
@@ -84,7 +85,7 @@ class FileHandler:
     async def apply(self, work: Work, record: Record) -> None:
         """Puts the file in place, unless an interrupted earlier attempt did; tells its service."""
         try:
-            await asyncio.to_thread(self._apply, work, record)
+            await to_the_end(self._apply, work, record)
         except OSError as error:
             raise as_step_failure(error, f"installing {work.component.name}") from error
         await self._tell_service(work)

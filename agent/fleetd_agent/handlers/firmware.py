@@ -18,6 +18,7 @@ from fleetd_agent.files import (
 from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component
 from fleetd_agent.ports import Record, Undone, Work
+from fleetd_agent.threads import to_the_end
 
 MODE_MASK = 0o7777
 SLOT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -58,15 +59,15 @@ class FirmwareHandler:
     async def stage(self, work: Work, record: Record) -> None:
         """Fills the idle slot."""
         try:
-            await asyncio.to_thread(self._fill, work, record)
+            await to_the_end(self._fill, work, record)
         except OSError as error:
             raise as_step_failure(error, f"staging {work.component.name}") from error
 
     async def apply(self, work: Work, record: Record) -> None:
         """Fills the idle slot where staging did not, then switches."""
         try:
-            await asyncio.to_thread(self._fill, work, record)
-            await asyncio.to_thread(self._switch, record)
+            await to_the_end(self._fill, work, record)
+            await to_the_end(self._switch, record)
         except OSError as error:
             raise as_step_failure(error, f"installing {work.component.name}") from error
 

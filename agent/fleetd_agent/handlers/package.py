@@ -19,6 +19,7 @@ from fleetd_agent.files import copy_durably, remove_file, sync_folder
 from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Record, Runner, Undone, Work
+from fleetd_agent.threads import to_the_end
 
 INSTALL_SECONDS = 1800
 QUERY_SECONDS = 60
@@ -137,7 +138,7 @@ class PackageHandler:
         self._folder.mkdir(parents=True, exist_ok=True)
         kept = Path(record["file"])
         if not kept.exists():
-            await asyncio.to_thread(copy_durably, work.file, kept, mode=0o600)
+            await to_the_end(partial(copy_durably, work.file, kept, mode=0o600))
             sync_folder(self._folder)
         previous = record["previous"]
         is_replaced = previous and previous != record["version"]
@@ -194,7 +195,7 @@ class PackageHandler:
         await self._dpkg(work, *KEEP_CONFIGURATION, "--install", str(previous))
         if not record.get("was_held"):
             with suppress(StepFailed):
-                await asyncio.to_thread(self._select, record["package"], "install")
+                await to_the_end(self._select, record["package"], "install")
         return Undone.RESTORED
 
     def commit(self, record: Record) -> None:
@@ -258,7 +259,7 @@ class PackageHandler:
         wish = work.component.options.get("hold")
         if wish:
             selection = "hold" if wish == "true" else "install"
-            await asyncio.to_thread(self._select, record["package"], selection)
+            await to_the_end(self._select, record["package"], selection)
 
     def _select(self, package: str, selection: str) -> None:
         command = ("dpkg", *self._root.database, "--set-selections")
