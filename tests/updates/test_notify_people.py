@@ -15,8 +15,9 @@ from apps.organizations.models import Membership
 from apps.updates.domain.notifications import Notifications, Occasion
 from apps.updates.domain.plan import Plan
 from apps.updates.models import Rollout, RolloutNotification
+from apps.updates.services import notifications
 from apps.updates.services.notifications import PAUSES, send_notifications
-from apps.updates.services.planning import create_rollout
+from apps.updates.services.planning import create_rollout, submit_rollout, update_rollout
 from apps.updates.services.rollouts import halt_rollout, start_rollout
 from apps.updates.types import Target
 from tests import factories
@@ -146,6 +147,24 @@ def test_a_mail_that_could_not_be_sent_waits_for_its_next_attempt(
 
 
 @pytest.mark.usefixtures("mail_server")
+@pytest.mark.usefixtures("mail_server")
+def test_an_organization_is_no_relay_for_mails(
+    alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may plan rollouts names any address and writes the words."""
+    monkeypatch.setattr(notifications, "PER_HOUR", 3)
+    monkeypatch.setattr(notifications, "WAITING", 4)
+    rollout = planned(alice, email=(OPS, ANA), occasions=("awaiting_approval",))
+    values = {"name": "Tools", "release_id": rollout.release_id, "target": Target()}
+    for _ in range(5):
+        update_rollout(alice, rollout.id, **values, plan=rollout.planned(), requires_approval=True)
+        submit_rollout(alice, rollout.id)
+    assert len(rows(alice)) == 4
+    assert [send(alice), send(alice)] == [3, 0]
+    assert [row.state for row in rows(alice)] == ["sent", "sent", "sent", "waiting"]
+    assert rows(alice)[-1].attempts == 0
+
+
 def test_a_plan_that_tells_nobody_keeps_the_hash_that_it_had(alice: Actor) -> None:
     assert "notifications" not in Plan().dump()
     told = Plan(notifications=Notifications(email=(OPS,), occasions=(Occasion.HALTED.value,)))

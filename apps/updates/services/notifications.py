@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+import structlog
 from django.conf import settings
 from django.db.models import QuerySet
 
@@ -15,16 +16,22 @@ from apps.accounts.services.mail import MailNotSent, deliver_mail
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
+from apps.core.limits import LimitReached, take
 from apps.core.tasks import wake
 from apps.updates.domain.engine import LogEvent, RolloutStatus, reduce
 from apps.updates.domain.notifications import Notifications, occasions_of
 from apps.updates.models import Rollout, RolloutNotification
 from apps.updates.permissions import SEND_NOTIFICATIONS
 
+log = structlog.get_logger(__name__)
+
 DELIVER_TASK = "updates.send_rollout_notifications"
 # Minutes until the next attempt; after the last one it is given up.
 PAUSES = (1, 5, 30, 120, 480)
 AT_ONCE = 50
+# Of an organization: whoever may plan rollouts names any address, and the platform is no relay.
+# What waits beyond these is not stored any more.
+PER_HOUR, WAITING = 300, 1000
 # Well within a task's time limit, whatever a mail server takes for one mail.
 BUDGET_SECONDS = 20.0
 SUBJECTS = {
@@ -66,7 +73,7 @@ def note_notifications(
                 for recipient in told.email
             ]
         before = after
-    if rows:
+    if rows and _has_room(actor):
         RolloutNotification.objects.for_org(actor.organization_id).bulk_create(rows)
         wake(DELIVER_TASK, actor)
 
@@ -74,16 +81,35 @@ def note_notifications(
 def send_notifications(actor: Actor) -> int:
     """Sends mails that are due, and returns how many; for the worker. Safe to run in parallel.
 
+    An organization sends at most `PER_HOUR`; what is beyond waits.
+
     A worker that dies between sending and noting it sends again: the mail has the same Message-ID.
     """
     require(actor, SEND_NOTIFICATIONS)
     until = time.monotonic() + BUDGET_SECONDS
     sent = 0
     for row in _due(actor).select_for_update(of=("self",), skip_locked=True)[:AT_ONCE]:
-        if time.monotonic() > until:
+        if time.monotonic() > until or not _may_send(actor):
             break
         sent += _send(row)
     return sent
+
+
+def _may_send(actor: Actor) -> bool:
+    """Whether the organization has not sent as many as it may; the others wait."""
+    try:
+        take("rollout_mails", str(actor.organization_id), limit=PER_HOUR, per_seconds=3600)
+    except LimitReached:
+        return False
+    return True
+
+
+def _has_room(actor: Actor) -> bool:
+    rows = RolloutNotification.objects.for_org(actor.organization_id)
+    waiting = rows.filter(sent_at=None, failed_at=None).values("id")[:WAITING].count()
+    if waiting >= WAITING:
+        log.warning("rollout_mails_not_stored", waiting=waiting)
+    return waiting < WAITING
 
 
 def _due(actor: Actor) -> "QuerySet[RolloutNotification]":
