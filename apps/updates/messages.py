@@ -7,7 +7,7 @@ import orjson
 from apps.core import clock
 from apps.core.public import enum_value, timestamp
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.verdict import summary, verdict
+from apps.updates.domain.verdict import Standing, summary, verdict
 from apps.updates.models import (
     Artifact,
     ArtifactUpload,
@@ -95,7 +95,7 @@ def package_message(package: ReleasePackage) -> pb.ReleasePackage:
     return pb.ReleasePackage(name=package.name, version=package.version, purl=package.purl)
 
 
-def rollout_message(rollout: Rollout) -> pb.Rollout:
+def rollout_message(rollout: Rollout, standing: Standing = Standing()) -> pb.Rollout:
     """A rollout; its release and phases should be prefetched."""
     phases = sorted(rollout.phases.all(), key=lambda phase: phase.index)
     return pb.Rollout(
@@ -110,7 +110,7 @@ def rollout_message(rollout: Rollout) -> pb.Rollout:
         counts=_counts(sum((each.counts for each in phases), Counts())),
         requires_approval=rollout.requires_approval,
         plan_hash=rollout.plan_hash,
-        verdict=verdict(rollout, clock.now()),
+        verdict=verdict(rollout, clock.now(), standing),
         created_at=timestamp(rollout.created_at),
         started_at=timestamp(rollout.started_at),
         finished_at=timestamp(rollout.finished_at),

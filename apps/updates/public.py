@@ -28,6 +28,7 @@ from apps.updates.permissions import (
 from apps.updates.plans import phases_of, plan_of, target_of
 from apps.updates.selectors import deployments, rollouts
 from apps.updates.selectors.channels import find_release
+from apps.updates.selectors.standing import standings
 from apps.updates.services import joining, planning, rollbacks
 from apps.updates.services import rollouts as services
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -38,8 +39,10 @@ def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRollo
     """The organization's rollouts, newest first."""
     state = enum_word(pb.RolloutState, request.state)
     page = rollouts.list_rollouts(actor, page_of(request), state=state)
+    standing = standings(actor, page.items)
     return pb.ListRolloutsResponse(
-        items=[rollout_message(each) for each in page.items], next_page_token=page.next_page_token
+        items=[rollout_message(each, standing[each.id]) for each in page.items],
+        next_page_token=page.next_page_token,
     )
 
 
@@ -47,7 +50,8 @@ def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRollo
 def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutResponse:
     """One rollout with its phases, counts and verdict."""
     rollout = rollouts.get_rollout(actor, id_of(request.id))
-    return pb.GetRolloutResponse(rollout=rollout_message(rollout))
+    standing = standings(actor, [rollout])[rollout.id]
+    return pb.GetRolloutResponse(rollout=rollout_message(rollout, standing))
 
 
 @operation(CREATE_ROLLOUT)

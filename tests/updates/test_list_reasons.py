@@ -13,7 +13,8 @@ from apps.updates.errors import NothingToRetry
 from apps.updates.models import Deployment, Rollout
 from apps.updates.selectors.deployments import list_deployments
 from apps.updates.selectors.manifests import export_manifest
-from apps.updates.selectors.reasons import count_offline, list_reasons
+from apps.updates.selectors.reasons import list_reasons
+from apps.updates.selectors.standing import count_offline
 from apps.updates.services.planning import retry_rollout
 from apps.updates.services.rollouts import cancel_rollout, start_rollout
 from apps.updates.types import Target

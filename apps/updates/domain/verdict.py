@@ -1,12 +1,14 @@
 """What a rollout is doing and what it waits for, in one sentence; and its log, in sentences."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from apps.updates.domain import engine
 from apps.updates.domain.engine import RolloutStatus
 from apps.updates.domain.gate import Counts
+from apps.updates.domain.gates.sentences import numbered
 from apps.updates.domain.states import PhaseState, RolloutState
 
 
@@ -22,8 +24,25 @@ class Judged(Protocol):
         """The counts of each phase, by index."""
 
 
-def verdict(rollout: Judged, now: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What no log knows: how many of the devices that are to finish are offline now, and whether
+    the release goes out in trial mode, signed by nobody."""
+
+    offline: int = 0
+    is_unsigned: bool = False
+
+
+def verdict(rollout: Judged, now: datetime, standing: Standing = Standing()) -> str:
     """What the rollout is doing and what it waits for: one sentence for people."""
+    sentence = _sentence(rollout, now, standing)
+    return f"{sentence} {_TRIAL}" if standing.is_unsigned else sentence
+
+
+_TRIAL = "In insecure trial mode: nobody has signed the release."
+
+
+def _sentence(rollout: Judged, now: datetime, standing: Standing) -> str:
     state, counts = rollout.status(), rollout.counts()
     overall = sum(counts, Counts())
     if sentence := _BEFORE.get(state.state):
@@ -34,7 +53,7 @@ def verdict(rollout: Judged, now: datetime) -> str:
         return f"Completed: {_outcome(overall)}."
     if state.state is RolloutState.CANCELLED:
         return _cancelled(state, overall)
-    return _at_work(state, counts, now)
+    return _at_work(state, counts, now, standing.offline)
 
 
 _BEFORE = {
@@ -59,24 +78,36 @@ def _cancelled(state: RolloutStatus, overall: Counts) -> str:
     return f"Cancelled: {_outcome(overall)}."
 
 
-def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime) -> str:
+def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime, offline: int) -> str:
     """A started rollout: in which phase it is, and what the gate says there."""
     phase, here = state.phases[state.open_phase], counts[state.open_phase]
     place = f"phase {state.open_phase + 1} of {len(state.phases)}"
     if state.state is RolloutState.HALTED:
-        return f"Halted in {place}: {_halted(state)}."
+        active = sum(counts, Counts()).active
+        left = f"; {numbered(active, 'device')} still at work" if active else ""
+        return f"Halted in {place}: {_halted(state)}{left}."
     word = "Paused" if state.state is RolloutState.PAUSED else "Running"
     if state.awaits_approval:
         return f"{word} after {place}: somebody has to open phase {state.open_phase + 2}."
     if phase.state is PhaseState.PROMOTED:
-        left = sum(counts, Counts()).to_go
+        left, away = sum(counts, Counts()).to_go, _away(offline)
         if state.is_dynamic:
-            return f"{word} in {place}: every gate is passed, {left} devices are at it; {_OPEN}."
-        return f"{word} in {place}: every gate is passed, {left} devices are still to finish."
+            return (
+                f"{word} in {place}: every gate is passed, {left} devices are at it{away}; {_OPEN}."
+            )
+        return f"{word} in {place}: every gate is passed, {left} devices are still to finish{away}."
     sentence = f"{word} in {place}: {phase.judged(now, here).reason}"
     if here.to_go:
-        sentence += f" ({here.active} at work, {here.waiting} waiting for their devices)"
+        numbers = f"{here.active} at work, {here.waiting} waiting for their devices"
+        sentence += f" ({numbers}{_away(offline)})"
     return f"{sentence}."
+
+
+def _away(offline: int) -> str:
+    """How many of those that are to finish in any phase are not connected."""
+    if not offline:
+        return ""
+    return f"; {numbered(offline, 'device')} {'is' if offline == 1 else 'are'} offline now"
 
 
 _OPEN = "devices that match later join until it is closed"

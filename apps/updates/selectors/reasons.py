@@ -21,7 +21,7 @@ from apps.updates.domain.states import (
     FINAL_DEPLOYMENT_STATES,
     DeploymentState,
 )
-from apps.updates.models import Deployment, Rollout
+from apps.updates.models import Deployment
 from apps.updates.permissions import VIEW_DEPLOYMENTS
 from apps.updates.selectors.reason_terms import reason_of
 from apps.updates.selectors.rollouts import get_rollout_id
@@ -81,13 +81,6 @@ def list_reasons(actor: Actor, rollout_id: UUID) -> list[ReasonGroup]:
         ReasonGroup(why, tuple((r["state"], r["number"]) for r in found), samples.get(chosen[why]))
         for why, found in largest
     ]
-
-
-def count_offline(actor: Actor, rollout: Rollout) -> int:
-    """How many devices of the phases that were opened are still to finish and not connected now."""
-    rows = Deployment.objects.for_org(actor.organization_id)
-    found = rows.filter(rollout_id=rollout.id, phase_index__lte=rollout.open_phase)
-    return found.filter(is_offline_to_go(actor)).count()
 
 
 def is_offline_to_go(actor: Actor) -> Q:

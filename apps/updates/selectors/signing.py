@@ -1,6 +1,7 @@
 """Reading an organization's TUF repository, and which releases it covers."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -201,6 +202,20 @@ def reread_release_targets(actor: Actor, release_id: UUID) -> tuple[Release, lis
     release = reread_release(actor, release_id)
     signed = _signed_targets(actor.organization_id)
     return release, _wanted(release, release.components.all(), signed)
+
+
+def unsigned_among(actor: Actor, release_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these releases that the published targets do not name as they are."""
+    signed = _signed_targets(actor.organization_id)
+    parts: dict[UUID, list[Component]] = defaultdict(list)
+    rows = components_of(actor).filter(release_id__in=release_ids)
+    for component in rows.select_related("artifact", "release"):
+        parts[component.release_id].append(component)
+    return {
+        release_id
+        for release_id, rows in parts.items()
+        if not all(t.is_signed for t in _wanted(rows[0].release, rows, signed))
+    }
 
 
 def list_unsigned_releases(actor: Actor) -> list[Release]:

@@ -14,8 +14,9 @@ from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView
 from apps.updates.models import Rollout
 from apps.updates.permissions import VIEW_DEPLOYMENTS, VIEW_ROLLOUTS
-from apps.updates.selectors.reasons import count_offline, list_reasons
+from apps.updates.selectors.reasons import list_reasons
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
+from apps.updates.selectors.standing import AT_WORK, count_offline
 
 # What the codes of docs/reference/reasons.md, and our own, mean in a line.
 MEANINGS: dict[str, str | Promise] = {
@@ -58,7 +59,6 @@ MEANINGS: dict[str, str | Promise] = {
     "release_recalled": gettext_lazy("the release was recalled before it began"),
     "device_decommissioned": gettext_lazy("the device was taken out of the fleet"),
 }
-AT_WORK = ("running", "paused", "halted", "rolling_back")
 
 
 class RolloutWhy(OrgView):

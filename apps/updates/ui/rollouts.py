@@ -1,7 +1,6 @@
-"""Rollouts: the list, one rollout live, and its buttons."""
+"""One rollout, live, and its buttons."""
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -15,7 +14,7 @@ from apps.core.authz import needs
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.domain.states import RolloutState, can_rollout_become
-from apps.updates.domain.verdict import summary
+from apps.updates.domain.verdict import summary, verdict
 from apps.updates.permissions import (
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
@@ -31,8 +30,8 @@ from apps.updates.selectors.rollouts import (
     actor_at_rollout,
     get_rollout,
     list_newest_rollout_events,
-    list_rollouts,
 )
+from apps.updates.selectors.standing import standings
 from apps.updates.services.planning import approve_rollout, submit_rollout
 from apps.updates.services.rollouts import (
     cancel_rollout,
@@ -42,29 +41,12 @@ from apps.updates.services.rollouts import (
 )
 from apps.updates.ui.phases import shown_phases
 from apps.updates.ui.reasons import why_context
+from apps.updates.ui.rollout_list import choices
 from apps.updates.ui.wording import installation_lines, schedule_lines, target_text
 
 EVENTS = 30
 DEVICES = 50
 
-TABS: tuple[tuple[str, str | Promise], ...] = (
-    ("", gettext_lazy("All")),
-    ("active", gettext_lazy("Active")),
-    ("scheduled", gettext_lazy("Scheduled")),
-    ("pending_approval", gettext_lazy("Needs approval")),
-    ("draft", gettext_lazy("Drafts")),
-    ("finished", gettext_lazy("Finished")),
-)
-# Tabs that hold several states; a halted rollout waits for a decision, so it is active.
-STATES_OF: dict[str, tuple[RolloutState, ...]] = {
-    "active": (
-        RolloutState.RUNNING,
-        RolloutState.PAUSED,
-        RolloutState.HALTED,
-        RolloutState.ROLLING_BACK,
-    ),
-    "finished": (RolloutState.COMPLETED, RolloutState.ROLLED_BACK, RolloutState.CANCELLED),
-}
 CHIPS: tuple[tuple[str, str | Promise], ...] = (
     ("", gettext_lazy("All")),
     ("waiting", gettext_lazy("Waiting")),
@@ -103,29 +85,6 @@ EVENT_LOOKS = {
     "rollback_halted": ("bad", "player-stop"),
     "rolled_back": ("ok", "arrow-back-up"),
 }
-
-
-class RolloutList(OrgView):
-    """All rollouts, newest first, or those in one state."""
-
-    @needs(VIEW_ROLLOUTS)
-    def get(self, request: OrgRequest) -> HttpResponse:
-        """The page, or its list alone."""
-        state = request.GET.get("state", "")
-        asked = PageRequest.of(25, request.GET.get("page_token"))
-        context = {
-            "actor": request.actor,
-            "page": list_rollouts(
-                request.actor,
-                asked,
-                state="" if state in STATES_OF else state,
-                states=STATES_OF.get(state, ()),
-            ),
-            "tabs": _choices(TABS, state),
-            "is_filtered": bool(state),
-        }
-        name = "rollouts_rows" if request.GET.get("fragment") == "list" else "rollouts"
-        return render(request, f"updates/{name}.html", context)
 
 
 class RolloutDetail(OrgView):
@@ -223,6 +182,7 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "phases": shown_phases(rollout, clock.now()),
         "verdict_tone": tone,
         "verdict_icon": icon,
+        "verdict": verdict(rollout, clock.now(), standings(actor, [rollout])[rollout.id]),
         **_plan_words(rollout),
         "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
         "can_start": is_ready or rollout.state == "scheduled",
@@ -239,7 +199,7 @@ def _devices(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
     """The list of devices: all, those in one state, with one reason, or offline."""
     state, reason = request.GET.get("state", ""), request.GET.get("reason", "")[:64]
     is_offline = request.GET.get("offline", "") == "1"
-    chips = _choices(CHIPS, state)
+    chips = choices(CHIPS, state)
     chips.append({"url": "?offline=1", "word": _("Offline"), "is_current": is_offline})
     chips[0]["is_current"] = not (state or reason or is_offline)
     shown = {"chips": chips, "reason": reason, "is_filtered": not chips[0]["is_current"]}
@@ -291,16 +251,4 @@ def _events(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
             "icon": EVENT_LOOKS.get(event.type, ("quiet", "activity"))[1],
         }
         for event in list_newest_rollout_events(request.actor, rollout_id, limit=EVENTS)
-    ]
-
-
-def _choices(words: tuple[tuple[str, str | Promise], ...], current: str) -> list[dict[str, Any]]:
-    """Links that choose a state."""
-    return [
-        {
-            "url": f"?{urlencode({'state': state})}" if state else "?",
-            "word": word,
-            "is_current": state == current,
-        }
-        for state, word in words
     ]

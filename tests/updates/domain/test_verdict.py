@@ -8,7 +8,7 @@ import pytest
 from apps.updates.domain import engine
 from apps.updates.domain.engine import LogEvent, RolloutStatus, replay
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.verdict import summary, verdict
+from apps.updates.domain.verdict import Standing, summary, verdict
 from tests.updates.domain.test_engine import START, created, started
 
 
@@ -29,6 +29,7 @@ class Seen:
 
 NOW = (Counts(waiting=1, active=2, succeeded=1), Counts(waiting=12))
 RUNNING = started((4, 12))
+HALTED = LogEvent(engine.HALTED, START, {"index": 0, "reason": "no"})
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,17 @@ def test_every_kind_of_log_entry_reads_as_a_sentence() -> None:
     assert len(sentences) == len(kinds)
     assert all(s[0].isupper() and s.endswith(".") for s in sentences)
     assert summary(engine.COUNTED, data) == "Phase 1: 2 at work."
+
+
+@pytest.mark.parametrize(
+    ("events", "standing", "words"),
+    [
+        (RUNNING, Standing(offline=3), "waiting for their devices; 3 devices are offline now)."),
+        ([*RUNNING, HALTED], Standing(offline=1), "; 2 devices still at work."),
+        (RUNNING, Standing(is_unsigned=True), ". In insecure trial mode: nobody has signed"),
+    ],
+)
+def test_the_verdict_names_who_is_offline_and_what_nobody_signed(
+    events: list[LogEvent], standing: Standing, words: str
+) -> None:
+    assert words in verdict(Seen(replay(events), NOW), START, standing)
