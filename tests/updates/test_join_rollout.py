@@ -21,6 +21,7 @@ from apps.updates.errors import RolloutNotRunning
 from apps.updates.models import Deployment, Rollout, RolloutEvent
 from apps.updates.selectors.rollouts import check_log, list_dynamic_rollout_ids
 from apps.updates.services import targets
+from apps.updates.services.exclusions import exclude_and_continue
 from apps.updates.services.joining import close_rollout, join_rollout
 from apps.updates.services.planning import approve_rollout, retry_rollout, submit_rollout
 from apps.updates.services.rollouts import pause_rollout, resume_rollout, start_rollout
@@ -197,6 +198,20 @@ def test_devices_that_a_person_left_out_do_not_join(lab: Fleet) -> None:
     rows.filter(id=lab.device_ids[4]).update(tags=["lab", "old"])
     rows.filter(id=lab.device_ids[5]).update(tags=["lab"], inventory={"facts": {"site": "oslo"}})
     assert join_rollout(lab.system, rollout.id) == 0
+
+
+@pytest.mark.parametrize("attribute", ["site", "region"])
+def test_devices_that_do_not_tell_what_was_left_out_join(lab: Fleet, attribute: str) -> None:
+    rollout = begin(lab)
+    rows = Device.objects.for_org(lab.organization_id)
+    rows.filter(id__in=lab.device_ids[:5]).update(inventory={"facts": {attribute: "oslo"}})
+    exclude_and_continue(
+        lab.alice, rollout.id, attribute=attribute, value="oslo", reason="They fail."
+    )
+    rows.filter(id=lab.device_ids[5]).update(inventory={"facts": {attribute: "bergen"}})
+    rows.filter(id=lab.device_ids[6]).update(inventory={"facts": {}})
+    tag(lab, *lab.device_ids[4:])
+    assert join(lab, rollout) == 3
 
 
 def test_one_look_is_bounded_and_the_next_goes_on(

@@ -96,8 +96,11 @@ def _newcomers(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
     devices = devices.filter(~Exists(rows.filter(device_id=OuterRef("id"))))
     parts = Component.objects.for_org(actor.organization_id).filter(release_id=rollout.release_id)
     names = list(parts.values_list("name", flat=True))
+    every = Device.objects.for_org(actor.organization_id)
     for attribute, value in rollout.status().exclusions:
-        devices = devices.exclude(_has_trait(attribute, value, names))
+        # By id: what a device does not tell is neither equal nor different in SQL.
+        left_out = every.filter(_has_trait(attribute, value, names))
+        devices = devices.exclude(id__in=left_out.values("id"))
     if rollout.planned().installation.allow_downgrade:
         return devices
     return devices.exclude(_has_newer(rollout.release.version, names))
