@@ -39,6 +39,8 @@ from apps.updates.services.rollouts import (
     resume_rollout,
     start_rollout,
 )
+from apps.updates.ui.chart import chart_context
+from apps.updates.ui.event_looks import look_of
 from apps.updates.ui.phases import shown_phases
 from apps.updates.ui.reasons import why_context
 from apps.updates.ui.rollout_list import choices
@@ -67,24 +69,6 @@ VERDICT_LOOKS = {
     "rolled_back": ("ok", "arrow-back-up"),
     "completed": ("ok", "circle-check"),
 }
-EVENT_LOOKS = {
-    "phase_promoted": ("ok", "check"),
-    "completed": ("ok", "circle-check"),
-    "phase_opened": ("info", "player-play"),
-    "started": ("info", "player-play"),
-    "resumed": ("info", "player-play"),
-    "approved": ("ok", "check"),
-    "paused": ("warn", "player-pause"),
-    "cancelled": ("warn", "ban"),
-    "halted": ("bad", "player-stop"),
-    "phase_halted": ("bad", "player-stop"),
-    "rejected": ("warn", "arrow-back-up"),
-    "excluded": ("warn", "player-play"),
-    "phase_approved": ("ok", "check"),
-    "rollback_started": ("warn", "arrow-back-up"),
-    "rollback_halted": ("bad", "player-stop"),
-    "rolled_back": ("ok", "arrow-back-up"),
-}
 
 
 class RolloutDetail(OrgView):
@@ -98,6 +82,7 @@ class RolloutDetail(OrgView):
         if is_whole:
             # These parts are fetched on their own, and less often.
             context |= why_context(request, context["rollout"])
+            context |= chart_context(request, context["rollout"])
         name = "rollout" if is_whole else "rollout_body"
         return render(request, f"updates/{name}.html", context)
 
@@ -247,8 +232,8 @@ def _events(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
             "time": event.time,
             "actor": event.actor_label,
             "text": summary(event.type, event.data),
-            "tone": EVENT_LOOKS.get(event.type, ("quiet", "activity"))[0],
-            "icon": EVENT_LOOKS.get(event.type, ("quiet", "activity"))[1],
+            "tone": look_of(event.type)[0],
+            "icon": look_of(event.type)[1],
         }
         for event in list_newest_rollout_events(request.actor, rollout_id, limit=EVENTS)
     ]
