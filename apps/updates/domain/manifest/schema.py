@@ -178,7 +178,7 @@ def _strategy() -> Iterator[Key]:
         yield Key(f"{base}.{name}", refused=_INSTEAD[name])
     yield Key(
         f"{base}.blueGreen",
-        refused="There is no blue/green strategy in manifests: use Canary with steps.",
+        refused="Stage with a rollout of `mode: download_only`, then activate with one of steps: Canary.",
     )
     yield Key(f"{base}.canary", OBJECT, "phases")
     yield from _steps(f"{base}.canary.steps")
