@@ -144,7 +144,8 @@ def _setting(name: str, value: str) -> Iterator[None]:
     """A transaction in which the database setting `name` holds `value`.
 
     The setting is local to the transaction. Inside an outer one it would survive this block, so
-    the old value is put back; a roll back to the savepoint does that by itself.
+    the old value is put back; a roll back to the savepoint does that by itself. What runs after a
+    commit still stands in the block, but in a new transaction, which has been told nothing.
     """
     held = _settings()
     previous = held.get(name)
@@ -152,7 +153,7 @@ def _setting(name: str, value: str) -> Iterator[None]:
     held[name] = value
     try:
         with transaction.atomic():
-            if previous != value:
+            if not nested or previous != value:
                 _set_config(name, value)
             yield
         if nested and previous != value:

@@ -137,3 +137,17 @@ def test_after_commit_runs_after_the_outermost_commit_only(
             after_commit(lambda: done.append("kept"))
             assert done == []
     assert done == ["kept"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_runs_after_a_commit_is_in_its_organization_too(acme: Cast) -> None:
+    """It stands in the block that has committed: the new transaction has to be told as well."""
+    seen: list[int] = []
+
+    def look() -> None:
+        with tenant(acme.id):
+            seen.append(Device.objects.for_org(acme.id).count())
+
+    with tenant(acme.id):
+        after_commit(look)
+    assert seen == [2]
