@@ -14,7 +14,7 @@ from apps.core.authz import needs
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.domain.states import RolloutState, can_rollout_become
-from apps.updates.domain.verdict import summary, verdict
+from apps.updates.domain.verdict import verdict
 from apps.updates.permissions import (
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
@@ -29,7 +29,6 @@ from apps.updates.selectors.deployments import list_deployments
 from apps.updates.selectors.rollouts import (
     actor_at_rollout,
     get_rollout,
-    list_newest_rollout_events,
 )
 from apps.updates.selectors.standing import standings
 from apps.updates.services.planning import approve_rollout, submit_rollout
@@ -40,13 +39,12 @@ from apps.updates.services.rollouts import (
     start_rollout,
 )
 from apps.updates.ui.chart import chart_context
-from apps.updates.ui.event_looks import look_of
 from apps.updates.ui.phases import shown_phases
 from apps.updates.ui.reasons import why_context
 from apps.updates.ui.rollout_list import choices
+from apps.updates.ui.timeline import timeline_context
 from apps.updates.ui.wording import installation_lines, schedule_lines, target_text
 
-EVENTS = 30
 DEVICES = 50
 
 CHIPS: tuple[tuple[str, str | Promise], ...] = (
@@ -83,6 +81,7 @@ class RolloutDetail(OrgView):
             # These parts are fetched on their own, and less often.
             context |= why_context(request, context["rollout"])
             context |= chart_context(request, context["rollout"])
+            context |= timeline_context(request, context["rollout"])
         name = "rollout" if is_whole else "rollout_body"
         return render(request, f"updates/{name}.html", context)
 
@@ -176,7 +175,6 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "rollbacks": rollout.rollbacks.order_by("-id"),
         "can_repeat": rollout.rolls_back_id is None,
         **_devices(request, rollout_id),
-        "events": _events(request, rollout_id),
     }
 
 
@@ -222,18 +220,3 @@ def _may_become(state: RolloutState) -> dict[str, bool]:
         "can_halt": state in (RolloutState.RUNNING, RolloutState.PAUSED),
         "can_roll_back": can_rollout_become(state, RolloutState.ROLLING_BACK),
     }
-
-
-def _events(request: OrgRequest, rollout_id: UUID) -> list[dict[str, Any]]:
-    """The log's last entries as sentences."""
-    return [
-        {
-            "sequence": event.sequence,
-            "time": event.time,
-            "actor": event.actor_label,
-            "text": summary(event.type, event.data),
-            "tone": look_of(event.type)[0],
-            "icon": look_of(event.type)[1],
-        }
-        for event in list_newest_rollout_events(request.actor, rollout_id, limit=EVENTS)
-    ]

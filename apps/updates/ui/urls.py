@@ -19,6 +19,7 @@ from apps.updates.ui import (
     rollouts,
     signing,
     suspects,
+    timeline,
 )
 
 _ROLLOUT = "rollouts/<uuid:rollout_id>"
@@ -83,6 +84,7 @@ urlpatterns = [
     path(f"{_ROLLOUT}/reject", decisions.RolloutReject.as_view(), name="rollout-reject"),
     path(f"{_ROLLOUT}/advance", decisions.RolloutAdvance.as_view(), name="rollout-advance"),
     path(f"{_ROLLOUT}/chart", chart.RolloutChart.as_view(), name="rollout-chart"),
+    path(f"{_ROLLOUT}/log", timeline.RolloutTimeline.as_view(), name="rollout-timeline"),
     path(f"{_ROLLOUT}/why", reasons.RolloutWhy.as_view(), name="rollout-why"),
     path(f"{_ROLLOUT}/suspects", suspects.RolloutSuspects.as_view(), name="rollout-suspects"),
     path(f"{_ROLLOUT}/exclude", suspects.RolloutExclude.as_view(), name="rollout-exclude"),

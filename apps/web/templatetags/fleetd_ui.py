@@ -18,6 +18,7 @@ from apps.core import clock
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.verdict import verdict as verdict_of
 from apps.updates.selectors.signing import allows_unsigned
+from apps.updates.ui.device_steps import way_of
 from apps.web import vocabulary
 
 register = template.Library()
@@ -199,6 +200,12 @@ def progress(counts: Any, size: str = "", text: bool = True) -> dict[str, Any]:
     ]
     context: dict[str, Any] = segments(parts, size, text)
     return context
+
+
+@register.inclusion_tag("updates/device_steps.html")
+def device_steps(deployment: Any, is_wide: bool = False) -> dict[str, Any]:
+    """The steps of a device on its way through an update, and at which it is."""
+    return {"way": way_of(deployment), "is_wide": is_wide}
 
 
 @register.filter
