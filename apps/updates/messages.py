@@ -34,6 +34,8 @@ def artifact_message(artifact: Artifact) -> pb.Artifact:
         size_bytes=artifact.size_bytes,
         content_type=artifact.content_type,
         created_at=timestamp(artifact.created_at),
+        created_by=artifact.created_by,
+        file_removed_at=timestamp(artifact.file_removed_at),
     )
 
 
@@ -72,6 +74,7 @@ def release_message(release: Release) -> pb.Release:
         sbom_artifact_id=str(release.sbom_id or ""),
         channels=release.channels,
         created_by=release.created_by,
+        files_removed_at=timestamp(release.files_removed_at),
     )
 
 

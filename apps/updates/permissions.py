@@ -5,8 +5,13 @@ from apps.core.authz import ADMINS, DEPLOYERS, MEMBERS, OPERATORS, READERS, decl
 VIEW_ARTIFACTS = declare("updates.view_artifacts", "see and download artifacts", MEMBERS)
 STORE_ARTIFACT = declare("updates.store_artifact", "upload artifacts", DEPLOYERS)
 DELETE_ARTIFACT = declare("updates.delete_artifact", "delete artifacts", DEPLOYERS)
+# Unfinished uploads and files that nothing names go with it as well.
+CLEAN_UP_STORAGE = declare(
+    "updates.clean_up_storage", "remove releases and files that nothing uses", DEPLOYERS
+)
 VIEW_RELEASES = declare("updates.view_releases", "see releases", MEMBERS)
 CREATE_RELEASE = declare("updates.create_release", "make releases", DEPLOYERS)
+DELETE_RELEASE = declare("updates.delete_release", "remove releases", DEPLOYERS)
 # Stopping is safe, so whoever looks after the devices may do it.
 RECALL_RELEASE = declare("updates.recall_release", "recall releases", OPERATORS | DEPLOYERS)
 DEPRECATE_RELEASE = declare("updates.deprecate_release", "advise against releases", DEPLOYERS)

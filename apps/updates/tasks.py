@@ -12,6 +12,7 @@ from apps.updates.selectors.rollouts import (
     list_live_rollout_ids,
 )
 from apps.updates.services.artifacts import remove_abandoned_uploads
+from apps.updates.services.cleanup import clean_up_storage
 from apps.updates.services.joining import JOIN_TASK, join_rollout
 from apps.updates.services.moves import ADVANCE_TASK
 from apps.updates.services.notifications import DELIVER_TASK, send_notifications
@@ -86,6 +87,12 @@ def clean_incoming(actor: Actor) -> None:
     """Removes what uploads left behind whose process died, and those that nobody continued."""
     remove_expired_uploads(actor)
     remove_abandoned_uploads(actor)
+
+
+@org_task("updates.clean_up_storage", permission=PLATFORM, every_seconds=3600)
+def clean_up(actor: Actor) -> None:
+    """Removes what the organization's settings let go and nothing uses."""
+    clean_up_storage(actor)
 
 
 @org_task(DELIVER_TASK, permission=PLATFORM, every_seconds=30)

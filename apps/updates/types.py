@@ -239,6 +239,13 @@ class ReleaseDeprecated(ReleaseChange):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleaseRemoved(ReleaseChange):
+    """The files of a release are gone."""
+
+    type: ClassVar[str] = "updates.release.removed.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReleasePromoted(ReleaseChange):
     """A channel points at a release from now on."""
 

@@ -22,6 +22,7 @@ from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
 from apps.enrollment.models import Certificate
 from apps.organizations.models import Membership
+from apps.updates.models import ArtifactUpload
 from apps.updates.services.offers import apply_reports, claim_deployments
 from apps.updates.services.scheduling import advance_rollout
 from apps.updates.types import Report
@@ -237,6 +238,15 @@ def _channel(s: Stage) -> tuple[dict[str, str], Any]:
     return {"id": made["id"]}, {"reason": "Nobody follows it."}
 
 
+def _clean_up(s: Stage) -> tuple[dict[str, str], Any]:
+    """An upload whose time has passed is there to be removed."""
+    upload = _upload(s, b"")
+    with tenant(s.acme.id):
+        rows = ArtifactUpload.objects.for_org(s.acme.id).filter(id=upload)
+        rows.update(expires_at=clock.now() - timedelta(days=1))
+    return {}, {}
+
+
 def _new_release(s: Stage) -> tuple[dict[str, str], Any]:
     artifact = s.send(s.routes["upload_artifact"], {}, SCRIPT).json()
     part = {"name": "app", "kind": "script", "artifact_id": artifact["id"]}
@@ -372,6 +382,9 @@ RECIPES: dict[str, Recipe] = {
     "create_release": _new_release,
     "recall_release": lambda s: ({"id": s.release()}, {"reason": "It fills the disk."}),
     "deprecate_release": lambda s: ({"id": s.release()}, {"reason": "2.0 is better."}),
+    "delete_artifact": lambda s: ({"id": _sbom(s)}, {}),
+    "delete_release": lambda s: ({"id": s.release()}, {}),
+    "clean_up_storage": _clean_up,
     "promote_release": lambda s: ({"id": s.release()}, {"channel": "stable"}),
     "close_release_channel": _channel,
     "prepare_signing": _of(),
@@ -560,6 +573,7 @@ TASKS: dict[str, str] = {
     "updates.sweep_joining": "wakes others",
     "updates.send_rollout_notifications": "sends what was stored with the decision it is about",
     "updates.refresh_signing": "signs again what was published, before it expires",
+    "updates.clean_up_storage": "clean_up_storage, which records it, every hour",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
     "devices.remove_old_presence": "forgets when devices were online a month ago",
     "devices.sweep_offline": "notes what is so already: a device that fell silent",

@@ -123,6 +123,21 @@ _ALL = (
         "Whose time maintenance windows mean where a device does not tell its own",
     ),
     SettingKey(
+        "updates.keep_releases",
+        Kind.NUMBER,
+        0,
+        "How many of the newest releases of each name keep their files though nothing uses them;"
+        " 0 for all",
+        high=10_000,
+    ),
+    SettingKey(
+        "updates.artifact_retention_days",
+        Kind.NUMBER,
+        0,
+        "After how many days artifacts that no release names are removed; 0 for never",
+        high=3650,
+    ),
+    SettingKey(
         "quotas.devices",
         Kind.QUOTA,
         None,

@@ -5,6 +5,8 @@ says. What is on its way (uploads, exports) lies on this machine always.
 """
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,15 @@ from django.conf import settings
 from apps.core.errors import Unavailable
 
 EXPORTS = "exports"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as the storage tells of it; `modified_at` in seconds since the epoch."""
+
+    name: str
+    size_bytes: int
+    modified_at: float
 
 
 class ArtifactStorage(Protocol):
@@ -41,6 +52,9 @@ class ArtifactStorage(Protocol):
 
     def remove_all(self, folder: str) -> None:
         """Removes all files of a folder."""
+
+    def list_files(self, folder: str) -> "Iterator[StoredFile]":
+        """The files that lie two folders deep in a folder, in no order."""
 
 
 def artifact_storage() -> ArtifactStorage:

@@ -18,10 +18,13 @@ from django.conf import settings
 from storages.backends.s3 import S3Storage
 
 from apps.core.errors import Unavailable
+from apps.organizations.storage import StoredFile
 
 KNOWN = frozenset({"endpoint", "region"})
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 CONNECT_SECONDS = 5
+# Slashes in `<organization>/ab/cd/abcd…`.
+DEPTH = 3
 READ_SECONDS = 60
 
 
@@ -60,6 +63,17 @@ class BucketStorage(S3Storage):
         """Removes the object."""
         with _failures(name):
             self._client.delete_object(Bucket=self.bucket_name, Key=self._key(name))
+
+    def list_files(self, folder: str) -> Iterator[StoredFile]:
+        """The objects below the folder's name, asked for a thousand at a time."""
+        pages = self._client.get_paginator("list_objects_v2")
+        skipped = len(self._key(""))
+        with _failures(folder):
+            for page in pages.paginate(Bucket=self.bucket_name, Prefix=f"{self._key(folder)}/"):
+                for each in page.get("Contents", ()):
+                    name = each["Key"][skipped:]
+                    if name.count("/") == DEPTH:
+                        yield StoredFile(name, each["Size"], each["LastModified"].timestamp())
 
     def remove_all(self, folder: str) -> None:
         """Removes all objects below the folder's name, a thousand at a time."""

@@ -2,10 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from django.core.files.storage import FileSystemStorage
+
+from apps.organizations.storage import StoredFile
 
 
 class DurableFileStorage(FileSystemStorage):
@@ -29,6 +33,14 @@ class DurableFileStorage(FileSystemStorage):
         file = Path(self.path(name)).open("rb", buffering=0)
         file.seek(first)
         return file
+
+    def list_files(self, folder: str) -> Iterator[StoredFile]:
+        """What lies there now; what is removed meanwhile is left out."""
+        for path in Path(self.path(folder)).glob("??/??/*"):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                name = str(path.relative_to(self.location))
+                yield StoredFile(name, found.st_size, found.st_mtime)
 
     def remove_all(self, folder: str) -> None:
         """Removes the folder."""

@@ -24,12 +24,14 @@ from apps.updates.models import (
 )
 from apps.updates.permissions import (
     CREATE_RELEASE,
+    DELETE_RELEASE,
     DEPRECATE_RELEASE,
     PROMOTE_RELEASE,
     RECALL_RELEASE,
     VIEW_RELEASES,
 )
 from apps.updates.services.channels import close_release_channel, promote_release
+from apps.updates.services.cleanup import delete_release
 from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
 from apps.updates.types import Compatibility, NewComponent
@@ -120,7 +122,7 @@ RELEASE_OPERATIONS = (
         warning="Rollouts that name the channel take this release from now on. Those that are"
         " planned already keep theirs.",
         form=PromotionForm,
-        applies=lambda release: not release.is_recalled,
+        applies=lambda release: release.is_usable,
     ),
     Operation(
         "recall_release",
@@ -153,7 +155,7 @@ class ReleaseAdmin(OrgModelAdmin):
     view_permission = VIEW_RELEASES
     add_permission = CREATE_RELEASE
     page = "release"
-    list_display = ("name", "version", "is_locked", "is_recalled", "created")
+    list_display = ("name", "version", "is_locked", "is_recalled", "has_files", "created")
     list_display_links = ("name", "version")
     search_fields = ("name", "version")
     ordering = ("-id",)
@@ -170,6 +172,11 @@ class ReleaseAdmin(OrgModelAdmin):
     )
     inlines = (ComponentInline,)
     operations = RELEASE_OPERATIONS
+    delete_permission = DELETE_RELEASE
+
+    def delete_object(self, request: HttpRequest, obj: Any) -> None:
+        """Removes it unless something uses it; of one with a history only the files."""
+        delete_release(actor_of(request), obj.pk)
 
     def add_object(self, request: HttpRequest, form: Any, formsets: Sequence[Any]) -> Model:
         """Makes the release of its components."""
@@ -202,6 +209,11 @@ class ReleaseAdmin(OrgModelAdmin):
     def is_recalled(self, release: Release) -> bool:
         """Whether it was taken back."""
         return release.is_recalled
+
+    @admin.display(boolean=True, description="has files")
+    def has_files(self, release: Release) -> bool:
+        """Whether its files are here still."""
+        return release.files_removed_at is None
 
     @admin.display(description="made")
     def created(self, release: Release) -> SafeString:

@@ -9,6 +9,7 @@ from apps.updates import (
     public,
     public_attribution,
     public_channels,
+    public_cleanup,
     public_forecast,
     public_manifests,
     public_notifications,
@@ -31,7 +32,22 @@ urlpatterns = [
     *resource(
         "artifacts", "artifacts", get=reads(public_releases.list_artifacts), post=upload_artifact
     ),
-    *resource("artifact", "artifacts/<ident:id>", get=reads(public_releases.get_artifact)),
+    *resource(
+        "artifact",
+        "artifacts/<ident:id>",
+        get=reads(public_releases.get_artifact),
+        delete=removes(public_cleanup.delete_artifact),
+    ),
+    *resource(
+        "storage-clean-up",
+        "storage-clean-up",
+        get=reads(public_cleanup.preview_storage_clean_up),
+    ),
+    *resource(
+        "storage-clean-up-run",
+        "storage-clean-up:run",
+        post=does(public_cleanup.clean_up_storage),
+    ),
     *resource("artifact-content", "artifacts/<ident:id>/content", get=download_artifact),
     *resource(
         "artifact-uploads",
@@ -57,7 +73,12 @@ urlpatterns = [
         get=reads(public_releases.list_releases),
         post=creates(public_releases.create_release),
     ),
-    *resource("release", "releases/<ident:id>", get=reads(public_releases.get_release)),
+    *resource(
+        "release",
+        "releases/<ident:id>",
+        get=reads(public_releases.get_release),
+        delete=removes(public_cleanup.delete_release),
+    ),
     *resource(
         "release-recall", "releases/<ident:id>:recall", post=does(public_releases.recall_release)
     ),

@@ -5,6 +5,7 @@ from apps.updates import (
     public,
     public_attribution,
     public_channels,
+    public_cleanup,
     public_forecast,
     public_manifests,
     public_notifications,
@@ -20,6 +21,9 @@ class UpdatesServicer:
 
     list_artifacts = unary(public_releases.list_artifacts)
     get_artifact = unary(public_releases.get_artifact)
+    delete_artifact = unary(public_cleanup.delete_artifact)
+    preview_storage_clean_up = unary(public_cleanup.preview_storage_clean_up)
+    clean_up_storage = unary(public_cleanup.clean_up_storage)
     create_artifact_upload = unary(public_releases.create_artifact_upload)
     get_artifact_upload = unary(public_releases.get_artifact_upload)
     complete_artifact_upload = unary(public_releases.complete_artifact_upload)
@@ -29,6 +33,7 @@ class UpdatesServicer:
     create_release = unary(public_releases.create_release)
     recall_release = unary(public_releases.recall_release)
     deprecate_release = unary(public_releases.deprecate_release)
+    delete_release = unary(public_cleanup.delete_release)
     promote_release = unary(public_channels.promote_release)
     list_release_channels = unary(public_channels.list_release_channels)
     close_release_channel = unary(public_channels.close_release_channel)

@@ -28,7 +28,7 @@ def list_releases(
     has these letters, whose version begins with them, or that a channel of this name points at.
     """
     require(actor, VIEW_RELEASES)
-    rows = _releases(actor)
+    rows = releases_with_components(actor)
     if search := checked_search(search).strip():
         rows = rows.filter(_is_like(actor, search))
     if package:
@@ -53,7 +53,7 @@ def get_release(actor: Actor, release_id: UUID) -> Release:
 
 def reread_release(actor: Actor, release_id: UUID) -> Release:
     """The same, for services that have asked for another permission already."""
-    found: Release | None = _releases(actor).filter(id=release_id).first()
+    found: Release | None = releases_with_components(actor).filter(id=release_id).first()
     if found is None:
         raise NotFound
     return found
@@ -66,7 +66,8 @@ def components_of(actor: Actor) -> QuerySet[Component]:
     return ordered
 
 
-def _releases(actor: Actor) -> QuerySet[Release]:
+def releases_with_components(actor: Actor) -> QuerySet[Release]:
+    """All releases with their components, artifacts and channels, for who has asked already."""
     rows: QuerySet[Release] = Release.objects.for_org(actor.organization_id)
     promotions = ReleasePromotion.objects.for_org(actor.organization_id).filter(ended_at=None)
     return rows.prefetch_related(

@@ -161,12 +161,17 @@ def cancel_artifact_upload(actor: Actor, upload_id: UUID) -> None:
 def remove_expired_uploads(actor: Actor) -> int:
     """Forgets uploads that nobody continued for a day; returns how many."""
     require(actor, STORE_ARTIFACT)
+    return len(forget_expired(actor))
+
+
+def forget_expired(actor: Actor) -> list[ArtifactUpload]:
+    """The same for a service that has asked for its right; answers what is forgotten."""
     rows = ArtifactUpload.objects.for_org(actor.organization_id)
     old = rows.select_for_update(skip_locked=True).filter(expires_at__lt=clock.now())
     found = list(old.order_by("id")[:1000])
     for upload in found:
         _forget(upload)
-    return len(found)
+    return found
 
 
 def _forget(upload: ArtifactUpload) -> None:

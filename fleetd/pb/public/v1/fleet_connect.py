@@ -22,7 +22,7 @@ from connectrpc.protocol import ProtocolType
 from connectrpc.server import ConnectASGIApplication, ConnectWSGIApplication, DEFAULT_READ_MAX_BYTES, Endpoint, EndpointSync
 from pyqwest import Client, SyncClient
 
-from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CloneRolloutRequest, CloneRolloutResponse, CloseReleaseChannelRequest, CloseReleaseChannelResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleaseChannelsRequest, ListReleaseChannelsResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutReasonsRequest, ListRolloutReasonsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PromoteReleaseRequest, PromoteReleaseResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
+from .fleet_pb2 import AddDevicesToGroupRequest, AddDevicesToGroupResponse, AdvancePhaseRequest, AdvancePhaseResponse, ApproveDeviceRequest, ApproveDeviceResponse, ApproveRolloutRequest, ApproveRolloutResponse, AttachReleaseSbomRequest, AttachReleaseSbomResponse, CancelArtifactUploadRequest, CancelArtifactUploadResponse, CancelRolloutRequest, CancelRolloutResponse, CleanUpStorageRequest, CleanUpStorageResponse, CloneRolloutRequest, CloneRolloutResponse, CloseReleaseChannelRequest, CloseReleaseChannelResponse, CloseRolloutRequest, CloseRolloutResponse, CompleteArtifactUploadRequest, CompleteArtifactUploadResponse, CreateArtifactUploadRequest, CreateArtifactUploadResponse, CreateDeviceGroupRequest, CreateDeviceGroupResponse, CreateEnrollmentTokenRequest, CreateEnrollmentTokenResponse, CreateReleaseRequest, CreateReleaseResponse, CreateRolloutFromManifestRequest, CreateRolloutFromManifestResponse, CreateRolloutRequest, CreateRolloutResponse, DecommissionDeviceRequest, DecommissionDeviceResponse, DeleteArtifactRequest, DeleteArtifactResponse, DeleteDeviceGroupRequest, DeleteDeviceGroupResponse, DeleteReleaseRequest, DeleteReleaseResponse, DeprecateReleaseRequest, DeprecateReleaseResponse, ExcludeAndContinueRequest, ExcludeAndContinueResponse, ExplainDeviceRequest, ExplainDeviceResponse, ExportRolloutManifestRequest, ExportRolloutManifestResponse, FindSuspectsRequest, FindSuspectsResponse, ForecastRolloutRequest, ForecastRolloutResponse, GetArtifactRequest, GetArtifactResponse, GetArtifactUploadRequest, GetArtifactUploadResponse, GetDeploymentRequest, GetDeploymentResponse, GetDeviceGroupRequest, GetDeviceGroupResponse, GetDeviceRequest, GetDeviceResponse, GetEnrollmentTokenRequest, GetEnrollmentTokenResponse, GetReleaseAdoptionRequest, GetReleaseAdoptionResponse, GetReleasePathRequest, GetReleasePathResponse, GetReleaseRequest, GetReleaseResponse, GetReleaseTargetsRequest, GetReleaseTargetsResponse, GetRolloutRequest, GetRolloutResponse, GetSigningStatusRequest, GetSigningStatusResponse, GiveGroupToTeamRequest, GiveGroupToTeamResponse, HaltRolloutRequest, HaltRolloutResponse, ListArtifactsRequest, ListArtifactsResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListDeviceGroupsRequest, ListDeviceGroupsResponse, ListDeviceHoldsRequest, ListDeviceHoldsResponse, ListDevicesRequest, ListDevicesResponse, ListEnrollmentTokensRequest, ListEnrollmentTokensResponse, ListLeftOutDevicesRequest, ListLeftOutDevicesResponse, ListPackageDevicesRequest, ListPackageDevicesResponse, ListReleaseChannelsRequest, ListReleaseChannelsResponse, ListReleasePackagesRequest, ListReleasePackagesResponse, ListReleasesRequest, ListReleasesResponse, ListRolloutEventsRequest, ListRolloutEventsResponse, ListRolloutNotificationsRequest, ListRolloutNotificationsResponse, ListRolloutReasonsRequest, ListRolloutReasonsResponse, ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse, PinDeviceRequest, PinDeviceResponse, PrepareSigningRequest, PrepareSigningResponse, PreviewDeviceGroupRequest, PreviewDeviceGroupResponse, PreviewRolloutRequest, PreviewRolloutResponse, PreviewStorageCleanUpRequest, PreviewStorageCleanUpResponse, PromoteReleaseRequest, PromoteReleaseResponse, PublishSigningMetadataRequest, PublishSigningMetadataResponse, QuarantineDeviceRequest, QuarantineDeviceResponse, RecallReleaseRequest, RecallReleaseResponse, RejectRolloutRequest, RejectRolloutResponse, ReleaseDeviceRequest, ReleaseDeviceResponse, RemoveDevicesFromGroupRequest, RemoveDevicesFromGroupResponse, RenewSigningKeysRequest, RenewSigningKeysResponse, ResumeRolloutRequest, ResumeRolloutResponse, RetryRolloutRequest, RetryRolloutResponse, RevokeEnrollmentTokenRequest, RevokeEnrollmentTokenResponse, RollBackRolloutRequest, RollBackRolloutResponse, StartRolloutRequest, StartRolloutResponse, StreamDeviceEventsRequest, StreamDeviceEventsResponse, StreamRolloutEventsRequest, StreamRolloutEventsResponse, SubmitRolloutRequest, SubmitRolloutResponse, TakeGroupFromTeamRequest, TakeGroupFromTeamResponse, UnpinDeviceRequest, UnpinDeviceResponse, UpdateDeviceGroupRequest, UpdateDeviceGroupResponse, UpdateDeviceRequest, UpdateDeviceResponse, UpdateRolloutRequest, UpdateRolloutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -132,6 +132,24 @@ class FleetService(Protocol):
     async def get_artifact(self, request: GetArtifactRequest, ctx: RequestContext[GetArtifactRequest, GetArtifactResponse], /) -> GetArtifactResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def delete_artifact(self, request: DeleteArtifactRequest, ctx: RequestContext[DeleteArtifactRequest, DeleteArtifactResponse], /) -> DeleteArtifactResponse:
+        """
+        Deletes an artifact that no release names, and its file.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def preview_storage_clean_up(self, request: PreviewStorageCleanUpRequest, ctx: RequestContext[PreviewStorageCleanUpRequest, PreviewStorageCleanUpResponse], /) -> PreviewStorageCleanUpResponse:
+        """
+        What a clean-up would remove now.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def clean_up_storage(self, request: CleanUpStorageRequest, ctx: RequestContext[CleanUpStorageRequest, CleanUpStorageResponse], /) -> CleanUpStorageResponse:
+        """
+        Removes what the settings of the organization let go and nothing uses.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def create_artifact_upload(self, request: CreateArtifactUploadRequest, ctx: RequestContext[CreateArtifactUploadRequest, CreateArtifactUploadResponse], /) -> CreateArtifactUploadResponse:
         """
         Begins an upload in parts; the parts themselves go over HTTP, as docs/reference/api.md says.
@@ -162,6 +180,12 @@ class FleetService(Protocol):
     async def recall_release(self, request: RecallReleaseRequest, ctx: RequestContext[RecallReleaseRequest, RecallReleaseResponse], /) -> RecallReleaseResponse:
         """
         Takes a release back for good: no rollout of it begins any more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_release(self, request: DeleteReleaseRequest, ctx: RequestContext[DeleteReleaseRequest, DeleteReleaseResponse], /) -> DeleteReleaseResponse:
+        """
+        Removes a release that nothing uses; of one with a history only the files.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -696,6 +720,39 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                     ),
                     function=svc.get_artifact,
                 ),
+                "/public.v1.FleetService/DeleteArtifact": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteArtifact",
+                        service_name="public.v1.FleetService",
+                        input=DeleteArtifactRequest,
+                        output=DeleteArtifactResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_artifact,
+                ),
+                "/public.v1.FleetService/PreviewStorageCleanUp": Endpoint.unary(
+                    method=MethodInfo(
+                        name="PreviewStorageCleanUp",
+                        service_name="public.v1.FleetService",
+                        input=PreviewStorageCleanUpRequest,
+                        output=PreviewStorageCleanUpResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.preview_storage_clean_up,
+                ),
+                "/public.v1.FleetService/CleanUpStorage": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CleanUpStorage",
+                        service_name="public.v1.FleetService",
+                        input=CleanUpStorageRequest,
+                        output=CleanUpStorageResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.clean_up_storage,
+                ),
                 "/public.v1.FleetService/CreateArtifactUpload": Endpoint.unary(
                     method=MethodInfo(
                         name="CreateArtifactUpload",
@@ -783,6 +840,17 @@ class FleetServiceASGIApplication(ConnectASGIApplication[FleetService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.recall_release,
+                ),
+                "/public.v1.FleetService/DeleteRelease": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteRelease",
+                        service_name="public.v1.FleetService",
+                        input=DeleteReleaseRequest,
+                        output=DeleteReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_release,
                 ),
                 "/public.v1.FleetService/DeprecateRelease": Endpoint.unary(
                     method=MethodInfo(
@@ -1869,6 +1937,77 @@ class FleetServiceClient(ConnectClient):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    async def delete_artifact(
+        self,
+        request: DeleteArtifactRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteArtifactResponse:
+        """
+        Deletes an artifact that no release names, and its file.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteArtifact",
+                service_name="public.v1.FleetService",
+                input=DeleteArtifactRequest,
+                output=DeleteArtifactResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def preview_storage_clean_up(
+        self,
+        request: PreviewStorageCleanUpRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PreviewStorageCleanUpResponse:
+        """
+        What a clean-up would remove now.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PreviewStorageCleanUp",
+                service_name="public.v1.FleetService",
+                input=PreviewStorageCleanUpRequest,
+                output=PreviewStorageCleanUpResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def clean_up_storage(
+        self,
+        request: CleanUpStorageRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CleanUpStorageResponse:
+        """
+        Removes what the settings of the organization let go and nothing uses.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CleanUpStorage",
+                service_name="public.v1.FleetService",
+                input=CleanUpStorageRequest,
+                output=CleanUpStorageResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def create_artifact_upload(
         self,
         request: CreateArtifactUploadRequest,
@@ -2038,6 +2177,29 @@ class FleetServiceClient(ConnectClient):
                 service_name="public.v1.FleetService",
                 input=RecallReleaseRequest,
                 output=RecallReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_release(
+        self,
+        request: DeleteReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteReleaseResponse:
+        """
+        Removes a release that nothing uses; of one with a history only the files.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteRelease",
+                service_name="public.v1.FleetService",
+                input=DeleteReleaseRequest,
+                output=DeleteReleaseResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),
@@ -3250,6 +3412,24 @@ class FleetServiceSync(Protocol):
     def get_artifact(self, request: GetArtifactRequest, ctx: RequestContext[GetArtifactRequest, GetArtifactResponse], /) -> GetArtifactResponse:
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    def delete_artifact(self, request: DeleteArtifactRequest, ctx: RequestContext[DeleteArtifactRequest, DeleteArtifactResponse], /) -> DeleteArtifactResponse:
+        """
+        Deletes an artifact that no release names, and its file.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def preview_storage_clean_up(self, request: PreviewStorageCleanUpRequest, ctx: RequestContext[PreviewStorageCleanUpRequest, PreviewStorageCleanUpResponse], /) -> PreviewStorageCleanUpResponse:
+        """
+        What a clean-up would remove now.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def clean_up_storage(self, request: CleanUpStorageRequest, ctx: RequestContext[CleanUpStorageRequest, CleanUpStorageResponse], /) -> CleanUpStorageResponse:
+        """
+        Removes what the settings of the organization let go and nothing uses.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     def create_artifact_upload(self, request: CreateArtifactUploadRequest, ctx: RequestContext[CreateArtifactUploadRequest, CreateArtifactUploadResponse], /) -> CreateArtifactUploadResponse:
         """
         Begins an upload in parts; the parts themselves go over HTTP, as docs/reference/api.md says.
@@ -3280,6 +3460,12 @@ class FleetServiceSync(Protocol):
     def recall_release(self, request: RecallReleaseRequest, ctx: RequestContext[RecallReleaseRequest, RecallReleaseResponse], /) -> RecallReleaseResponse:
         """
         Takes a release back for good: no rollout of it begins any more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_release(self, request: DeleteReleaseRequest, ctx: RequestContext[DeleteReleaseRequest, DeleteReleaseResponse], /) -> DeleteReleaseResponse:
+        """
+        Removes a release that nothing uses; of one with a history only the files.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -3812,6 +3998,39 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.get_artifact,
                 ),
+                "/public.v1.FleetService/DeleteArtifact": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteArtifact",
+                        service_name="public.v1.FleetService",
+                        input=DeleteArtifactRequest,
+                        output=DeleteArtifactResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_artifact,
+                ),
+                "/public.v1.FleetService/PreviewStorageCleanUp": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="PreviewStorageCleanUp",
+                        service_name="public.v1.FleetService",
+                        input=PreviewStorageCleanUpRequest,
+                        output=PreviewStorageCleanUpResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.preview_storage_clean_up,
+                ),
+                "/public.v1.FleetService/CleanUpStorage": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CleanUpStorage",
+                        service_name="public.v1.FleetService",
+                        input=CleanUpStorageRequest,
+                        output=CleanUpStorageResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.clean_up_storage,
+                ),
                 "/public.v1.FleetService/CreateArtifactUpload": EndpointSync.unary(
                     method=MethodInfo(
                         name="CreateArtifactUpload",
@@ -3899,6 +4118,17 @@ class FleetServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.recall_release,
+                ),
+                "/public.v1.FleetService/DeleteRelease": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteRelease",
+                        service_name="public.v1.FleetService",
+                        input=DeleteReleaseRequest,
+                        output=DeleteReleaseResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_release,
                 ),
                 "/public.v1.FleetService/DeprecateRelease": EndpointSync.unary(
                     method=MethodInfo(
@@ -4985,6 +5215,77 @@ class FleetServiceClientSync(ConnectClientSync):
             timeout_ms=timeout_ms,
             use_get=use_get,
         )
+    def delete_artifact(
+        self,
+        request: DeleteArtifactRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteArtifactResponse:
+        """
+        Deletes an artifact that no release names, and its file.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteArtifact",
+                service_name="public.v1.FleetService",
+                input=DeleteArtifactRequest,
+                output=DeleteArtifactResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def preview_storage_clean_up(
+        self,
+        request: PreviewStorageCleanUpRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> PreviewStorageCleanUpResponse:
+        """
+        What a clean-up would remove now.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="PreviewStorageCleanUp",
+                service_name="public.v1.FleetService",
+                input=PreviewStorageCleanUpRequest,
+                output=PreviewStorageCleanUpResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def clean_up_storage(
+        self,
+        request: CleanUpStorageRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CleanUpStorageResponse:
+        """
+        Removes what the settings of the organization let go and nothing uses.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CleanUpStorage",
+                service_name="public.v1.FleetService",
+                input=CleanUpStorageRequest,
+                output=CleanUpStorageResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     def create_artifact_upload(
         self,
         request: CreateArtifactUploadRequest,
@@ -5154,6 +5455,29 @@ class FleetServiceClientSync(ConnectClientSync):
                 service_name="public.v1.FleetService",
                 input=RecallReleaseRequest,
                 output=RecallReleaseResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_release(
+        self,
+        request: DeleteReleaseRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteReleaseResponse:
+        """
+        Removes a release that nothing uses; of one with a history only the files.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteRelease",
+                service_name="public.v1.FleetService",
+                input=DeleteReleaseRequest,
+                output=DeleteReleaseResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

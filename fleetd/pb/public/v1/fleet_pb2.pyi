@@ -1509,13 +1509,20 @@ class Artifact(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    FILE_REMOVED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     sha256: _builtins.str
     size_bytes: _builtins.int
     content_type: _builtins.str
+    created_by: _builtins.str
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def file_removed_at(self) -> _timestamp_pb2.Timestamp:
+        """Set where the bytes were removed because nothing needs them; they can be uploaded again."""
+
     def __init__(
         self,
         *,
@@ -1525,14 +1532,197 @@ class Artifact(_message.Message):
         size_bytes: _builtins.int = ...,
         content_type: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        file_removed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "file_removed_at", b"file_removed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "created_at", b"created_at", "id", b"id", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "created_at", b"created_at", "created_by", b"created_by", "file_removed_at", b"file_removed_at", "id", b"id", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Artifact: _TypeAlias = Artifact  # noqa: Y015
+
+@_typing.final
+class DeleteArtifactRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteArtifactRequest: _TypeAlias = DeleteArtifactRequest  # noqa: Y015
+
+@_typing.final
+class DeleteArtifactResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteArtifactResponse: _TypeAlias = DeleteArtifactResponse  # noqa: Y015
+
+@_typing.final
+class PreviewStorageCleanUpRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewStorageCleanUpRequest: _TypeAlias = PreviewStorageCleanUpRequest  # noqa: Y015
+
+@_typing.final
+class PreviewStorageCleanUpResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLEAN_UP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def clean_up(self) -> Global___StorageCleanUp: ...
+    def __init__(
+        self,
+        *,
+        clean_up: Global___StorageCleanUp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clean_up", b"clean_up"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean_up", b"clean_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewStorageCleanUpResponse: _TypeAlias = PreviewStorageCleanUpResponse  # noqa: Y015
+
+@_typing.final
+class CleanUpStorageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CleanUpStorageRequest: _TypeAlias = CleanUpStorageRequest  # noqa: Y015
+
+@_typing.final
+class CleanUpStorageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLEAN_UP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def clean_up(self) -> Global___StorageCleanUp: ...
+    def __init__(
+        self,
+        *,
+        clean_up: Global___StorageCleanUp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clean_up", b"clean_up"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean_up", b"clean_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CleanUpStorageResponse: _TypeAlias = CleanUpStorageResponse  # noqa: Y015
+
+@_typing.final
+class StorageCleanUp(_message.Message):
+    """What a clean-up removes: at most 500 releases and 2,000 files at a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASES_FIELD_NUMBER: _builtins.int
+    RELEASE_FILES_FIELD_NUMBER: _builtins.int
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
+    STRAY_FILES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    KEEP_RELEASES_FIELD_NUMBER: _builtins.int
+    ARTIFACT_RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    release_files: _builtins.int
+    """Files that go with releases."""
+    uploads: _builtins.int
+    """Uploads that nobody continued."""
+    stray_files: _builtins.int
+    """Files that no artifact has."""
+    size_bytes: _builtins.int
+    keep_releases: _builtins.int
+    """The settings of the organization; 0 for ever."""
+    artifact_retention_days: _builtins.int
+    @_builtins.property
+    def releases(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedRelease]:
+        """They keep their names and digests, and lose their files."""
+
+    @_builtins.property
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
+        """Artifacts that no release names."""
+
+    def __init__(
+        self,
+        *,
+        releases: _abc.Iterable[Global___RemovedRelease] | None = ...,
+        release_files: _builtins.int = ...,
+        artifacts: _abc.Iterable[Global___Artifact] | None = ...,
+        uploads: _builtins.int = ...,
+        stray_files: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        keep_releases: _builtins.int = ...,
+        artifact_retention_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_retention_days", b"artifact_retention_days", "artifacts", b"artifacts", "keep_releases", b"keep_releases", "release_files", b"release_files", "releases", b"releases", "size_bytes", b"size_bytes", "stray_files", b"stray_files", "uploads", b"uploads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageCleanUp: _TypeAlias = StorageCleanUp  # noqa: Y015
+
+@_typing.final
+class RemovedRelease(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    version: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedRelease: _TypeAlias = RemovedRelease  # noqa: Y015
 
 @_typing.final
 class ListArtifactsRequest(_message.Message):
@@ -2117,6 +2307,7 @@ class Release(_message.Message):
     SBOM_ARTIFACT_ID_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    FILES_REMOVED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     version: _builtins.str
@@ -2156,6 +2347,10 @@ class Release(_message.Message):
     def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The channels that point at it now."""
 
+    @_builtins.property
+    def files_removed_at(self) -> _timestamp_pb2.Timestamp:
+        """Set where the files were removed because nothing uses it; nothing can install it any more."""
+
     def __init__(
         self,
         *,
@@ -2178,14 +2373,49 @@ class Release(_message.Message):
         sbom_artifact_id: _builtins.str = ...,
         channels: _abc.Iterable[_builtins.str] | None = ...,
         created_by: _builtins.str = ...,
+        files_removed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deprecated_at", b"deprecated_at", "locked_at", b"locked_at", "recalled_at", b"recalled_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deprecated_at", b"deprecated_at", "files_removed_at", b"files_removed_at", "locked_at", b"locked_at", "recalled_at", b"recalled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "channels", b"channels", "compatible", b"compatible", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "created_by", b"created_by", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "sbom_artifact_id", b"sbom_artifact_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_mode", b"bundle_mode", "channels", b"channels", "compatible", b"compatible", "components", b"components", "conflicts", b"conflicts", "created_at", b"created_at", "created_by", b"created_by", "deprecated_at", b"deprecated_at", "deprecation_reason", b"deprecation_reason", "files_removed_at", b"files_removed_at", "id", b"id", "is_stepping_stone", b"is_stepping_stone", "locked_at", b"locked_at", "name", b"name", "notes", b"notes", "recall_reason", b"recall_reason", "recalled_at", b"recalled_at", "requires", b"requires", "sbom_artifact_id", b"sbom_artifact_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class DeleteReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReleaseRequest: _TypeAlias = DeleteReleaseRequest  # noqa: Y015
+
+@_typing.final
+class DeleteReleaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReleaseResponse: _TypeAlias = DeleteReleaseResponse  # noqa: Y015
 
 @_typing.final
 class ReleaseChannel(_message.Message):
@@ -3039,12 +3269,20 @@ class Target(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     FAILED_IN_FIELD_NUMBER: _builtins.int
     FAILED_BECAUSE_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """As in docs/reference/filters.md."""
     failed_in: _builtins.str
     """Of all these, only the devices that failed in this rollout."""
     failed_because: _builtins.str
     """Of those, only the ones that gave this reason, as `ListRolloutReasons` says it."""
+    percent: _builtins.int
+    """Of all these that can get the release, so many percent, rounded up: those that come first in
+    the rollout's order. Of a dynamic rollout that is so of those that join, too. 0 for all.
+    """
+    maximum: _builtins.int
+    """At most so many of them; 0 for no limit."""
     @_builtins.property
     def device_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -3060,10 +3298,12 @@ class Target(_message.Message):
         filter: _builtins.str = ...,
         failed_in: _builtins.str = ...,
         failed_because: _builtins.str = ...,
+        percent: _builtins.int = ...,
+        maximum: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_ids", b"device_ids", "failed_because", b"failed_because", "failed_in", b"failed_in", "filter", b"filter", "group_ids", b"group_ids", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_ids", b"device_ids", "failed_because", b"failed_because", "failed_in", b"failed_in", "filter", b"filter", "group_ids", b"group_ids", "maximum", b"maximum", "percent", b"percent", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -719,31 +719,49 @@ class UpdatesSettings(_message.Message):
     ALLOW_UNSIGNED_FIELD_NUMBER: _builtins.int
     QUARANTINE_AFTER_FAILURES_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    KEEP_RELEASES_FIELD_NUMBER: _builtins.int
+    ARTIFACT_RETENTION_DAYS_FIELD_NUMBER: _builtins.int
     allow_unsigned: _builtins.bool
     """For first trials only: devices that trust no root install what nobody signed."""
     quarantine_after_failures: _builtins.int
     """After how many failed deployments in a row rollouts leave a device alone; 0 for never."""
     time_zone: _builtins.str
     """Of windows where a device does not tell its own, as in Europe/Oslo."""
+    keep_releases: _builtins.int
+    """How many of the newest releases of each name keep their files though nothing uses them; 0 for
+    all.
+    """
+    artifact_retention_days: _builtins.int
+    """After how many days artifacts that no release names are removed; 0 for never."""
     def __init__(
         self,
         *,
         allow_unsigned: _builtins.bool | None = ...,
         quarantine_after_failures: _builtins.int | None = ...,
         time_zone: _builtins.str | None = ...,
+        keep_releases: _builtins.int | None = ...,
+        artifact_retention_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned", "_quarantine_after_failures", b"_quarantine_after_failures", "_time_zone", b"_time_zone", "allow_unsigned", b"allow_unsigned", "quarantine_after_failures", b"quarantine_after_failures", "time_zone", b"time_zone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned", "_artifact_retention_days", b"_artifact_retention_days", "_keep_releases", b"_keep_releases", "_quarantine_after_failures", b"_quarantine_after_failures", "_time_zone", b"_time_zone", "allow_unsigned", b"allow_unsigned", "artifact_retention_days", b"artifact_retention_days", "keep_releases", b"keep_releases", "quarantine_after_failures", b"quarantine_after_failures", "time_zone", b"time_zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned", "_quarantine_after_failures", b"_quarantine_after_failures", "_time_zone", b"_time_zone", "allow_unsigned", b"allow_unsigned", "quarantine_after_failures", b"quarantine_after_failures", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned", "_artifact_retention_days", b"_artifact_retention_days", "_keep_releases", b"_keep_releases", "_quarantine_after_failures", b"_quarantine_after_failures", "_time_zone", b"_time_zone", "allow_unsigned", b"allow_unsigned", "artifact_retention_days", b"artifact_retention_days", "keep_releases", b"keep_releases", "quarantine_after_failures", b"quarantine_after_failures", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__allow_unsigned: _TypeAlias = _typing.Literal["allow_unsigned"]  # noqa: Y015
     _WhichOneofArgType__allow_unsigned: _TypeAlias = _typing.Literal["_allow_unsigned", b"_allow_unsigned"]  # noqa: Y015
+    _WhichOneofReturnType__artifact_retention_days: _TypeAlias = _typing.Literal["artifact_retention_days"]  # noqa: Y015
+    _WhichOneofArgType__artifact_retention_days: _TypeAlias = _typing.Literal["_artifact_retention_days", b"_artifact_retention_days"]  # noqa: Y015
+    _WhichOneofReturnType__keep_releases: _TypeAlias = _typing.Literal["keep_releases"]  # noqa: Y015
+    _WhichOneofArgType__keep_releases: _TypeAlias = _typing.Literal["_keep_releases", b"_keep_releases"]  # noqa: Y015
     _WhichOneofReturnType__quarantine_after_failures: _TypeAlias = _typing.Literal["quarantine_after_failures"]  # noqa: Y015
     _WhichOneofArgType__quarantine_after_failures: _TypeAlias = _typing.Literal["_quarantine_after_failures", b"_quarantine_after_failures"]  # noqa: Y015
     _WhichOneofReturnType__time_zone: _TypeAlias = _typing.Literal["time_zone"]  # noqa: Y015
     _WhichOneofArgType__time_zone: _TypeAlias = _typing.Literal["_time_zone", b"_time_zone"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__allow_unsigned) -> _WhichOneofReturnType__allow_unsigned | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__artifact_retention_days) -> _WhichOneofReturnType__artifact_retention_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_releases) -> _WhichOneofReturnType__keep_releases | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__quarantine_after_failures) -> _WhichOneofReturnType__quarantine_after_failures | None: ...
     @_typing.overload
