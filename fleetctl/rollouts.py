@@ -145,6 +145,10 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
     )
     parser.add_argument("--tag", action="append", default=[], help="devices with this tag")
     parser.add_argument("--filter", default="", help="devices that match")
+    parser.add_argument(
+        "--percent", type=int, default=0, help="so many percent of them: the first in its order"
+    )
+    parser.add_argument("--maximum", type=int, default=0, help="at most so many of them")
     parser.add_argument("--phases", default="100", metavar="1,10,100", help="cumulative percent")
     parser.add_argument(
         "--phase-filter",
@@ -179,13 +183,19 @@ def _body(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "name": options.name,
         **_release(options.release),
-        "target": {"tags": options.tag, "filter": options.filter},
+        "target": _target(options),
         "requires_approval": options.needs_approval,
         "plan": {
             "phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)],
             **({"is_dynamic": True} if options.dynamic else {}),
         },
     }
+
+
+def _target(options: argparse.Namespace) -> dict[str, Any]:
+    part = {name: getattr(options, name) for name in ("percent", "maximum")}
+    said = {name: number for name, number in part.items() if number}
+    return {"tags": options.tag, "filter": options.filter, **said}
 
 
 def _phases(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -75,6 +75,8 @@ def target_of(message: pb.Target, field: str = "target") -> Target:
         filter=message.filter,
         failed_in=id_of(message.failed_in) if message.failed_in else None,
         failed_because=message.failed_because,
+        percent=message.percent,
+        maximum=message.maximum,
     )
 
 
@@ -87,6 +89,8 @@ def target_message(stored: dict[str, Any]) -> pb.Target:
         filter=stored.get("filter", ""),
         failed_in=stored.get("failed_in", ""),
         failed_because=stored.get("failed_because", ""),
+        percent=stored.get("percent", 0),
+        maximum=stored.get("maximum", 0),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from apps.events.types import Event
+from apps.updates.domain.targets import places
 
 if TYPE_CHECKING:
     from apps.updates.domain.plan import Plan
@@ -26,6 +27,10 @@ class Target:
     failed_in: UUID | None = None
     # Of those, the ones that gave this reason; empty for all.
     failed_because: str = ""
+    # Of all these, so many percent and at most so many get the release: those that come first in
+    # the rollout's order. 0 for all.
+    percent: int = 0
+    maximum: int = 0
 
     @property
     def is_groups(self) -> bool:
@@ -37,6 +42,15 @@ class Target:
     def is_everything(self) -> bool:
         """Whether it names nothing, and so means every device."""
         return self == Target()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether only some of those that it means get the release."""
+        return bool(self.percent or self.maximum)
+
+    def places(self, total: int) -> int:
+        """How many of `total` devices that could get the release do."""
+        return places(total, self.percent, self.maximum)
 
     def stored(self) -> dict[str, Any]:
         """As JSON holds it: every name once, in order."""
@@ -51,6 +65,10 @@ class Target:
             stored["failed_in"] = str(self.failed_in)
         if self.failed_because:
             stored["failed_because"] = self.failed_because
+        if self.percent:
+            stored["percent"] = self.percent
+        if self.maximum:
+            stored["maximum"] = self.maximum
         return stored
 
     @classmethod
@@ -63,6 +81,8 @@ class Target:
             filter=stored.get("filter", ""),
             failed_in=UUID(stored["failed_in"]) if stored.get("failed_in") else None,
             failed_because=stored.get("failed_because", ""),
+            percent=stored.get("percent", 0),
+            maximum=stored.get("maximum", 0),
         )
 
 

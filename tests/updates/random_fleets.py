@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -179,7 +179,9 @@ class World:
                 name=f"Rollout {number}",
                 release_id=self.random.choice(self.releases).id,
                 target=self._target(),
-                excluded=self._target() if self.random.random() < 0.3 else None,
+                excluded=replace(self._target(), percent=0, maximum=0)
+                if self.random.random() < 0.3
+                else None,
                 plan=self._plan(),
                 requires_approval=self.random.random() < 0.1,
             )
@@ -199,6 +201,7 @@ class World:
                 Target(group_ids=(pick.choice(self.group_ids),)),
                 Target(device_ids=tuple(pick.sample(self.device_ids, self.size // 2))),
                 Target(filter=pick.choice(FILTERS)),
+                Target(percent=pick.choice((10, 50)), maximum=pick.choice((0, 3))),
                 Target(filter=pick.choice(FILTERS), tags=(pick.choice(TAGS),)),
             )
         )

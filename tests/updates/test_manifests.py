@@ -15,6 +15,7 @@ from apps.core.authz import Role
 from apps.core.errors import NotFound, PermissionDenied
 from apps.devices.models import Device
 from apps.organizations.models import Membership
+from apps.updates.domain.manifest import parse_manifest
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.errors import InvalidManifest, ManifestCannotSay
 from apps.updates.models import Release, Rollout
@@ -319,3 +320,33 @@ def test_a_channel_that_is_not_there_or_not_alone_is_refused(
     with pytest.raises(InvalidManifest) as refused:
         create_from_manifest(alice, text)
     assert words in str(refused.value.message)
+
+
+def test_a_manifest_says_a_part_of_the_target_and_who_comes_later(fleet: Fleet) -> None:
+    make_release(fleet.alice)
+    text = """
+apiVersion: fleet/v1
+kind: Deployment
+metadata: {name: part}
+spec:
+  selector: {all: true, percent: 60, maximum: 4}
+  strategy:
+    type: Canary
+    canary: {steps: [{filter: 'model = "none"'}, {weight: 50}, {weight: 100}]}
+  rollout: {dynamic: true}
+  template: {spec: {release: {name: hello, version: 1.0.0}}}
+"""
+    tried = create_from_manifest(fleet.alice, text, validate_only=True)
+    assert [phase.total for phase in tried.phases.all()] == [0, 2, 2]
+    rollout = create_from_manifest(fleet.alice, text)
+    assert rollout.target["percent"] == 60
+    assert rollout.planned().is_dynamic
+    again = parse_manifest(export_manifest(fleet.alice, rollout.id))
+    assert (again.selection.percent, again.selection.maximum) == (60, 4)
+    start_rollout(fleet.alice, rollout.id)
+    assert [phase.total for phase in rollout.phases.order_by("index")] == [0, 2, 2]
+
+
+def test_a_part_of_what_is_left_out_is_refused_at_its_place(alice: Actor) -> None:
+    text = by_channel("stable").replace("spec:\n", "spec:\n  exclude: {tags: [a], percent: 5}\n")
+    assert "There is no key 'percent' here" in refused(alice, text)[0][2]

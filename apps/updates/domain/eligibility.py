@@ -26,6 +26,7 @@ CONFLICTS = "conflicts"
 STEPPING_STONE = "stepping_stone"
 PINNED = "pinned"
 QUARANTINED = "quarantined"
+TARGET_LIMIT = "target_limit"
 DEPLOYMENT = "deployment"
 OTHER_DEPLOYMENT = "other_deployment"
 PHASE_NOT_OPEN = "phase_not_open"
@@ -52,13 +53,14 @@ LEFT_OUT_WORDS = {
     STEPPING_STONE: "have to pass through an earlier version first",
     PINNED: "pinned to what they have",
     QUARANTINED: "in quarantine after repeated failures",
+    TARGET_LIMIT: "come after as many devices as the plan takes",
 }
 BUSY_WORDS = "are in another rollout too; the one that goes first is done first"
 # What has to hold for a start to choose a device; the rest says when it gets its deployment.
 CHOICE = frozenset(
     {
         *(ORGANIZATION, LIFECYCLE, TARGET, EXCLUDED, NOT_COMPATIBLE, ALREADY_INSTALLED),
-        *(REQUIRES, CONFLICTS, STEPPING_STONE, PINNED, QUARANTINED, DEPLOYMENT),
+        *(REQUIRES, CONFLICTS, STEPPING_STONE, PINNED, QUARANTINED, TARGET_LIMIT, DEPLOYMENT),
     }
 )
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -183,10 +185,27 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a plan that takes only some of its target says of one device.
+
+    `places` is how many it takes, `place` where the device comes in the rollout's order, from 1.
+    """
+
+    places: int
+    place: int
+
+    @property
+    def is_in(self) -> bool:
+        """Whether it is among those that the plan takes."""
+        return self.place <= self.places
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceFacts:
     """Whether a start now would choose the device: the target, and what its release needs.
 
-    `why_not` is the sentence of a target that cannot be asked any more.
+    `why_not` is the sentence of a target that cannot be asked any more. `part` is None where the
+    plan takes all that it means.
     """
 
     is_meant: bool
@@ -197,6 +216,7 @@ class ChoiceFacts:
     installed: Mapping[str, str] = field(default_factory=dict)
     has_it: bool = False
     why_not: str = ""
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +377,15 @@ def _held(kind: HoldKind, code: str, free: str) -> "Rule":
         return Reason(code, False, words, evidence)
 
     return rule
+
+
+def _target_limit(facts: Facts) -> Reason:
+    part = facts.choice.part
+    if facts.own is not None or part is None:
+        return Reason(TARGET_LIMIT, True, "No percentage or maximum of the target leaves it out.")
+    evidence = {"places": part.places, "place": part.place}
+    words = f"It is number {part.place} in the rollout's order; the plan takes {part.places}."
+    return Reason(TARGET_LIMIT, part.is_in, words, evidence)
 
 
 def _deployment(facts: Facts) -> Reason:
@@ -539,6 +568,7 @@ _RULES: tuple[Rule, ...] = (
     _obstructed(STEPPING_STONE, "No version has to be passed through first."),
     _held(HoldKind.PINNED, PINNED, "Nobody has pinned the device."),
     _held(HoldKind.QUARANTINED, QUARANTINED, "The device has not failed again and again."),
+    _target_limit,
     _deployment,
     _other_deployment,
     _phase_not_open,

@@ -25,6 +25,7 @@ from apps.updates.domain.eligibility import (
     DeviceFacts,
     Facts,
     HoldFacts,
+    Part,
     Reason,
     RolloutFacts,
     Turn,
@@ -33,11 +34,18 @@ from apps.updates.domain.eligibility import (
     is_eligible,
 )
 from apps.updates.domain.holds import HoldKind
+from apps.updates.domain.plan import order_key
 from apps.updates.domain.rooms import room_of
 from apps.updates.domain.schedule import device_zone
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState, RolloutState
 from apps.updates.models import Deployment, Phase, Rollout
 from apps.updates.permissions import VIEW_ROLLOUTS
+from apps.updates.selectors.candidates import (
+    count_taken,
+    newcomers,
+    place_among,
+    receiving_devices,
+)
 from apps.updates.selectors.clauses import clauses_of
 from apps.updates.selectors.receiving import holds_at, receiving
 from apps.updates.selectors.releases import components_of
@@ -243,6 +251,7 @@ class _Gathering:
                 obstacles=rule.fit.obstacles(self.device, self.now),
                 installed={name: installed[name] for name in names & installed.keys()},
                 has_it=rule.is_on(self.device),
+                part=self._part(rollout),
             )
         except FleetdError as error:
             words = f"The target cannot be asked any more: {error.message}"
@@ -264,8 +273,36 @@ class _Gathering:
             found["exclusion"] = clauses_of(platform, excluded, self.device)
         return found
 
+    def _part(self, rollout: Rollout) -> Part | None:
+        """Where the device comes among those that could get the release, if not all of them do."""
+        target = Target.restore(rollout.target)
+        if not target.is_partial:
+            return None
+        platform = system_actor(self.organization_id)
+        if rollout.started_at is not None and not rollout.status().is_dynamic:
+            return _part_at_start(platform, rollout, self.device.id)
+        has_begun = rollout.started_at is not None
+        devices = (newcomers if has_begun else receiving_devices)(platform, rollout)
+        if not devices.filter(id=self.device.id).exists():
+            return None  # something else leaves it out
+        taken = count_taken(platform, rollout) if has_begun else 0
+        before = taken + place_among(devices, rollout.id, self.device.id)
+        return Part(target.places(taken + devices.count()), before + 1)
+
     def _is_among(self, platform: Actor, target: Target) -> bool:
         return target_devices(platform, target).filter(id=self.device.id).exists()
+
+
+def _part_at_start(platform: Actor, rollout: Rollout, device_id: UUID) -> Part | None:
+    """The place behind all that were taken, of a device that comes after them; it had its chance
+    where it comes before."""
+    rows = Deployment.objects.for_org(platform.organization_id).filter(rollout_id=rollout.id)
+    last = rows.order_by("-position").first()
+    if last is None or order_key(device_id, rollout.id) < order_key(last.device_id, rollout.id):
+        return None
+    taken, target = last.position + 1, Target.restore(rollout.target)
+    is_full = bool(target.percent) or taken >= target.maximum
+    return Part(taken, taken + 1) if is_full else None
 
 
 def _rollout_facts(rollout: Rollout) -> RolloutFacts:

@@ -49,4 +49,6 @@ def _selection(target: Target) -> Selection:
         filter=target.filter,
         failed_in=target.failed_in,
         failed_because=target.failed_because,
+        percent=target.percent,
+        maximum=target.maximum,
     )

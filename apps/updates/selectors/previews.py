@@ -18,8 +18,9 @@ from apps.updates.domain.eligibility import (
     EXCLUDED,
     LEFT_OUT_WORDS,
     OTHER_DEPLOYMENT,
+    TARGET_LIMIT,
 )
-from apps.updates.domain.plan import PhasePlan
+from apps.updates.domain.plan import PhasePlan, phase_sizes
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
     DeploymentState,
@@ -27,6 +28,7 @@ from apps.updates.domain.states import (
 )
 from apps.updates.models import Deployment, Release
 from apps.updates.permissions import VIEW_ROLLOUTS
+from apps.updates.selectors.candidates import first_devices
 from apps.updates.selectors.phases import preview_phases
 from apps.updates.selectors.receiving import receiving
 from apps.updates.selectors.releases import reread_release
@@ -52,7 +54,9 @@ class TargetPreview:
 
     `matched` active devices are meant; `will_update` of them get a deployment, `sample` are the
     first of these by name. Whoever is left out is counted under the first reason that applies, so
-    that `matched` is the sum. In another rollout are devices that get one all the same.
+    that `matched` is the sum. In another rollout are devices that get one all the same. Which ones
+    come first is settled with the rollout's id: where only some of a target are taken nothing is
+    said of who they are.
     """
 
     matched: int
@@ -74,16 +78,20 @@ def preview_target(
         rows.order_by().values_list("left_out").annotate(number=Count("id"))
     )
     chosen = rows.filter(left_out="")
+    matched, able = sum(counted.values()), counted.pop("", 0)
+    taken = target.places(able)
+    counted[TARGET_LIMIT] = able - taken
     reasons = [
         ReasonCount(code, words, counted[code])
         for code, words in LEFT_OUT_WORDS.items()
         if counted.get(code)
     ]
-    busy = chosen.filter(id__in=_busy(actor)).count() if counted.get("") else 0
-    if busy:
+    if taken < able or not able:
+        return TargetPreview(matched, taken, tuple(reasons))
+    if busy := chosen.filter(id__in=_busy(actor)).count():
         reasons.append(ReasonCount(OTHER_DEPLOYMENT, BUSY_WORDS, busy, leaves_out=False))
-    sample = tuple(chosen.order_by("name", "id")[:SAMPLE]) if counted.get("") else ()
-    return TargetPreview(sum(counted.values()), counted.get("", 0), tuple(reasons), sample)
+    sample = tuple(chosen.order_by("name", "id")[:SAMPLE])
+    return TargetPreview(matched, taken, tuple(reasons), sample)
 
 
 def list_excluded(
@@ -103,6 +111,9 @@ def list_excluded(
     known = (*LEFT_OUT_WORDS, OTHER_DEPLOYMENT)
     if code not in known:
         raise invalid("code", "unknown_code", f"code is one of {', '.join(known)}.")
+    if code == TARGET_LIMIT:
+        message = "Who comes after the others is settled with the rollout: ask why of one device."
+        raise invalid("code", "not_settled", message)
     rows = _judged(actor, release_id, target, excluded).select_related("state")
     if code == OTHER_DEPLOYMENT:
         rows = rows.filter(left_out="", id__in=_busy(actor))
@@ -119,8 +130,14 @@ def preview_sizes(
     phases: Sequence[PhasePlan],
 ) -> tuple[int, ...]:
     """How many devices each phase of a plan would get if the rollout started now."""
-    chosen = _judged(actor, release_id, target, excluded).filter(left_out="")
-    return preview_phases(actor, chosen.order_by(), phases) if phases else ()
+    chosen = _judged(actor, release_id, target, excluded).filter(left_out="").order_by()
+    if target.is_partial and phases:
+        number = target.places(chosen.count())
+        if not any(phase.filter for phase in phases):
+            return phase_sizes(number, phases)
+        # Which devices they will be is settled with the rollout's id: these are as good as any.
+        chosen = first_devices(actor, chosen, release_id, number)
+    return preview_phases(actor, chosen, phases) if phases else ()
 
 
 def _judged(

@@ -142,11 +142,12 @@ def count_target_devices(
     release: Release | None = None,
 ) -> int:
     """How many active devices a target means now, for those who could see a rollout to it; with a
-    release only those that would get it."""
+    release only those that would get it. No more than the target's percentage and maximum."""
     if not reaches_rollout(actor, VIEW_ROLLOUTS, target):
         require(actor, VIEW_ROLLOUTS)
     devices = target_devices(actor, target, excluded)
-    return (fitting(devices, release) if release else devices).count()
+    number = (fitting(devices, release) if release else devices).count()
+    return target.places(number)
 
 
 def fitting(devices: QuerySet[Device], release: Release) -> QuerySet[Device]:

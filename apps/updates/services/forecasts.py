@@ -32,11 +32,11 @@ from apps.updates.domain.plan import Plan, order_key, phase_ends, phase_of, shar
 from apps.updates.domain.states import RolloutState
 from apps.updates.errors import ForecastTooLarge, ForecastTooSlow, RolloutNotForecastable
 from apps.updates.models import Release, Rollout
+from apps.updates.selectors.candidates import chosen_devices
 from apps.updates.selectors.histories import list_histories
 from apps.updates.selectors.phases import in_parts
 from apps.updates.selectors.rollouts import get_rollout
 from apps.updates.selectors.zones import organization_zone
-from apps.updates.services.targets import receiving_devices
 
 BEFORE_START = (RolloutState.DRAFT, RolloutState.PENDING_APPROVAL, RolloutState.SCHEDULED)
 RUNS, MAXIMUM_RUNS, MAXIMUM_SEED = 100, 500, 2**31 - 1
@@ -155,7 +155,7 @@ def _phases(actor: Actor, rollout: Rollout, plan: Plan, runs: int) -> list[list[
 
     A test compares the two.
     """
-    devices = receiving_devices(actor, rollout)
+    devices = chosen_devices(actor, rollout)
     number = _counted(actor, devices, runs)
     # Annotated with a part, which types know nothing of.
     parts: Any = in_parts(actor, devices, plan.phases).order_by()

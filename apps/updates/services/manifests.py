@@ -26,7 +26,6 @@ from apps.updates.domain.manifest import (
     Selection,
     parse_manifest,
 )
-from apps.updates.domain.plan import phase_sizes
 from apps.updates.errors import InvalidManifest, RolloutTargetEmpty
 from apps.updates.models import Artifact, Component, Release, Rollout
 from apps.updates.permissions import CREATE_RELEASE, CREATE_ROLLOUT, VIEW_RELEASES
@@ -34,7 +33,7 @@ from apps.updates.selectors.channels import open_promotions
 from apps.updates.selectors.releases import components_of
 from apps.updates.selectors.rollouts import count_target_devices, reread_rollout
 from apps.updates.selectors.zones import organization_zone
-from apps.updates.services.planning import create_rollout
+from apps.updates.services.planning import create_rollout, foresee
 from apps.updates.services.releases import create_release
 from apps.updates.types import Compatibility, NewComponent, Target
 
@@ -58,6 +57,7 @@ def create_from_manifest(actor: Actor, text: str, *, validate_only: bool = False
     with transaction.atomic():
         release = _release(actor, manifest)
         rollout = _planned(actor, manifest, release)
+        foresee(actor, rollout)
         if validate_only:
             transaction.set_rollback(True)
     return rollout
@@ -81,18 +81,7 @@ def _planned(actor: Actor, manifest: Manifest, release: Release) -> Rollout:
     rollout.labels = dict(manifest.labels)
     rollout.annotations = dict(manifest.annotations)
     rollout.save(update_fields=["labels", "annotations"])
-    return _counted(reread_rollout(actor, rollout.id), devices)
-
-
-def _counted(rollout: Rollout, devices: int) -> Rollout:
-    """The answer, whose phases count what a start would put into them now; not stored."""
-    plan = rollout.planned()
-    if any(phase.filter for phase in plan.phases):
-        return rollout  # who matches which filter is counted at the start
-    phases = sorted(rollout.phases.all(), key=lambda phase: phase.index)
-    for phase, size in zip(phases, phase_sizes(devices, plan.phases), strict=True):
-        phase.total = phase.waiting = size
-    return rollout
+    return reread_rollout(actor, rollout.id)
 
 
 def _targets(actor: Actor, manifest: Manifest) -> tuple[Target, Target | None]:
@@ -122,6 +111,8 @@ def _target(
         filter=said.filter,
         failed_in=said.failed_in,
         failed_because=said.failed_because,
+        percent=said.percent,
+        maximum=said.maximum,
     )
     with _collected(manifest, field, problems):
         count_target_devices(actor, target)

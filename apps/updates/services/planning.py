@@ -1,6 +1,6 @@
 """Planning rollouts: everything up to the moment when somebody may start one."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,7 @@ from apps.updates.permissions import (
     SUBMIT_ROLLOUT,
 )
 from apps.updates.selectors.bindings import bindings_of
+from apps.updates.selectors.candidates import chosen_devices
 from apps.updates.selectors.phases import preview_phases, read_phase_filters
 from apps.updates.selectors.rollouts import (
     count_target_devices,
@@ -54,7 +55,7 @@ from apps.updates.selectors.zones import organization_zone
 from apps.updates.services.channels import require_channel
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
-from apps.updates.services.targets import checked_names, checked_target, receiving_devices
+from apps.updates.services.targets import checked_names, checked_target
 from apps.updates.types import (
     RolloutApproved,
     RolloutCreated,
@@ -65,6 +66,18 @@ from apps.updates.types import (
 )
 
 DEFAULT_TIMEOUT_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What a rollout is planned to do, as it was said and before it is checked."""
+
+    name: str
+    release_id: UUID
+    target: Target
+    excluded: Target | None
+    plan: Plan
+    channel: str
 
 
 def create_rollout(  # noqa: PLR0913 - what a plan consists of
@@ -97,16 +110,15 @@ def create_rollout(  # noqa: PLR0913 - what a plan consists of
             created_at=clock.now(),
             created_by_id=actor.user_id,
         )
-        _fill(actor, rollout, name, release_id, target, excluded)
-        _check_channel(actor, rollout.release, channel)
+        draft = _Draft(name, release_id, target, excluded, plan or Plan(), channel)
         rollout.requires_approval = requires_approval
-        rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
-        _plan(actor, rollout, plan or Plan())
+        rollout.deployment_timeout_seconds = deployment_timeout_seconds
+        _fill(actor, rollout, draft)
         store_rollout(actor, rollout)
         record(actor, CREATE_ROLLOUT.name, rollout, changes=_described(rollout, channel))
         created = reread_rollout(actor, rollout.id)
         if validate_only:
-            _foresee(actor, created)
+            foresee(actor, created)
             transaction.set_rollback(True)
     return created
 
@@ -133,11 +145,10 @@ def update_rollout(  # noqa: PLR0913 - what a plan consists of
     if state is not RolloutState.DRAFT and not can_rollout_become(state, RolloutState.DRAFT):
         raise RolloutNotDraft("Only a rollout that was not started can be changed.")
     before = rollout.plan_hash
-    _fill(actor, rollout, name, release_id, target, excluded)
-    _check_channel(actor, rollout.release, channel)
+    draft = _Draft(name, release_id, target, excluded, plan or Plan(), channel)
     rollout.requires_approval = requires_approval
-    rollout.deployment_timeout_seconds = _checked_timeout(deployment_timeout_seconds)
-    _plan(actor, rollout, plan or Plan())
+    rollout.deployment_timeout_seconds = deployment_timeout_seconds
+    _fill(actor, rollout, draft)
     rollout.approved_by = ""
     rollout.save()
     Phase.objects.for_org(actor.organization_id).filter(rollout_id=rollout.id).delete()
@@ -329,20 +340,24 @@ def hash_plan(actor: Actor, rollout: Rollout) -> str:
     return plan_hash(plan)
 
 
-def _fill(
-    actor: Actor,
-    rollout: Rollout,
-    name: str,
-    release_id: UUID,
-    target: Target,
-    excluded: Target | None,
-) -> None:
-    rollout.name = _checked_name(name)
-    rollout.release = _release(actor, release_id)
-    rollout.target = checked_target(actor, target)
-    rollout.excluded = {}
-    if excluded is not None and not excluded.is_everything:
-        rollout.excluded = checked_names(actor, excluded)
+def _fill(actor: Actor, rollout: Rollout, draft: _Draft) -> None:
+    """Gives a rollout what it was planned to do, all of it checked."""
+    rollout.name = _checked_name(draft.name)
+    rollout.release = _release(actor, draft.release_id)
+    rollout.target = checked_target(actor, draft.target)
+    rollout.excluded = _exclusion(actor, draft.excluded)
+    _check_channel(actor, rollout.release, draft.channel)
+    _check_timeout(rollout.deployment_timeout_seconds)
+    _plan(actor, rollout, draft.plan)
+
+
+def _exclusion(actor: Actor, excluded: Target | None) -> dict[str, Any]:
+    if excluded is not None and excluded.is_partial:
+        message = "A percentage or maximum is for the target: an exclusion leaves all of them out."
+        raise invalid("excluded", "partial_exclusion", message)
+    if excluded is None or excluded.is_everything:
+        return {}
+    return checked_names(actor, excluded)
 
 
 def _plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
@@ -417,9 +432,9 @@ def _require_mail_server(plan: Plan) -> None:
         raise invalid("notifications.email", "mail_not_configured", message)
 
 
-def _foresee(actor: Actor, rollout: Rollout) -> None:
-    """Tells the phases of a rollout that is only tried how many devices they would have."""
-    devices = receiving_devices(actor, rollout)
+def foresee(actor: Actor, rollout: Rollout) -> None:
+    """Tells the phases of a rollout how many devices they would have now; stores nothing."""
+    devices = chosen_devices(actor, rollout)
     sizes = preview_phases(actor, devices, rollout.planned().phases)
     for phase in rollout.phases.all():
         phase.total = phase.waiting = sizes[phase.index]
@@ -441,8 +456,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_timeout(seconds: int) -> int:
+def _check_timeout(seconds: int) -> None:
     if not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
         message = f"A device gets {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS} seconds."
         raise invalid("deployment_timeout_seconds", "invalid_timeout", message)
-    return seconds

@@ -16,17 +16,15 @@ from apps.updates.domain.engine import STARTED
 from apps.updates.domain.plan import late_bounds, shared_phases
 from apps.updates.models import Phase, Rollout, RolloutEvent
 from apps.updates.permissions import CREATE_ROLLOUT
+from apps.updates.selectors.candidates import chosen_devices
 from apps.updates.selectors.phases import NO_FILTER, in_parts
 from apps.updates.selectors.reversible import EARLIER, TOUCHED
-from apps.updates.selectors.rollouts import (
-    fitting,
-    reaches_rollout,
-    target_devices,
-)
+from apps.updates.selectors.rollouts import reaches_rollout, target_devices
 from apps.updates.services.moves import new_id
 from apps.updates.types import Target
 
 MAX_DEVICES, MAX_TAGS, MAX_GROUPS, MAX_REASON = 1000, 64, 64, 64
+MAX_PLACES = 10_000_000
 
 # Sorting 100,000 devices without files takes about 20 MB, once per rollout.
 _SORT_IN_MEMORY = "SELECT set_config('work_mem', '64MB', true)"
@@ -123,6 +121,7 @@ def checked_names(actor: Actor, target: Target) -> dict[str, Any]:
     _limit("tags", target.tags, MAX_TAGS)
     _limit("group_ids", target.group_ids, MAX_GROUPS)
     _check_reason(target)
+    _check_part(target)
     target_devices(actor, target)
     return target.stored()
 
@@ -134,7 +133,7 @@ def create_deployments(actor: Actor, rollout: Rollout) -> list[int]:
     Each gets its place in the rollout's own order and with it its phase.
     """
     phases = rollout.planned().phases
-    rows = in_parts(actor, receiving_devices(actor, rollout), phases)
+    rows = in_parts(actor, chosen_devices(actor, rollout), phases)
     rows = rows.order_by().annotate(release_id=Value(rollout.release_id, UUIDField()))
     try:
         query = rows.values_list("id", "release_id", "part").query
@@ -142,13 +141,6 @@ def create_deployments(actor: Actor, rollout: Rollout) -> list[int]:
     except EmptyResultSet:
         return _sized(actor, rollout, {})
     return _sized(actor, rollout, _insert(actor, rollout, sql, parameters))
-
-
-def receiving_devices(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
-    """The devices of a rollout's target that can get its release now."""
-    excluded = Target.restore(rollout.excluded) if rollout.excluded else None
-    devices = target_devices(actor, Target.restore(rollout.target), excluded)
-    return fitting(devices, rollout.release)
 
 
 def join_deployments(actor: Actor, rollout: Rollout, devices: QuerySet[Device]) -> dict[int, int]:
@@ -239,6 +231,15 @@ def _check_reason(target: Target) -> None:
     if len(target.failed_because) > MAX_REASON or "\0" in target.failed_because:
         message = f"A reason has at most {MAX_REASON} characters, none of them NUL."
         raise invalid("failed_because", "invalid_reason", message)
+
+
+def _check_part(target: Target) -> None:
+    for field, number, most in (
+        ("percent", target.percent, 100),
+        ("maximum", target.maximum, MAX_PLACES),
+    ):
+        if not 0 <= number <= most:
+            raise invalid(field, "out_of_range", f"This is a whole number from 0 to {most}.")
 
 
 def _limit(field: str, names: tuple[Any, ...], most: int) -> None:

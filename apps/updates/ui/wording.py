@@ -51,6 +51,15 @@ def target_text(target: dict[str, Any], *, everything: str = "") -> str:
         text = _("%(whom)s, where an earlier rollout failed") % {"whom": text}
         if reason := target.get("failed_because"):
             text = _("%(whom)s with %(reason)s") % {"whom": text, "reason": reason}
+    return _part(target, text)
+
+
+def _part(target: dict[str, Any], text: str) -> str:
+    """How much of those that a target means."""
+    if percent := target.get("percent"):
+        text = _("%(n)d %% of %(whom)s") % {"n": percent, "whom": text}
+    if maximum := target.get("maximum"):
+        text = _("at most %(n)d of %(whom)s") % {"n": maximum, "whom": text}
     return text
 
 

@@ -127,21 +127,25 @@ PLANS = st.builds(
     schedules(),
     INSTALLATIONS,
     st.integers(-100, 100),
+    is_dynamic=st.booleans(),
     notifications=st.just(Notifications()) | TOLD,
 )
-SELECTIONS = st.builds(
-    Selection,
-    device_ids=st.lists(st.uuids(), max_size=2).map(tuple),
-    tags=st.lists(LINE, max_size=2).map(tuple),
-    groups=st.lists(st.uuids().map(str), max_size=2).map(tuple),
-    filter=ANY_TEXT.map(str.strip),
-    failed_in=st.none() | st.uuids(),
+WHOM: dict[str, Any] = {
+    "device_ids": st.lists(st.uuids(), max_size=2).map(tuple),
+    "tags": st.lists(LINE, max_size=2).map(tuple),
+    "groups": st.lists(st.uuids().map(str), max_size=2).map(tuple),
+    "filter": ANY_TEXT.map(str.strip),
+    "failed_in": st.none() | st.uuids(),
+}
+SELECTIONS = st.builds(Selection, **WHOM)
+TARGETS = st.builds(
+    Selection, **WHOM, percent=st.integers(0, 100), maximum=st.integers(0, 10_000_000)
 )
 LABELS = st.dictionaries(ANY_TEXT.filter(bool), ANY_TEXT, max_size=3)
 MANIFESTS = st.builds(
     Manifest,
     name=LINE,
-    selection=SELECTIONS,
+    selection=TARGETS,
     release=st.builds(ReleaseName, NAME, LINE),
     plan=PLANS,
     excluded=st.none() | SELECTIONS.filter(lambda found: found != Selection()),

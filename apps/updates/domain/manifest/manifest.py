@@ -21,6 +21,13 @@ class Selection:
     filter: str = ""
     failed_in: UUID | None = None
     failed_because: str = ""
+    percent: int = 0
+    maximum: int = 0
+
+    @property
+    def names_nothing(self) -> bool:
+        """Whether it says no device, tag, group or filter."""
+        return not (self.device_ids or self.tags or self.groups or self.filter)
 
 
 @dataclass(frozen=True, slots=True)

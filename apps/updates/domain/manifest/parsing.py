@@ -62,6 +62,7 @@ def _understood(root: Item, spec: Item, notes: Notes) -> Manifest | None:
         installation=installation_of(spec, notes),
         priority=priority,
         notifications=notifications_of(spec, notes),
+        is_dynamic=spec.get("rollout.dynamic", False),
     )
     return Manifest(
         name=root.get("metadata.name", "").strip(),
@@ -103,11 +104,9 @@ def _target(spec: Item, firmware: str, notes: Notes) -> Selection:
         return Selection()
     found = _selected(item, "target", firmware, notes)
     everything = item.find("all")
-    if everything and found != Selection(
-        failed_in=found.failed_in, failed_because=found.failed_because
-    ):
+    if everything and not found.names_nothing:
         notes.refuse(everything, "This means every device: nothing else can be selected with it.")
-    if not everything and found == Selection():
+    if not everything and found.names_nothing and found.failed_in is None:
         notes.refuse(item, "The selector names no device; `all: true` means all of them.")
     return found
 

@@ -161,6 +161,13 @@ def _target() -> Iterator[Key]:
         kinds.only("true", "leave it out, or select devices."),
         "every active device; nothing else selects them all",
     )
+    yield Key(
+        "spec.selector.percent",
+        kinds.whole(1, 100),
+        "of all these that can get the release, so many percent, rounded up: the first ones in the "
+        "rollout's order",
+    )
+    yield Key("spec.selector.maximum", kinds.whole(1, 10_000_000), "and at most so many of them")
     yield from _selection("spec.exclude", "devices that are left out")
 
 
@@ -178,7 +185,8 @@ def _strategy() -> Iterator[Key]:
         yield Key(f"{base}.{name}", refused=_INSTEAD[name])
     yield Key(
         f"{base}.blueGreen",
-        refused="Stage with a rollout of `mode: download_only`, then activate with one of steps: Canary.",
+        refused="Stage with a rollout of `mode: download_only`, then activate with one of steps: "
+        "Canary.",
     )
     yield Key(f"{base}.canary", OBJECT, "phases")
     yield from _steps(f"{base}.canary.steps")
@@ -235,6 +243,11 @@ def _rollout() -> Iterator[Key]:
         "the devices that the target means when the manifest is read, rounded down, 1 at least",
     )
     yield Key(f"{base}.maxSurge", refused=_INSTEAD["rollingUpdate.maxSurge"])
+    yield Key(
+        f"{base}.dynamic",
+        SWITCH,
+        "devices that match later join while it runs, until it is closed or ends",
+    )
     yield Key(
         f"{base}.progressTimeout", DURATION, "longest time that one device may take; 1h if not said"
     )

@@ -22,6 +22,13 @@ FIELDS = {
 }
 FIRMWARE = "firmware-version"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+_NAMED = (
+    ("group_ids", "groups"),
+    ("device_ids", "deviceIds"),
+    ("tags", "tags"),
+    ("percent", "percent"),
+    ("maximum", "maximum"),
+)
 OTHERS = ("filter", "tags", "groups", "deviceIds")
 
 
@@ -29,7 +36,7 @@ def selection_of(item: Item, field: str, notes: Notes) -> Selection:
     """What a selector or exclusion names."""
     notes.keep(field, item)
     notes.keep(f"{field}.filter", item.find("filter"))
-    for name, key in (("group_ids", "groups"), ("device_ids", "deviceIds"), ("tags", "tags")):
+    for name, key in _NAMED:
         notes.keep(f"{field}.{name}", item.find(key))
     labels = item.find("matchLabels") or item.find("matchExpressions")
     other = next((found for name in OTHERS if (found := item.find(name))), None)
@@ -44,6 +51,8 @@ def selection_of(item: Item, field: str, notes: Notes) -> Selection:
         filter=str(item.get("filter", "")).strip(),
         failed_in=next(iter(_ids([failed_in], notes)), None) if failed_in else None,
         failed_because=str(item.get("failedBecause", "")),
+        percent=item.get("percent", 0),
+        maximum=item.get("maximum", 0),
     )
 
 

@@ -75,7 +75,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         annotations=dict(manifest.annotations),
     )
     spec = _filled(
-        selector=_selection(manifest.selection) or {"all": True},
+        selector=_selector(manifest.selection),
         exclude=_selection(manifest.excluded) if manifest.excluded else {},
         strategy={"type": "Canary", "canary": {"steps": _steps(manifest.plan)}},
         rollout=_rollout(manifest),
@@ -103,10 +103,17 @@ def _selection(selection: Selection) -> dict[str, Any]:
     )
 
 
+def _selector(selection: Selection) -> dict[str, Any]:
+    """A target: that it is everything, and that it is a part, is said."""
+    is_everything = selection.names_nothing and selection.failed_in is None
+    part = _filled(percent=selection.percent, maximum=selection.maximum)
+    return _filled(all=is_everything) | _selection(selection) | part
+
+
 def _rollout(manifest: Manifest) -> dict[str, Any]:
-    if manifest.timeout_seconds == DEFAULT_TIMEOUT_SECONDS:
-        return {}
-    return {"progressTimeout": duration(manifest.timeout_seconds)}
+    is_usual = manifest.timeout_seconds == DEFAULT_TIMEOUT_SECONDS
+    timeout = "" if is_usual else duration(manifest.timeout_seconds)
+    return _filled(progressTimeout=timeout, dynamic=manifest.plan.is_dynamic)
 
 
 def _steps(plan: Plan) -> list[dict[str, Any]]:
