@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from apps.core.actors import Actor, Source, system_actor
 from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
+from apps.devices.services.devices import quarantine_device, release_device
 from apps.updates.domain.ranges import NotSatisfiable, is_same, parse_range
 from apps.updates.selectors.artifacts import list_artifacts
 from apps.updates.selectors.deployments import list_deployments
 from apps.updates.selectors.releases import get_release
 from apps.updates.services.artifacts import CHUNK_BYTES
 from apps.updates.services.links import make_link
-from apps.updates.services.offers import claim_deployments
+from apps.updates.services.offers import claim_deployments, offers_for_devices
 from apps.updates.services.rollouts import cancel_rollout, start_rollout
 from apps.updates.types import Offer
 from tests.factories import Cast
@@ -151,6 +152,20 @@ def test_after_the_rollout_was_cancelled_the_link_is_dead(
     with tenant(acme.id):
         cancel_rollout(alice, offer.rollout_id)
     assert fetch(path_of(offer))[0] == 404
+
+
+def test_a_device_in_quarantine_gets_neither_bytes_nor_links_until_it_is_released(
+    offer: Offer, acme: Cast, alice: Actor
+) -> None:
+    """A device that was stolen has links, and asks for new ones."""
+    with tenant(acme.id):
+        quarantine_device(alice, offer.device_id, reason="It was stolen.")
+    assert fetch(path_of(offer))[0] == 404
+    with tenant(acme.id):
+        assert offers_for_devices(platform(acme), [offer.device_id]) == []
+        release_device(alice, offer.device_id)
+        assert len(offers_for_devices(platform(acme), [offer.device_id])) == 1
+    assert fetch(path_of(offer))[0] == 200
 
 
 def test_a_link_for_a_file_of_another_release_finds_nothing(

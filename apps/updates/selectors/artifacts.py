@@ -11,6 +11,7 @@ from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.core.errors import NotFound
 from apps.core.pagination import Page, PageRequest, paginate
+from apps.devices.domain.states import Lifecycle
 from apps.organizations.storage import artifact_storage
 from apps.updates.domain.states import (
     ACTIVE_DEPLOYMENT_STATES,
@@ -111,11 +112,14 @@ def find_offered_artifact(
 ) -> Artifact | None:
     """The artifact with this digest, if the deployment is being worked on and includes it.
 
-    For the download door, which has checked a signed link; there is no other actor.
+    A device in quarantine gets nothing, whatever it was at. For the download door, which has
+    checked a signed link; there is no other actor.
     """
     deployments = Deployment.objects.for_org(organization_id)
     deployment = deployments.filter(
-        id=deployment_id, state__in=ACTIVE_DEPLOYMENT_STATES
+        id=deployment_id,
+        state__in=ACTIVE_DEPLOYMENT_STATES,
+        device__lifecycle=Lifecycle.ACTIVE,
     ).values_list("release_id")
     component: Component | None = (
         Component.objects.for_org(organization_id)

@@ -14,6 +14,7 @@ from django.db import connection
 from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.authz import require
+from apps.devices.domain.states import Lifecycle
 from apps.events.services.outbox import publish
 from apps.updates.domain.plan import Plan
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES
@@ -167,10 +168,15 @@ def offer_for_device(actor: Actor, device_id: UUID) -> Offer | None:
 
 
 def offers_for_devices(actor: Actor, device_ids: Collection[UUID]) -> list[Offer]:
-    """The deployments that these devices are working on, with fresh links."""
+    """The deployments that these devices are working on, with fresh links.
+
+    Those in quarantine are told nothing: somebody may have them who should not.
+    """
     require(actor, CLAIM_DEPLOYMENTS)
     rows = Deployment.objects.for_org(actor.organization_id).filter(
-        device_id__in=device_ids, state__in=ACTIVE_DEPLOYMENT_STATES
+        device_id__in=device_ids,
+        state__in=ACTIVE_DEPLOYMENT_STATES,
+        device__lifecycle=Lifecycle.ACTIVE,
     )
     columns = ("rollout_id", "phase_index", "release_id", "deadline_at")
     works: dict[Any, _Work] = {}
