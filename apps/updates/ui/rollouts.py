@@ -170,6 +170,7 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         **_plan_words(rollout),
         "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
         "can_start": is_ready or rollout.state == "scheduled",
+        "is_open": rollout.state in ("running", "paused") and rollout.status().is_dynamic,
         **_may_become(RolloutState(rollout.state)),
         "source": rollout.rolls_back,
         "rollbacks": rollout.rollbacks.order_by("-id"),
