@@ -11,7 +11,11 @@ from apps.core.actors import Actor
 from apps.core.authz import Role
 from apps.core.errors import PermissionDenied
 from apps.devices.models import Device
-from apps.devices.services.groups import create_device_group, update_device_group
+from apps.devices.services.groups import (
+    create_device_group,
+    delete_device_group,
+    update_device_group,
+)
 from apps.updates.domain import engine
 from apps.updates.domain.engine import IllegalTransition, LogEvent, reduce
 from apps.updates.domain.plan import LATE_PLACES, PhasePlan, Plan, late_bounds, late_place, phase_of
@@ -272,3 +276,17 @@ def test_a_group_that_means_others_since_the_approval_lets_nobody_in(
     last = RolloutEvent.objects.for_org(acme.id).filter(rollout_id=rollout.id).latest("sequence")
     assert last.type == engine.CLOSED
     assert "not what was approved" in summary(last.type, last.data)
+
+
+@pytest.mark.parametrize("way", ["target", "filter"])
+def test_a_group_that_is_gone_closes_the_rollout_instead_of_failing_for_ever(
+    fleet: Fleet, acme: Cast, erin: Actor, way: str
+) -> None:
+    group = create_device_group(erin, name="lab", filter="lifecycle = active")
+    target = Target(group_ids=(group.id,)) if way == "target" else Target(filter='group = "lab"')
+    rollout = begin(fleet, target=target)
+    delete_device_group(erin, group.id)
+    assert join(fleet, rollout) == 0
+    assert list_dynamic_rollout_ids(fleet.system) == []
+    last = RolloutEvent.objects.for_org(acme.id).filter(rollout_id=rollout.id).latest("sequence")
+    assert "cannot be asked any more" in summary(last.type, last.data)
