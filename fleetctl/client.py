@@ -142,6 +142,10 @@ def explain(status: int, problem: Mapping[str, Any]) -> str:
     """A problem document in words: what, where, what next, and the request id."""
     text = str(problem.get("detail") or problem.get("title") or f"the server answered {status}")
     for item in problem.get("errors") or ():
+        if item.get("detail") == text and len(problem["errors"]) == 1:
+            place = item.get("pointer", "").lstrip("/")
+            text = text if not place or place in text else f"{place}: {text}"
+            continue
         if item.get("detail") == text:
             continue
         text += f"\n  {item.get('pointer', '').lstrip('/')}: {item.get('detail', '')}"

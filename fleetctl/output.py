@@ -3,7 +3,7 @@
 import json
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ Columns = Sequence[tuple[str, str]]
 DASH = "-"
 UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 WIDE = ("W", "F")
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+LONGEST = 100
 
 
 def show_list(items: Sequence[dict[str, Any]], columns: Columns, form: str) -> None:
@@ -33,9 +35,49 @@ def show_one(item: dict[str, Any], form: str) -> None:
     if form == "json":
         sys.stdout.write(json.dumps(item, indent=2, ensure_ascii=False) + "\n")
         return
-    width = max((len(key) for key in item), default=0)
-    for key, value in item.items():
-        sys.stdout.write(f"{key:{width}}  {_text(key, value)}\n")
+    for line in _lines(item):
+        sys.stdout.write(f"{line}\n")
+
+
+def _lines(item: dict[str, Any], depth: int = 0) -> Iterator[str]:
+    """One line for each field; what lies below it is indented, without what is empty there."""
+    fields = {_clean(k): v for k, v in item.items() if not depth or v not in EMPTY}
+    short = {k: v for k, v in fields.items() if not _is_long(v)}
+    width = max((len(key) for key in short), default=0)
+    for key, value in fields.items():
+        if key in short:
+            yield f"{'  ' * depth}{key:{width}}  {_short(key, value)}"
+        else:
+            yield f"{'  ' * depth}{key}"
+            yield from _below(value, depth + 1)
+
+
+def _below(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from _lines(value, depth)
+        return
+    for item in value:
+        inner = list(_lines(item, depth + 1)) if isinstance(item, dict) else [_text("", item)]
+        mark = f"{'  ' * depth}- "
+        first, *rest = inner or [DASH]
+        yield f"{mark}{first.strip()}"
+        yield from rest
+
+
+def _is_long(value: Any) -> bool:
+    """Whether a value has too many parts for one line."""
+    if isinstance(value, list):
+        return any(isinstance(item, dict) for item in value)
+    return isinstance(value, dict) and len(_short("", value)) > LONGEST
+
+
+def _short(key: str, value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return _text(key, value)
+    if any(isinstance(part, dict | list) and part for part in value.values()):
+        return _text(key, value) + " " * LONGEST
+    parts = ((_clean(name), part) for name, part in value.items() if part not in EMPTY)
+    return ", ".join(f"{name} {_text(name, part)}" for name, part in parts) or DASH
 
 
 def cell(item: dict[str, Any], path: str) -> str:
@@ -60,7 +102,11 @@ def ago(text: str, now: datetime | None = None) -> str:
 
 def _text(path: str, value: Any) -> str:
     """A value in words; what devices say must not steer the terminal."""
-    return "".join(c if c.isprintable() else " " for c in _words(path, value))
+    return _clean(_words(path, value))
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _words(path: str, value: Any) -> str:

@@ -86,7 +86,8 @@ def _create_release(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{options.file}: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{options.file} is no JSON: {error}") from error
+        name = "standard input" if options.file == "-" else options.file
+        raise UsageError(f"{name} is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise UsageError(f"{options.file} holds no object")
     show_one(connect(options).post("releases", body), options.output)

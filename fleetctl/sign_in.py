@@ -54,6 +54,8 @@ def connect(options: argparse.Namespace) -> Client:
     if token:
         return Client(_server(options), token, organization, ca_file)
     profile = profiles.load().find(name=options.profile, server=_given_server(options))
+    if profile is None and not _given_server(options):
+        raise NeedsSignIn("nobody is signed in here: fleetctl login --server URL")
     if profile is None:
         return Client(_server(options), "", organization, ca_file)
     return Client(profile.server, profiles.token_of(profile, refresh), organization, ca_file)

@@ -40,10 +40,12 @@ def add_list(
     def run(options: argparse.Namespace) -> int:
         query = {name: getattr(options, name) for name in filters}
         try:
-            items = list(connect(options).pages(path, options.limit, **query))
+            items = list(connect(options).pages(path, options.limit + 1, **query))
         except Refused as error:
             raise error.pointing_at(query.get("filter", "")) from error
-        show_list(items, columns, options.output)
+        show_list(items[: options.limit], columns, options.output)
+        if len(items) > options.limit:
+            sys.stderr.write(f"there are more than these {options.limit}: --limit N\n")
         return 0
 
     command = COMMANDS.get(path, path)

@@ -80,7 +80,7 @@ def add_parser(
         action="append",
         default=[],
         metavar="NAME=VERSION",
-        help="what devices have installed when they start for the first time",
+        help="which components devices have installed when they start for the first time",
     )
     up.add_argument("--offline", type=float, default=0.0, metavar="0.05", help="share of the time")
     up.add_argument("--offline-cycle", type=duration, default=600.0, metavar="10m")

@@ -96,7 +96,29 @@ def test_an_operation_of_a_whole_list_reaches_its_address(door: type[Door], tmp_
 def test_filters_reach_the_server_and_empty_ones_do_not(door: type[Door]) -> None:
     main(["devices", "list", "--connectivity", "online", "--tag", "a&b"])
     query = parse_qs(urlsplit(door.seen[0][1]).query)
-    assert query == {"page_size": ["50"], "connectivity": ["online"], "tag": ["a&b"]}
+    query.pop("page_size")
+    assert query == {"connectivity": ["online"], "tag": ["a&b"]}
+
+
+def test_a_list_that_was_cut_says_so_beside_the_data(
+    door: type[Door], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["devices", "list", "-o", "json"])
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)) == 50
+    assert "more than these 50" in shown.err
+    main(["devices", "list", "--limit", str(len(NAMES)), "-o", "json"])
+    assert capsys.readouterr().err == ""
+
+
+def test_the_only_problem_names_its_field(
+    door: type[Door], capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = "This is a whole number from 1 to 100."
+    errors = [{"pointer": "/plan.phases.0.percent", "detail": problem}]
+    door.problem = {"status": 400, "detail": problem, "errors": errors}
+    main(["devices", "get", "1"])
+    assert f"plan.phases.0.percent: {problem}" in capsys.readouterr().err
 
 
 def test_a_filter_is_sent_and_what_is_wrong_in_it_is_marked(

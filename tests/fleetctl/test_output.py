@@ -7,7 +7,9 @@ from fleetctl.output import show_list, show_one
 NASTY = "\x1b[2J\x9b31m\u202epump"
 
 
-@pytest.mark.parametrize("value", [NASTY, [NASTY], {"facts": NASTY}, [{"name": NASTY}]])
+@pytest.mark.parametrize(
+    "value", [NASTY, [NASTY], {"facts": NASTY}, {NASTY: "pump"}, [{"name": NASTY}]]
+)
 def test_what_a_device_says_cannot_steer_the_terminal(
     capsys: pytest.CaptureFixture[str], value: object
 ) -> None:
@@ -16,3 +18,20 @@ def test_what_a_device_says_cannot_steer_the_terminal(
     shown = capsys.readouterr().out
     assert "pump" in shown
     assert not set(shown) & {"\x1b", "\x9b", "\u202e"}
+
+
+def test_an_object_shows_its_parts_in_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counts = {"total": 30, "failed": 1, "note": ""}
+    phases = [{"name": "Phase 1", "counts": counts, "gate": {"kind": "strict", "conditions": []}}]
+    show_one({"name": "App", "counts": counts, "phases": phases, "excluded": None}, "table")
+    assert capsys.readouterr().out.splitlines() == [
+        "name      App",
+        "counts    total 30, failed 1",
+        "phases",
+        "  - name    Phase 1",
+        "    counts  total 30, failed 1",
+        "    gate    kind strict",
+        "excluded  -",
+    ]

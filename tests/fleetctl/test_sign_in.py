@@ -223,3 +223,13 @@ def test_a_damaged_file_is_no_traceback(server: Any) -> None:
     main(["login", "--server", url(server)])
     profiles.path().write_text("{")
     assert main(["whoami"]) == ERROR
+
+
+def test_a_command_of_nobody_says_how_to_sign_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("FLEETD_SERVER", "FLEETD_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert main(["devices", "list"]) == AUTH_NEEDED
+    assert "fleetctl login --server" in capsys.readouterr().err
