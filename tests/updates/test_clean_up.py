@@ -23,6 +23,7 @@ from apps.devices.models import Device
 from apps.organizations.models import Organization
 from apps.updates.errors import ReleaseFilesRemoved, ReleaseInUse
 from apps.updates.models import Artifact, ArtifactUpload, Release
+from apps.updates.permissions import DELETE_RELEASE
 from apps.updates.selectors import cleanup as cleanup_selectors
 from apps.updates.selectors import holding as holding_selectors
 from apps.updates.selectors.artifacts import count_stored_bytes, is_stored
@@ -327,6 +328,26 @@ def test_only_deployers_remove(
                 attempt()
     with pytest.raises(NotFound):
         do(charlie, delete_release, releases[0].id)
+
+
+def test_what_keeps_a_release_is_named_to_those_who_see_it(
+    alice: Actor, acme: Cast, releases: list[Release]
+) -> None:
+    do(alice, make_rollout, releases[0], name="zebra")
+    blind = alice.narrowed(frozenset({DELETE_RELEASE.name}))
+    for actor, words in ((alice, "rollout zebra"), (blind, "rollout out of your sight")):
+        with pytest.raises(ReleaseInUse) as refused:
+            do(actor, delete_release, releases[0].id)
+        assert f"{words} is not over" in refused.value.message
+
+
+def test_a_release_that_is_gone_when_its_turn_comes_is_not_found(
+    alice: Actor, releases: list[Release]
+) -> None:
+    """Whoever plans looks the release up first, and may wait for who removes it."""
+    do(alice, delete_release, releases[0].id)
+    with pytest.raises(NotFound):
+        do(alice, refuse_recalled, releases[0].id)
 
 
 def test_artifacts_that_no_release_names_go_after_their_days(

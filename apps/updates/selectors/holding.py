@@ -23,6 +23,7 @@ from apps.updates.models import (
     ReleasePromotion,
     Rollout,
 )
+from apps.updates.selectors.rollouts import seen_rollout_ids
 
 # A halted rollout can go on without some devices, so it lets go only once it is cancelled.
 OVER = (RolloutState.COMPLETED, RolloutState.ROLLED_BACK, RolloutState.CANCELLED)
@@ -131,10 +132,14 @@ def _note_channels(actor: Actor, found: dict[UUID, Holding]) -> None:
 
 def _note_rollouts(actor: Actor, found: dict[UUID, Holding]) -> None:
     rows = Rollout.objects.for_org(actor.organization_id).filter(release_id__in=found)
-    for release_id, name in (
-        rows.exclude(state__in=OVER).order_by("-id").values_list("release_id", "name")
-    ):
-        found[release_id].rollouts.append(name)
+    going = list(
+        rows.exclude(state__in=OVER).order_by("-id").values_list("id", "release_id", "name")
+    )
+    seen = seen_rollout_ids(actor, {rollout_id for rollout_id, _, _ in going})
+    for rollout_id, release_id, name in going:
+        # It keeps the release, and its name is not for everybody.
+        shown = name if rollout_id in seen else "out of your sight"
+        found[release_id].rollouts.append(shown)
     deployments = Deployment.objects.for_org(actor.organization_id).filter(release_id__in=found)
     unfinished = deployments.exclude(state__in=[s.value for s in FINAL_DEPLOYMENT_STATES])
     counted = unfinished.values_list("release_id").annotate(number=Count("id"))

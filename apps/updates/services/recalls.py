@@ -61,9 +61,11 @@ def refuse_recalled(actor: Actor, release_id: UUID) -> None:
     """
     rows = Release.objects.for_org(actor.organization_id).select_for_update(no_key=True)
     release: Release | None = rows.filter(id=release_id).first()
-    if release is not None and release.is_recalled:
+    if release is None:  # removed since it was looked up
+        raise NotFound("There is no such release.")
+    if release.is_recalled:
         raise RecalledRelease(data={"reason": release.recall_reason})
-    if release is not None and release.files_removed_at is not None:
+    if release.files_removed_at is not None:
         raise ReleaseFilesRemoved
 
 
