@@ -120,7 +120,9 @@ class Agent:
             except OSError:
                 # Most likely the disk is so full that not even the journal can be written.
                 logger.exception("journal cannot be written, trying again")
-                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # the journal says where to go on; the device stays reachable
+                logger.exception("the engine broke, trying again")
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _watch_control(self) -> None:
         """Tells the platform soon when somebody pauses updates or lets them go on."""

@@ -330,7 +330,10 @@ class HttpDownloader:
         mine.mkdir(parents=True, exist_ok=True)
         kept = mine / work.component.sha256
         if not kept.exists():
-            os.link(work.file, kept)
+            try:
+                os.link(work.file, kept)
+            except OSError:  # file systems without hard links, such as FAT
+                os.replace(work.file, kept)
             sync_folder(mine)
 
     def _take_kept(self, work: Work) -> None:

@@ -37,6 +37,7 @@ from fleetd_agent.plan import AFTER, AGENT, APPLY, BEFORE, REBOOT, RESTART, STAG
 from fleetd_agent.policy import InstallPolicy, Mode, Reboot
 from fleetd_agent.ports import Handler, Ports, SelfUpdate, Undone, Work
 from fleetd_agent.reporting import Reporter
+from fleetd_agent.threads import to_the_end
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class Engine:
     def acknowledge(self, deployment_id: str, sequence: int, *, is_terminal: bool = False) -> None:
         """Forgets reports that the platform has stored, and stops work that it has given up."""
         if self.state.acknowledge(deployment_id, sequence):
-            self._save()
+            self._note()
         if is_terminal:
             self.cancel(deployment_id)
 
@@ -152,7 +153,7 @@ class Engine:
         active = self.state.active
         if active and active.offer.deployment_id == deployment_id:
             self._disown(active)
-        self._save()
+        self._note()
 
     def _disown(self, active: Active) -> None:
         active.is_disowned = True
@@ -166,10 +167,11 @@ class Engine:
 
         Raises Restart once a new version of the agent is in place.
         """
-        self._clean_up()
+        await self._clean_up()
         while not self._is_stopping:
             if active := self.state.active:
                 await self._work_with_lease(active)
+                await self._clean_up()
             elif self._next:
                 offer, self._next = self._next, None
                 self._begin(offer)
@@ -328,7 +330,7 @@ class Engine:
         )
         active.offer = replace(active.offer, components=components, deadline=offer.deadline)
         if active.phase == DOWNLOAD:
-            self._save()
+            self._note()
             self._fresh_links.set()
 
     # Waiting
@@ -387,6 +389,8 @@ class Engine:
         first = plan.first_switch(actions)
         if active.position in (0, first) and not active.is_begun and not active.deferrals:
             await self._wait_while(active, lambda: obstacle_to(offer, ports.control, ports.clock))
+        if self._withdrawn == offer.deployment_id and _is_untouched(active):
+            raise StepFailed("cancelled", "cancelled before installation")
         is_verifying = all(a.stage == VERIFY for a in actions[active.position :])
         step = Step.VERIFYING if is_verifying else Step.INSTALLING
         if active.last is None or active.last.step != step:
@@ -405,10 +409,10 @@ class Engine:
             await self._switch(active, action)
 
     async def _stage(self, active: Active, action: Action) -> None:
-        if self._withdrawn == active.offer.deployment_id:
-            raise StepFailed("cancelled", "cancelled before installation")
         work = self._work_of(active, action.component)
         handler = self._handler(work.component)
+        for step in ("prepare", STAGE):
+            self._ports.runner.kill_leftovers(_run_id(active, action.component, step))
         async with self._limit.counted():
             active.records[action.component] = await handler.prepare(work)
             self._enter(active)
@@ -569,11 +573,11 @@ class Engine:
         component, record = work.component, active.records[index]
         undone = Undone.NOTHING
         try:
+            self._ports.runner.kill_leftovers(_run_id(active, index, "roll_back"))
             if record is not None and self._is_applied(active, index):
                 async with TimeLimit(0, f"going back from {component.name}").counted():
                     undone = await self._handler(component).roll_back(work, record)
             if component.roll_back:
-                self._ports.runner.kill_leftovers(_run_id(active, index, "roll_back"))
                 await self._run_hook(active, work, "roll_back", component.roll_back)
                 undone = Undone.RESTORED
         except Exception as error:  # the others are to go back all the same
@@ -624,23 +628,34 @@ class Engine:
         self.state.active = None
         self._reporter.tell(active, step)
         self._withdrawn = ""
-        self._clean_up()
 
-    def _clean_up(self) -> None:
+    async def _clean_up(self) -> None:
         """Removes what finished deployments left; repeated after a crash."""
-        for item in self.state.leftovers:
-            if handler := self._ports.handlers.get(item["kind"]):
-                with suppress(OSError):
-                    handler.commit(item["record"])
-        if self.state.leftovers:
-            self.state.leftovers = []
-            self._save()
         active = self.state.active
         keep = active.offer.deployment_id if active else ""
+        await to_the_end(self._remove_leftovers, [*self.state.leftovers], keep)
+        if self.state.leftovers:
+            self.state.leftovers = []
+            self._note()
+
+    def _remove_leftovers(self, leftovers: list[dict[str, Any]], keep: str) -> None:
+        for item in leftovers:
+            if handler := self._ports.handlers.get(item["kind"]):
+                try:
+                    handler.commit(item["record"])
+                except Exception:  # it only takes up room
+                    logger.exception("cannot clean up", extra={"kind": item["kind"]})
         self._ports.downloader.discard(keep_deployment_id=keep)
 
     def _save(self) -> None:
         self._ports.journal.save(self.state)
+
+    def _note(self) -> None:
+        """Saves what the platform said. On a full disk it says it once more after a restart."""
+        try:
+            self._save()
+        except OSError:
+            logger.exception("what the platform said cannot be written down")
 
     def _handler(self, component: Component) -> Handler:
         return self._ports.handlers[plan.handler_name(component, self._ports.handlers)]

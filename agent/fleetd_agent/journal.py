@@ -156,7 +156,7 @@ class FileJournal:
             return State.from_json(json.loads(self._path.read_bytes()))
         except FileNotFoundError:
             return State()
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             # A device that cannot read its memory must still be reachable and repairable.
             logger.exception("journal is unreadable, set aside", extra={"path": self._path})
             self._path.replace(self._path.with_name("journal.broken.json"))

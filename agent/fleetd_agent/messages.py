@@ -158,7 +158,9 @@ class Outcome:
 
 
 def clean_text(text: str, limit: int) -> str:
-    """The last `limit` characters without control characters that databases refuse."""
+    """The last `limit` characters, without control characters that databases refuse, and without
+    halves of characters (from names of files, say) that no message can hold."""
+    text = text.encode(errors="replace").decode()
     kept = "".join(c for c in text if c in "\n\t" or (c >= " " and c != "\x7f"))
     return kept[-limit:]
 

@@ -1,6 +1,7 @@
 """What the engine needs from the world: the simulator plugs fake hardware into the same places."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -141,14 +142,17 @@ class Rebooter(Protocol):
 
 
 class Clock:
-    """Time as the platform sees it: a device's own clock may be years off."""
+    """Time as the platform sees it: a device's own clock may be years off, and jump.
+
+    Once the platform has told its time, only the seconds since then are the device's word.
+    """
 
     def __init__(self) -> None:
-        self._offset = timedelta()
+        self._told: tuple[datetime, float] | None = None
 
     def set_server_time(self, server_now: datetime) -> None:
         """Learns the platform's clock."""
-        self._offset = server_now - datetime.now(UTC)
+        self._told = (server_now, _seconds_since_boot())
 
     def now(self) -> datetime:
         """The device's own clock."""
@@ -156,16 +160,24 @@ class Clock:
 
     def server_now(self) -> datetime:
         """The platform's clock, as far as it is known."""
-        return datetime.now(UTC) + self._offset
+        if self._told is None:
+            return self.now()
+        told, at = self._told
+        return told + timedelta(seconds=_seconds_since_boot() - at)
 
     @property
     def skew_seconds(self) -> float:
         """How far the device's clock is ahead of the platform's."""
-        return -self._offset.total_seconds()
+        return (self.now() - self.server_now()).total_seconds() if self._told else 0.0
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await asyncio.sleep(seconds)
+
+
+def _seconds_since_boot() -> float:
+    """Goes on while the machine sleeps, and is not set by anybody."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True, slots=True)

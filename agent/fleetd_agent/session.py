@@ -158,7 +158,7 @@ class Session:
         elif kind == "acknowledgement":
             self._take_acknowledgement(response.acknowledgement)
         elif kind == "deployment_offer":
-            self._engine.offer(offer_from_pb(response.deployment_offer))
+            self._take_offer(response.deployment_offer)
         elif kind == "deployment_cancellation":
             self._engine.cancel(response.deployment_cancellation.deployment_id)
         elif kind == "renewal_due":
@@ -167,6 +167,14 @@ class Session:
             notice = response.reconnect
             reason = notice.reason or "the server asked to reconnect"
             self.end(Ended(reason, float(notice.retry_after_seconds)))
+
+    def _take_offer(self, message: pb.DeploymentOffer) -> None:
+        try:
+            offer = offer_from_pb(message)
+        except (ValueError, OverflowError):  # it would end each stream to come
+            logger.exception("offer cannot be read, not taken")
+            return
+        self._engine.offer(offer)
 
     def _take_welcome(self, welcome: pb.Welcome) -> None:
         told = float(welcome.heartbeat_interval_seconds or DEFAULT_HEARTBEAT_SECONDS)

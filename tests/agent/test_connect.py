@@ -148,15 +148,15 @@ async def test_uninstall_tells_the_platform_and_keeps_the_key_unless_purged(
     assert not device.state.exists()
 
 
-async def test_an_offer_that_breaks_the_agent_does_not_leave_it_deaf(
+async def test_a_word_that_breaks_the_agent_does_not_leave_it_deaf(
     peer: Peer, device: Device
 ) -> None:
     device.adopt(peer.identity(device.server))
     async with device.running():
         stream = await peer.stream()
-        broken = pb.DeploymentOffer(deployment_id="x")
-        broken.deadline.seconds = 1 << 60  # a year that no calendar has
-        await stream.send(pb.ConnectResponse(deployment_offer=broken))
+        broken = pb.Welcome()
+        broken.server_time.seconds = 1 << 60  # a year that no calendar has
+        await stream.send(pb.ConnectResponse(welcome=broken))
         stream = await peer.stream(2)
         await until(lambda: stream.of("heartbeat"))
 
