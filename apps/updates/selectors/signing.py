@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.conf import settings
-from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, TargetFile
 
 from apps.core.actors import Actor
 from apps.core.authz import require
@@ -206,11 +207,12 @@ def reread_release_targets(actor: Actor, release_id: UUID) -> tuple[Release, lis
 
 def unsigned_among(actor: Actor, release_ids: Collection[UUID]) -> set[UUID]:
     """Those of these releases that the published targets do not name as they are."""
-    signed = _signed_targets(actor.organization_id)
     parts: dict[UUID, list[Component]] = defaultdict(list)
     rows = components_of(actor).filter(release_id__in=release_ids)
     for component in rows.select_related("artifact", "release"):
         parts[component.release_id].append(component)
+    paths = {_path(row) for rows in parts.values() for row in rows}
+    signed = _signed_targets(actor.organization_id, paths)
     return {
         release_id
         for release_id, rows in parts.items()
@@ -222,7 +224,8 @@ def list_unsigned_releases(actor: Actor) -> list[Release]:
     """The releases that no device with a trusted root would install, newest first."""
     signed = _signed_targets(actor.organization_id)
     parts: dict[UUID, list[Component]] = {}
-    for component in components_of(actor).select_related("artifact", "release"):
+    rows = components_of(actor).filter(release__files_removed_at=None)
+    for component in rows.select_related("artifact", "release"):
         parts.setdefault(component.release_id, []).append(component)
     found = [
         components[0].release
@@ -250,11 +253,21 @@ def offered_component(release: Release, component: Component, url: str = "") -> 
     )
 
 
-def _signed_targets(organization_id: UUID) -> dict[str, TargetFile]:
+def _signed_targets(
+    organization_id: UUID, paths: Collection[str] | None = None
+) -> dict[str, TargetFile]:
+    """The targets of the published metadata, which was checked when it came; or some of them."""
     latest = find_latest(organization_id, SigningRole.TARGETS)
     if latest is None:
         return {}
-    return Metadata[Targets].from_bytes(latest.content.encode()).signed.targets
+    told = orjson.loads(latest.content)["signed"]["targets"]
+    chosen = told if paths is None else [path for path in paths if path in told]
+    return {path: TargetFile.from_dict(told[path], path) for path in chosen}
+
+
+def _path(component: Component) -> str:
+    release = component.release
+    return target_path(release.name, release.version, component.name)
 
 
 def _wanted(

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
+from django.db.models import Count
+
 from apps.core.actors import Actor
 from apps.core.authz import require
 from apps.devices.domain.states import Lifecycle
@@ -52,6 +54,17 @@ def count_devices_by_release(actor: Actor, releases: Iterable[Release]) -> dict[
         if is_whole or None not in parts:
             counts[release.id] = min((part or 0 for part in parts), default=0)
     return counts
+
+
+def count_rollouts_by_release(actor: Actor, releases: Iterable[Release]) -> dict[UUID, int]:
+    """How many rollouts in sight use each of these; empty for those who see no rollouts."""
+    ids = [release.id for release in releases]
+    if not ids or not actor.may_somewhere(VIEW_ROLLOUTS.name):
+        return {}
+    rows = Rollout.objects.for_org(actor.organization_id).filter(release_id__in=ids)
+    counted = rollouts_within(actor, VIEW_ROLLOUTS, rows).values_list("release_id")
+    found = dict(counted.annotate(number=Count("id", distinct=True)).order_by())
+    return {release_id: found.get(release_id, 0) for release_id in ids}
 
 
 def list_rollouts_of(actor: Actor, release_id: UUID) -> list[Rollout]:

@@ -180,7 +180,8 @@ def _released(actor: Actor, name: str, version: str) -> Release | None:
 def _artifacts(actor: Actor, wanted: NewRelease) -> dict[str, Artifact]:
     """The stored files by digest. Raises `InvalidManifest` that names all that are missing."""
     digests = {part.sha256 for part in wanted.parts}
-    rows = Artifact.objects.for_org(actor.organization_id).filter(sha256__in=digests)
+    stored = Artifact.objects.for_org(actor.organization_id).filter(file_removed_at=None)
+    rows = stored.filter(sha256__in=digests)
     found = {artifact.sha256: artifact for artifact in rows}
     problems = [
         problem for part in wanted.parts for problem in _file_problems(part, found.get(part.sha256))

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.core.actors import Actor
 from apps.core.authz import needs
 from apps.core.errors import FleetdError
 from apps.core.ids import parse_uuid, uuid7
@@ -16,20 +17,27 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, failure_lines, go
 from apps.updates.permissions import (
     ATTACH_RELEASE_SBOM,
+    CLEAN_UP_STORAGE,
     CREATE_RELEASE,
+    DELETE_RELEASE,
     DEPRECATE_RELEASE,
     RECALL_RELEASE,
     VIEW_ARTIFACTS,
     VIEW_RELEASES,
 )
 from apps.updates.selectors.artifacts import list_artifacts
+from apps.updates.selectors.cleanup import preview_clean_up, retention_of
+from apps.updates.selectors.holding import find_holding
 from apps.updates.selectors.packages import list_release_packages
 from apps.updates.selectors.releases import get_release, list_releases
+from apps.updates.selectors.signing import unsigned_among
 from apps.updates.selectors.use import (
     count_devices_by_release,
     count_devices_on,
+    count_rollouts_by_release,
     list_rollouts_of,
 )
+from apps.updates.services.cleanup import clean_up_storage, delete_release
 from apps.updates.services.packages import attach_release_sbom
 from apps.updates.services.recalls import deprecate_release, recall_release
 from apps.updates.services.releases import create_release
@@ -56,12 +64,45 @@ class ReleaseList(OrgView):
         """The page, or its list alone."""
         package = request.GET.get("package", "").strip()
         asked = PageRequest.of(None, request.GET.get("page_token"))
-        page = list_releases(request.actor, asked, package=package)
-        counts = count_devices_by_release(request.actor, page.items)
-        rows = [{"release": each, "devices": counts.get(each.id)} for each in page.items]
-        context = {"actor": request.actor, "page": page, "rows": rows, "package": package}
+        search = request.GET.get("search", "").strip()
+        page = list_releases(request.actor, asked, package=package, search=search)
+        context = {
+            "actor": request.actor,
+            "page": page,
+            "rows": _rows(request.actor, page.items),
+            "package": package,
+            "search": search,
+        }
         name = "releases_rows" if request.GET.get("fragment") == "list" else "releases"
         return render(request, f"updates/{name}.html", context)
+
+
+def _rows(actor: Actor, releases: list[Any]) -> list[dict[str, Any]]:
+    """What the list says of each release, read for all of them at once."""
+    devices = count_devices_by_release(actor, releases)
+    rollouts = count_rollouts_by_release(actor, releases)
+    unsigned = unsigned_among(actor, [release.id for release in releases])
+    return [
+        {
+            "release": release,
+            "devices": devices.get(release.id),
+            "rollouts": rollouts.get(release.id),
+            "is_signed": release.id not in unsigned,
+            **_content(list(release.components.all())),
+        }
+        for release in releases
+    ]
+
+
+def _content(components: list[Any]) -> dict[str, Any]:
+    """Kinds in their order, how many bytes, and the digest where there is one file."""
+    files = {part.artifact_id: part.artifact for part in components}
+    return {
+        "kinds": list(dict.fromkeys(part.get_kind_display() for part in components)),
+        "size_bytes": sum(artifact.size_bytes for artifact in files.values()),
+        "sha256": next(iter(files.values())).sha256 if len(files) == 1 else "",
+        "file_count": len(files),
+    }
 
 
 class ReleaseDetail(OrgView):
@@ -81,6 +122,8 @@ class ReleaseDetail(OrgView):
             "rollouts": rollouts,
             "device_count": devices,
             **channels,
+            "is_signed": not unsigned_among(request.actor, [release.id]),
+            "uses": _uses(request, release),
             "consequences": _consequences(rollouts, devices, channels["own_channels"]),
             "packages": list_release_packages(
                 request.actor, release.id, PageRequest.of(PACKAGES, request.GET.get("page_token"))
@@ -137,6 +180,44 @@ class ReleaseDeprecate(OrgView):
         return go(request, "release", release_id)
 
 
+class ReleaseDelete(OrgView):
+    """Removes a release that nothing uses."""
+
+    @needs(DELETE_RELEASE)
+    def post(self, request: OrgRequest, release_id: UUID) -> HttpResponse:
+        """Removes it, or says what uses it."""
+
+        def delete() -> bool:
+            delete_release(request.actor, release_id)
+            return True
+
+        if attempt(request, delete, _("The release is removed.")):
+            return go(request, "releases")
+        return go(request, "release", release_id)
+
+
+class StorageCleanUp(OrgView):
+    """What nothing uses, and the button that removes it."""
+
+    @needs(CLEAN_UP_STORAGE)
+    def get(self, request: OrgRequest) -> HttpResponse:
+        """The page."""
+        keep, days = retention_of(request.actor.organization_id)
+        context = {
+            "actor": request.actor,
+            "found": preview_clean_up(request.actor),
+            "keep_releases": keep,
+            "retention_days": days,
+        }
+        return render(request, "updates/clean_up.html", context)
+
+    @needs(CLEAN_UP_STORAGE)
+    def post(self, request: OrgRequest) -> HttpResponse:
+        """Removes it now instead of within the hour."""
+        attempt(request, lambda: clean_up_storage(request.actor), _("The storage is clean."))
+        return go(request, "clean-up")
+
+
 class ReleaseNew(OrgView):
     """The form that makes a release."""
 
@@ -171,6 +252,13 @@ class ComponentRow(OrgView):
         row = {**FIRST, "key": uuid7().hex[-8:], "name": ""}
         context = {**_choices(request), "row": row}
         return render(request, "updates/component_form.html", context)
+
+
+def _uses(request: OrgRequest, release: Any) -> list[str]:
+    """What keeps it, for those who may remove it."""
+    if release.files_removed_at or not request.actor.has_perm(DELETE_RELEASE.name):
+        return []
+    return find_holding(request.actor, [release])[release.id].lines
 
 
 def _documents(request: OrgRequest) -> list[Any]:

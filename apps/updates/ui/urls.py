@@ -34,6 +34,7 @@ urlpatterns = [
         name="artifact-delete",
     ),
     path("releases", releases.ReleaseList.as_view(), name="releases"),
+    path("releases/clean-up", releases.StorageCleanUp.as_view(), name="clean-up"),
     path("releases/new", releases.ReleaseNew.as_view(), name="release-new"),
     path("releases/new/component", releases.ComponentRow.as_view(), name="release-component"),
     path("releases/<uuid:release_id>", releases.ReleaseDetail.as_view(), name="release"),
@@ -51,6 +52,11 @@ urlpatterns = [
         "releases/channels/<uuid:promotion_id>/close",
         channels.ReleaseChannelClose.as_view(),
         name="release-channel-close",
+    ),
+    path(
+        "releases/<uuid:release_id>/delete",
+        releases.ReleaseDelete.as_view(),
+        name="release-delete",
     ),
     path("releases/<uuid:release_id>/sbom", releases.ReleaseSbom.as_view(), name="release-sbom"),
     path(

@@ -12,6 +12,7 @@ from apps.devices.permissions import VIEW_DEVICE_GROUPS
 from apps.devices.selectors import list_device_groups
 from apps.updates.domain.gates import Comparison, GateKind, Metric
 from apps.updates.domain.installation import TIMED_STEPS
+from apps.updates.domain.notifications import Occasion
 from apps.updates.domain.states import RolloutState
 from apps.updates.permissions import ALLOW_DOWNGRADE, CREATE_ROLLOUT
 from apps.updates.selectors.channels import list_release_channels
@@ -82,12 +83,22 @@ LIMIT_WORDS = {
     "rebooting": gettext_lazy("Restarting"),
     "verifying": gettext_lazy("Verifying"),
 }
+OCCASIONS = {
+    Occasion.AWAITING_APPROVAL: gettext_lazy("needs approval"),
+    Occasion.STARTED: gettext_lazy("started"),
+    Occasion.PHASE_WAITING: gettext_lazy("a phase waits for a person"),
+    Occasion.DEVICES_FAILED: gettext_lazy("devices failed"),
+    Occasion.HALTED: gettext_lazy("halted"),
+    Occasion.COMPLETED: gettext_lazy("completed"),
+    Occasion.ROLLED_BACK: gettext_lazy("rolled back"),
+}
 # Which fields lie in which part of the form that is closed at first.
 _PARTS = {
     "who": ("devices", "exclude", "exclude_filter", "exclude_devices", "exclude_group"),
     "gating": ("soak", "minimum", "if_clean"),
     "speed": ("rate", "growth", "rate_most", "in_flight"),
     "time": ("start_at", "end_at", "time_zone", "blackout"),
+    "mail": ("mail", "failures_above", "occasion"),
     "device": (
         *("attempts", "backoff", "priority", "bandwidth", "downgrade"),
         *(f"limit_{step}" for step in TIMED_STEPS),
@@ -107,8 +118,13 @@ def page_context(
     errors: dict[str, list[str]],
 ) -> dict[str, Any]:
     """Everything that a step shows, with the summary beside it."""
-    releases = list_releases(actor, PageRequest(size=CHOOSABLE)).items
-    channels = list_release_channels(actor, PageRequest(size=CHOOSABLE)).items
+    found = list_releases(actor, PageRequest(size=CHOOSABLE)).items
+    releases = [each for each in found if each.is_usable or str(each.id) == data.get("release")]
+    channels = [
+        each
+        for each in list_release_channels(actor, PageRequest(size=CHOOSABLE)).items
+        if each.release.is_usable
+    ]
     _choose_release(data, releases, channels)
     values = shown(data)
     _mark_rows(values["phases"], errors)
@@ -188,6 +204,7 @@ def _choices(actor: Actor, values: dict[str, Any], errors: dict[str, list[str]])
             (name, word, values[name], errors.get(name))
             for name, word in ((f"limit_{step}", word) for step, word in LIMIT_WORDS.items())
         ],
+        "occasions": [(each.value, word) for each, word in OCCASIONS.items()],
         "weekdays": [(str(day), word) for day, word in WEEKDAYS],
     }
 
