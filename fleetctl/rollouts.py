@@ -158,6 +158,16 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
         help="first a phase of the devices that match; more than one go in order before --phases",
     )
     parser.add_argument("--dynamic", action="store_true", help="devices that match later join")
+    parser.add_argument(
+        "--per-site", type=int, default=0, metavar="N", help="so many of a site at work at a time"
+    )
+    parser.add_argument(
+        "--site-bandwidth",
+        type=int,
+        default=0,
+        metavar="BYTES",
+        help="per second, of all devices of a site together",
+    )
     parser.add_argument("--statistical", action="store_true", help="gates with known error rates")
     parser.add_argument("--needs-approval", action="store_true", help="of another person")
 
@@ -188,6 +198,7 @@ def _body(options: argparse.Namespace) -> dict[str, Any]:
         "plan": {
             "phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)],
             **({"is_dynamic": True} if options.dynamic else {}),
+            **_site_limit(options),
         },
     }
 
@@ -196,6 +207,12 @@ def _target(options: argparse.Namespace) -> dict[str, Any]:
     part = {name: getattr(options, name) for name in ("percent", "maximum")}
     said = {name: number for name, number in part.items() if number}
     return {"tags": options.tag, "filter": options.filter, **said}
+
+
+def _site_limit(options: argparse.Namespace) -> dict[str, Any]:
+    limits = {"in_flight": options.per_site, "bytes_per_second": options.site_bandwidth}
+    said = {name: number for name, number in limits.items() if number}
+    return {"site_limit": said} if said else {}
 
 
 def _phases(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from apps.updates.domain.installation import Installation, Mode, Reboot
 from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
+from apps.updates.domain.sites import SiteLimit
 from apps.updates.types import Target
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
@@ -38,6 +39,7 @@ def plan_of(message: pb.RolloutPlan) -> Plan:
             failures_above=message.notifications.failures_above,
         ),
         is_dynamic=message.is_dynamic,
+        site_limit=_site_limit_of(message.site_limit) if message.HasField("site_limit") else None,
     )
 
 
@@ -57,6 +59,16 @@ def plan_message(plan: Plan) -> pb.RolloutPlan:
         if plan.notifications.email
         else None,
         is_dynamic=plan.is_dynamic,
+        site_limit=pb.SiteLimit(**plan.site_limit.dump()) if plan.site_limit else None,
+    )
+
+
+def _site_limit_of(message: pb.SiteLimit) -> SiteLimit:
+    default = SiteLimit()
+    return SiteLimit(
+        by=message.by.strip() or default.by,
+        in_flight=message.in_flight or default.in_flight,
+        bytes_per_second=message.bytes_per_second,
     )
 
 

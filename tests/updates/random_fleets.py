@@ -26,6 +26,7 @@ from apps.updates.domain.gates import GatePolicy
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
+from apps.updates.domain.sites import SiteLimit
 from apps.updates.models import Deployment, Release, Rollout
 from apps.updates.services.artifacts import store_artifact
 from apps.updates.services.holds import pin_device, quarantine_failing_device, unpin_device
@@ -46,6 +47,7 @@ from tests import factories
 from tests.factories import Cast
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SITES: tuple[dict[str, object], ...] = ({}, {"site": "oslo"}, {"site": "rome"}, {"site": 7})
 TAGS, MODELS = ("a", "b", "c"), ("pi4", "x86")
 ZONES = ("", "Europe/Oslo", "Asia/Tokyo", "Nowhere/Town")
 FILTERS = (
@@ -146,7 +148,7 @@ class World:
             model=pick(MODELS),
             tags=sorted(self.random.sample(TAGS, self.random.randrange(3))),
             installed=pick(INSTALLED),
-            inventory={"facts": {"time_zone": pick(ZONES)}},
+            inventory={"facts": {"time_zone": pick(ZONES), **pick(SITES)}},
         )
         self.device_ids.append(device.id)
         if self.random.random() < 0.4:
@@ -231,7 +233,10 @@ class World:
             )
             for place, percent in enumerate(percents)
         )
-        return Plan(phases, schedule, attempts, priority=pick.choice((-5, 0, 0, 5)))
+        priority, site_limit = pick.choice((-5, 0, 0, 5)), None
+        if pick.random() < 0.3:
+            site_limit = SiteLimit("labels.site", pick.choice((1, 2)), pick.choice((0, 10_000)))
+        return Plan(phases, schedule, attempts, priority, site_limit=site_limit)
 
     def _step(self) -> None:
         """Something happens to somebody."""

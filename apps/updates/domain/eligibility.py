@@ -12,7 +12,7 @@ from uuid import UUID
 
 from apps.updates.domain.compatibility import Obstacle
 from apps.updates.domain.holds import HoldKind
-from apps.updates.domain.rooms import Room
+from apps.updates.domain.rooms import Room, SiteRoom
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState, RolloutState
 
 ORGANIZATION = "organization"
@@ -34,6 +34,7 @@ APPROVAL = "approval"
 WINDOW_CLOSED = "window_closed"
 RATE_LIMIT = "rate_limit"
 IN_FLIGHT_LIMIT = "in_flight_limit"
+BANDWIDTH = "bandwidth"
 OFFLINE = "offline"
 
 # Which reason an obstacle of `domain.compatibility` belongs to.
@@ -496,12 +497,30 @@ def _rate_limit(facts: Facts) -> Reason:
 
 
 def _in_flight_limit(facts: Facts) -> Reason:
-    room = facts.turn.room.in_flight
+    room, site = facts.turn.room.in_flight, facts.turn.room.site
+    if site is not None and not site.shares and site.devices <= 0:
+        words = f"As many devices of {_site(site)} as the plan allows there are at work."
+        return Reason(IN_FLIGHT_LIMIT, False, words, {"site": site.name, "room": site.devices})
     if room is None or room > 0:
         words = "The number of devices at work lets another one start."
         return Reason(IN_FLIGHT_LIMIT, True, words, {"room": room})
     words = "As many devices as the phase allows are at work."
     return Reason(IN_FLIGHT_LIMIT, False, words, {"room": room})
+
+
+def _bandwidth(facts: Facts) -> Reason:
+    site = facts.turn.room.site
+    if site is None or not site.shares:
+        return Reason(BANDWIDTH, True, "No other device shares its bandwidth by the plan.")
+    evidence = {"site": site.name, "room": site.devices}
+    if site.devices > 0:
+        return Reason(BANDWIDTH, True, f"The bandwidth of {_site(site)} has room for it.", evidence)
+    words = f"The bandwidth of {_site(site)} is shared out among devices at work."
+    return Reason(BANDWIDTH, False, words, evidence)
+
+
+def _site(site: SiteRoom) -> str:
+    return f"site “{site.name}”" if site.name else "the devices without a site"
 
 
 def _offline(facts: Facts) -> Reason:
@@ -576,5 +595,6 @@ _RULES: tuple[Rule, ...] = (
     _window_closed,
     _rate_limit,
     _in_flight_limit,
+    _bandwidth,
     _offline,
 )

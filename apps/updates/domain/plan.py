@@ -17,6 +17,7 @@ from apps.updates.domain.installation import Installation
 from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.schedule import Schedule
+from apps.updates.domain.sites import SiteLimit
 
 MAX_PHASES = 20
 WHOLE = (100,)
@@ -91,11 +92,24 @@ class Plan:
     is_dynamic: bool = False
     # Who is told by mail what happens.
     notifications: Notifications = field(default_factory=Notifications)
+    # What each site bears; None for as much as anybody wants.
+    site_limit: SiteLimit | None = None
 
     @property
     def is_limited(self) -> bool:
         """Whether claims have to look at numbers and clocks before they hand anything out."""
-        return not self.schedule.is_always_open or any(phase.is_limited for phase in self.phases)
+        is_paced = self.site_limit is not None or any(phase.is_limited for phase in self.phases)
+        return is_paced or not self.schedule.is_always_open
+
+    @property
+    def told(self) -> "Plan":
+        """The plan as its devices are told it: each has its share of what its site bears."""
+        share = self.site_limit.share if self.site_limit else 0
+        if not share:
+            return self
+        own = self.installation.maximum_bytes_per_second or share
+        rules = replace(self.installation, maximum_bytes_per_second=min(own, share))
+        return replace(self, installation=rules)
 
     def checked(self) -> "Plan":
         """The same plan with every phase named; raises `BadPlan` for one that cannot be."""
@@ -104,6 +118,8 @@ class Plan:
         self.schedule.check()
         self.installation.check()
         self.notifications.check()
+        if self.site_limit is not None:
+            self.site_limit.check()
         named = (
             replace(phase, name=phase.name or f"Phase {place}")
             for place, phase in enumerate(self.phases, start=1)
@@ -119,6 +135,7 @@ class Plan:
             "priority": self.priority,
             **({"notifications": self.notifications.dump()} if self.notifications.email else {}),
             **({"is_dynamic": True} if self.is_dynamic else {}),
+            **({"site_limit": self.site_limit.dump()} if self.site_limit else {}),
         }
 
     @classmethod
@@ -131,6 +148,7 @@ class Plan:
             priority=dumped["priority"],
             notifications=Notifications.restore(dumped.get("notifications", {})),
             is_dynamic=dumped.get("is_dynamic", False),
+            site_limit=SiteLimit.restore(dumped["site_limit"]) if "site_limit" in dumped else None,
         )
 
 

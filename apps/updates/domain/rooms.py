@@ -10,18 +10,30 @@ from apps.updates.domain.plan import PhasePlan
 class Room:
     """What is left of a phase's limits; None for as many devices as want to.
 
-    `minute` is the one since the phase opened to which the rate's number belongs.
+    `minute` is the one since the phase opened to which the rate's number belongs. `site` is what is
+    left of the limits of the device's own site, if the plan has such.
     """
 
     in_flight: int | None = None
     rate: int | None = None
     minute: int | None = None
+    site: "SiteRoom | None" = None
 
     @property
     def devices(self) -> int | None:
         """How many devices may start now."""
-        limits = [limit for limit in (self.in_flight, self.rate) if limit is not None]
+        site = self.site.devices if self.site else None
+        limits = [limit for limit in (self.in_flight, self.rate, site) if limit is not None]
         return min(limits, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRoom:
+    """How many devices of a site may start; `shares` says that they share its bandwidth."""
+
+    name: str
+    devices: int
+    shares: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,10 @@ from apps.updates.domain.eligibility import (
     is_eligible,
 )
 from apps.updates.domain.holds import HoldKind
-from apps.updates.domain.plan import order_key
-from apps.updates.domain.rooms import room_of
+from apps.updates.domain.plan import Plan, order_key
+from apps.updates.domain.rooms import SiteRoom, room_of
 from apps.updates.domain.schedule import device_zone
+from apps.updates.domain.sites import SiteLimit
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES, DeploymentState, RolloutState
 from apps.updates.models import Deployment, Phase, Rollout
 from apps.updates.permissions import VIEW_ROLLOUTS
@@ -55,6 +56,7 @@ from apps.updates.selectors.rollouts import (
     seen_rollout_ids,
     target_devices,
 )
+from apps.updates.selectors.sites import at_work_by_site, sites_of
 from apps.updates.selectors.zones import organization_zone
 from apps.updates.types import Target
 
@@ -234,9 +236,20 @@ class _Gathering:
         turn = Turn(facts, phase_index, not_before)
         if phase is not None and phase.opened_at is not None:
             turn = replace(turn, room=room_of(plan.phases[phase_index], phase.use, self.now))
+        if plan.site_limit is not None:
+            turn = replace(turn, room=replace(turn.room, site=self._site_room(rollout, plan)))
         if plan.schedule.is_always_open or plan.schedule.is_open(self.now, zone):
             return turn
         return replace(turn, is_closed=True, opens_at=plan.schedule.opens_at(self.now, zone))
+
+    def _site_room(self, rollout: Rollout, plan: Plan) -> SiteRoom:
+        """What is left of the limits of the device's site: as claims count it."""
+        limit = plan.site_limit or SiteLimit()
+        found = sites_of(self.organization_id, [limit.label], [self.device.id])
+        site = found[limit.label, self.device.id]
+        at_work = at_work_by_site(self.organization_id, {rollout.id: limit})
+        room = limit.in_flight - at_work.get((rollout.id, site), 0)
+        return SiteRoom(site, room, shares=limit.bytes_per_second > 0)
 
     def _choice(self, rollout: Rollout, *, is_settled: bool) -> ChoiceFacts:
         """What a start would decide; the devices of a roll back follow from another rollout."""

@@ -1,7 +1,8 @@
 """What running rollouts allow at this moment: rates, numbers in flight, and windows."""
 
+import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,9 @@ from apps.core.actors import Actor
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.rooms import room_of
 from apps.updates.domain.schedule import device_zone
+from apps.updates.domain.sites import SiteLimit
 from apps.updates.models import Phase, Rollout
+from apps.updates.selectors.sites import at_work_by_site, sites_of
 from apps.updates.selectors.zones import organization_zone
 
 # As the device's agent tells it with its other facts.
@@ -43,7 +46,9 @@ class Capacity:
     `rooms` says how many devices may start, by (rollout, phase), where that is limited; `minutes`
     which minute of a phase with a rate this is, and `taken` how many start in it; `windowed` are
     the rollouts with windows, `open_zones` the pairs (rollout, time zone) whose window is open. A
-    device that has not told its zone has the zone "", which means the organization's.
+    device that has not told its zone has the zone "", which means the organization's. `sites` says
+    at which site each device is, by (rollout, device), where sites have limits, and `site_rooms`
+    how many may start there.
     """
 
     rooms: dict[tuple[UUID, int], int] = field(default_factory=dict)
@@ -51,6 +56,8 @@ class Capacity:
     taken: Counter[tuple[UUID, int]] = field(default_factory=Counter)
     windowed: list[UUID] = field(default_factory=list)
     open_zones: list[tuple[UUID, str]] = field(default_factory=list)
+    sites: dict[tuple[UUID, UUID], str] = field(default_factory=dict)
+    site_rooms: dict[tuple[UUID, str], int] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -62,18 +69,28 @@ class Capacity:
             "windowed": self.windowed,
             "open_rollouts": [rollout_id for rollout_id, _ in self.open_zones],
             "open_zones": [zone for _, zone in self.open_zones],
+            "crowded": json.dumps(
+                {
+                    f"{rollout_id}{device_id}": 1
+                    for (rollout_id, device_id), site in self.sites.items()
+                    if self.site_rooms[rollout_id, site] <= 0
+                }
+            ),
         }
 
-    def take(self, rollout_id: UUID, phase: int) -> bool:
+    def take(self, rollout_id: UUID, phase: int, device_id: UUID) -> bool:
         """Takes one device's place; says whether there was one."""
-        key = (rollout_id, phase)
-        if key not in self.rooms:
-            return True
-        self.rooms[key] -= 1
-        has_room = self.rooms[key] >= 0
-        if has_room and key in self.minutes:
+        key, site = (rollout_id, phase), self.sites.get((rollout_id, device_id))
+        at = (rollout_id, site or "")
+        if self.rooms.get(key, 1) <= 0 or (site is not None and self.site_rooms[at] <= 0):
+            return False
+        if key in self.rooms:
+            self.rooms[key] -= 1
+        if site is not None:
+            self.site_rooms[at] -= 1
+        if key in self.minutes:
             self.taken[key] += 1
-        return has_room
+        return True
 
 
 # Of the next deployment of a device, where limited rollouts are running.
@@ -82,6 +99,7 @@ LIMITS = f"""
         SELECT 1 FROM unnest(%(full_rollouts)s::uuid[], %(full_phases)s::int[])
             AS crowded (rollout_id, phase)
         WHERE crowded.rollout_id = rollout.id AND crowded.phase = waiting.phase_index)
+    AND NOT %(crowded)s::jsonb ? (rollout.id::text || free.device_id::text)
     AND (rollout.id <> ALL(%(windowed)s::uuid[]) OR EXISTS (
         SELECT 1 FROM unnest(%(open_rollouts)s::uuid[], %(open_zones)s::text[])
             AS window_of (rollout_id, zone)
@@ -113,6 +131,9 @@ def find_capacity(
     capacity.windowed = [*windowed]
     if windowed:
         capacity.open_zones = _open_zones(actor, windowed, device_ids, now)
+    limits = {id_: plan.site_limit for id_, plan in plans.items() if plan.site_limit}
+    if limits:
+        _add_sites(actor, capacity, limits, device_ids)
 
 
 def note_starts(actor: Actor, capacity: Capacity) -> None:
@@ -137,6 +158,24 @@ def _add_phase(capacity: Capacity, plan: PhasePlan, phase: Phase, now: datetime)
         capacity.minutes[key] = room.minute
     if room.devices is not None:
         capacity.rooms[key] = room.devices
+
+
+def _add_sites(
+    actor: Actor,
+    capacity: Capacity,
+    limits: Mapping[UUID, SiteLimit],
+    device_ids: Sequence[UUID],
+) -> None:
+    """Where these devices are, and how many more may start there."""
+    labels = {limit.label for limit in limits.values()}
+    found = sites_of(actor.organization_id, labels, device_ids)
+    at_work = at_work_by_site(actor.organization_id, limits)
+    for rollout_id, limit in limits.items():
+        for (label, device_id), site in found.items():
+            if label == limit.label:
+                at = (rollout_id, site)
+                capacity.sites[rollout_id, device_id] = site
+                capacity.site_rooms[at] = limit.in_flight - at_work.get(at, 0)
 
 
 def _open_zones(

@@ -66,7 +66,8 @@ class RolloutForecast:
 
     Seconds count from `begins_at`. Of `devices` the histories of `known` were used, the longest of
     `history_days`; the others were taken as like them. `unforeseen` names what the plan has and a
-    forecast cannot know: approval, confirmation, control, metrics, newcomers, download_only.
+    forecast cannot know: approval, confirmation, control, metrics, newcomers, download_only,
+    site_limit.
     `at_risk` are devices that miss the end in most runs, as (id, name): those that the reader may
     see of `at_risk_count`.
     """
@@ -205,7 +206,7 @@ def _scenario(
     rollout: Rollout, plan: Plan, phases: list[list[DeviceHistory]], release: Release
 ) -> Scenario:
     return Scenario(
-        plan=plan,
+        plan=plan.told,
         phases=phases,
         size_bytes=sum(part.artifact.size_bytes for part in release.components.all()),
         timeout_seconds=rollout.deployment_timeout_seconds,
@@ -223,6 +224,7 @@ def _unforeseen(rollout: Rollout, plan: Plan) -> tuple[str, ...]:
         "download_only": mode is Mode.DOWNLOAD_ONLY,
         "control": any(gate.has_control for gate in gates),
         "metrics": any(gate.conditions for gate in gates),
+        "site_limit": plan.site_limit is not None,
         "newcomers": bool(rollout.plan.get("is_dynamic")),
     }
     return tuple(code for code, holds in found.items() if holds)

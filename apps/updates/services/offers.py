@@ -238,7 +238,7 @@ def _hold(
 def _within(capacity: Capacity, chosen: Iterable[Any], at: datetime) -> list[_Work]:
     """As many as there is room for, those that come first in their rollout first."""
     ordered = sorted(chosen, key=itemgetter(_POSITION))
-    return _grouped((row for row in ordered if capacity.take(UUID(row[1]), row[3])), at)
+    return _grouped((row for row in ordered if capacity.take(UUID(row[1]), row[3], row[2])), at)
 
 
 def _grouped(chosen: Iterable[Any], at: datetime) -> list[_Work]:
@@ -271,7 +271,7 @@ def _offers(actor: Actor, works: Sequence[_Work]) -> list[Offer]:
         id__in={work.rollout_id for work in works}
     )
     rollouts = {
-        id_: (seconds, Plan.restore(plan) if plan else Plan())
+        id_: (seconds, Plan.restore(plan).told if plan else Plan())
         for id_, seconds, plan in found.values_list("id", "deployment_timeout_seconds", "plan")
     }
     rows = Release.objects.for_org(actor.organization_id)

@@ -30,6 +30,7 @@ UNFORESEEN: dict[str, str | Promise] = {
     "download_only": gettext_lazy("Devices only download: installing is counted all the same."),
     "control": gettext_lazy("A gate compares with a control group, which a forecast cannot know."),
     "metrics": gettext_lazy("A gate watches what devices report, which a forecast cannot know."),
+    "site_limit": gettext_lazy("That sites limit how many work at a time is not counted."),
     "newcomers": gettext_lazy("Devices that match later are not counted."),
 }
 

@@ -23,7 +23,14 @@ from apps.updates.ui.plan_form import STRATEGIES, errors_at, filled
 from apps.updates.ui.plan_values import shown
 from apps.updates.ui.steps import REVIEW, STEPS, first_wrong, next_step, step_before, step_of
 from apps.updates.ui.summary import summary_of
-from apps.updates.ui.wording import MODES, REBOOTS, WEEKDAYS, installation_lines, target_text
+from apps.updates.ui.wording import (
+    MODES,
+    REBOOTS,
+    WEEKDAYS,
+    installation_lines,
+    site_lines,
+    target_text,
+)
 
 CHOOSABLE = 500
 STRATEGY_WORDS = [
@@ -234,7 +241,8 @@ def _review(actor: Actor, rollout: Any, data: QueryDict, summary: Any) -> dict[s
     """The last step: the plan in words, and what a dry run of it says."""
     context: dict[str, Any] = {"dry_run": dry_run(actor, rollout, data)}
     if summary.plan:
-        context["installation"] = list(installation_lines(summary.plan.installation))
+        rules, limit = summary.plan.installation, summary.plan.site_limit
+        context["installation"] = [*installation_lines(rules), *site_lines(limit)]
     try:
         plan = filled(data, rollout.planned() if rollout else None)
     except FleetdError:

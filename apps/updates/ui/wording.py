@@ -13,6 +13,7 @@ from apps.updates.domain.gates.sentences import condition_words, duration, perce
 from apps.updates.domain.installation import Installation, Mode, Reboot
 from apps.updates.domain.plan import PhasePlan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
+from apps.updates.domain.sites import SiteLimit
 
 WEEKDAYS = (
     (1, gettext_lazy("Mon")),
@@ -184,6 +185,17 @@ def window_words(window: Window) -> str:
 def clock_time(minute: int) -> str:
     """Minutes since midnight as a clock shows them; the day's end is 24:00."""
     return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def site_lines(limit: SiteLimit | None) -> Iterable[tuple[str, str]]:
+    """What each site bears, as pairs of what and how; nothing without a limit."""
+    if limit is None:
+        return
+    text = _("at most %(n)d devices at work for each %(label)s")
+    yield _("Sites"), text % {"n": limit.in_flight, "label": limit.by}
+    if limit.bytes_per_second:
+        text = _("%(n)d bytes per second together, %(share)d for each device")
+        yield _("Their bandwidth"), text % {"n": limit.bytes_per_second, "share": limit.share}
 
 
 def installation_lines(rules: Installation) -> Iterable[tuple[str, str]]:

@@ -33,6 +33,7 @@ from apps.updates.domain.manifest.writing import CannotSay
 from apps.updates.domain.notifications import Notifications, Occasion
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
+from apps.updates.domain.sites import SiteLimit
 
 EXAMPLE = (Path(__file__).parents[3] / "docs/examples/iot-sensor-update.yaml").read_text()
 
@@ -129,6 +130,13 @@ PLANS = st.builds(
     st.integers(-100, 100),
     is_dynamic=st.booleans(),
     notifications=st.just(Notifications()) | TOLD,
+    site_limit=st.none()
+    | st.builds(
+        SiteLimit,
+        st.sampled_from(["labels.site", "labels.rack 7"]),
+        st.integers(1, 100),
+        st.just(0) | st.integers(102_400, 1 << 40),
+    ),
 )
 WHOM: dict[str, Any] = {
     "device_ids": st.lists(st.uuids(), max_size=2).map(tuple),

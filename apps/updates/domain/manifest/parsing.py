@@ -15,6 +15,7 @@ from apps.updates.domain.manifest.timing import (
     installation_of,
     notifications_of,
     schedule_of,
+    site_limit_of,
     zone_of,
 )
 from apps.updates.domain.plan import Plan
@@ -63,6 +64,7 @@ def _understood(root: Item, spec: Item, notes: Notes) -> Manifest | None:
         priority=priority,
         notifications=notifications_of(spec, notes),
         is_dynamic=spec.get("rollout.dynamic", False),
+        site_limit=site_limit_of(spec, notes),
     )
     return Manifest(
         name=root.get("metadata.name", "").strip(),

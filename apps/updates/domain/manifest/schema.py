@@ -248,6 +248,22 @@ def _rollout() -> Iterator[Key]:
         SWITCH,
         "devices that match later join while it runs, until it is closed or ends",
     )
+    yield Key(f"{base}.siteLimit", OBJECT, "what each site of devices bears")
+    yield Key(
+        f"{base}.siteLimit.by",
+        kinds.text(120),
+        "the label that tells sites apart; `labels.site` if not said. Devices without it are one",
+    )
+    yield Key(
+        f"{base}.siteLimit.inFlight",
+        kinds.whole(1, 10_000_000),
+        "devices of a site at work at a time; 1 if not said",
+    )
+    yield Key(
+        f"{base}.siteLimit.network",
+        SIZE,
+        "bytes per second that these have together; each device is told its share",
+    )
     yield Key(
         f"{base}.progressTimeout", DURATION, "longest time that one device may take; 1h if not said"
     )

@@ -1,4 +1,4 @@
-"""Schedules, how devices install, and who is told."""
+"""Schedules, how devices install, what sites bear, and who is told."""
 
 from apps.updates.domain.installation import TIMED_STEPS, Installation, Mode, Reboot
 from apps.updates.domain.manifest.checking import Item
@@ -6,6 +6,7 @@ from apps.updates.domain.manifest.notes import Notes
 from apps.updates.domain.manifest.schema import EVENTS
 from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
+from apps.updates.domain.sites import SiteLimit
 
 DEVICE, ORGANIZATION = "device_local", "organization"
 SCHEDULING = "template.spec.scheduling"
@@ -64,6 +65,21 @@ def installation_of(spec: Item, notes: Notes) -> Installation:
         backoff_seconds=item.get("backoff", default.backoff_seconds),
         step_timeouts={step: found.value for step, found in steps.items() if found},
         allow_downgrade=item.get("allowDowngrade", False),
+    )
+
+
+def site_limit_of(spec: Item, notes: Notes) -> SiteLimit | None:
+    """What each site bears."""
+    item, default = spec.find("rollout.siteLimit"), SiteLimit()
+    if item is None:
+        return None
+    notes.keep("site_limit", item)
+    for field, key in (("by", "by"), ("in_flight", "inFlight"), ("bytes_per_second", "network")):
+        notes.keep(f"site_limit.{field}", item.find(key))
+    return SiteLimit(
+        by=str(item.get("by", default.by)).strip(),
+        in_flight=item.get("inFlight", default.in_flight),
+        bytes_per_second=item.get("network", 0),
     )
 
 

@@ -19,6 +19,7 @@ from apps.updates.domain.manifest.schema import API_VERSION, KIND
 from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
+from apps.updates.domain.sites import SiteLimit
 
 WIDTH = 100
 
@@ -113,7 +114,17 @@ def _selector(selection: Selection) -> dict[str, Any]:
 def _rollout(manifest: Manifest) -> dict[str, Any]:
     is_usual = manifest.timeout_seconds == DEFAULT_TIMEOUT_SECONDS
     timeout = "" if is_usual else duration(manifest.timeout_seconds)
-    return _filled(progressTimeout=timeout, dynamic=manifest.plan.is_dynamic)
+    limit = manifest.plan.site_limit
+    return _filled(
+        progressTimeout=timeout,
+        dynamic=manifest.plan.is_dynamic,
+        siteLimit=_site_limit(limit) if limit else {},
+    )
+
+
+def _site_limit(limit: SiteLimit) -> dict[str, Any]:
+    network = f"{limit.bytes_per_second}B" if limit.bytes_per_second else ""
+    return _filled(by=limit.by, inFlight=limit.in_flight, network=network)
 
 
 def _steps(plan: Plan) -> list[dict[str, Any]]:

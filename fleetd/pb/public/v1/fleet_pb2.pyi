@@ -3778,10 +3778,16 @@ class RolloutPlan(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     IS_DYNAMIC_FIELD_NUMBER: _builtins.int
     NOTIFICATIONS_FIELD_NUMBER: _builtins.int
+    SITE_LIMIT_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
     priority: _builtins.int
     """Of two rollouts that want a device the higher one goes first."""
     is_dynamic: _builtins.bool
     """Devices that match the target later join while it runs, until it is closed or ends."""
+    supersedes: _builtins.bool
+    """Devices that wait in older rollouts of releases with this name leave those, once it is their
+    turn here.
+    """
     @_builtins.property
     def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhasePlan]:
         """One phase of all devices when empty."""
@@ -3794,6 +3800,10 @@ class RolloutPlan(_message.Message):
     def notifications(self) -> Global___RolloutNotifications:
         """Who is told by mail what happens; nobody when not set."""
 
+    @_builtins.property
+    def site_limit(self) -> Global___SiteLimit:
+        """What each site bears; no limit when not set."""
+
     def __init__(
         self,
         *,
@@ -3803,14 +3813,46 @@ class RolloutPlan(_message.Message):
         priority: _builtins.int = ...,
         is_dynamic: _builtins.bool = ...,
         notifications: Global___RolloutNotifications | None = ...,
+        site_limit: Global___SiteLimit | None = ...,
+        supersedes: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "notifications", b"notifications", "schedule", b"schedule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "notifications", b"notifications", "schedule", b"schedule", "site_limit", b"site_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "is_dynamic", b"is_dynamic", "notifications", b"notifications", "phases", b"phases", "priority", b"priority", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation", b"installation", "is_dynamic", b"is_dynamic", "notifications", b"notifications", "phases", b"phases", "priority", b"priority", "schedule", b"schedule", "site_limit", b"site_limit", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RolloutPlan: _TypeAlias = RolloutPlan  # noqa: Y015
+
+@_typing.final
+class SiteLimit(_message.Message):
+    """Sites are told apart by a label of their devices; those without it are one site of their own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BY_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    by: _builtins.str
+    """labels.site when not set."""
+    in_flight: _builtins.int
+    """How many devices of a site are at work at a time; one when not set."""
+    bytes_per_second: _builtins.int
+    """What these have together: each device is told its share. 0 for no limit."""
+    def __init__(
+        self,
+        *,
+        by: _builtins.str = ...,
+        in_flight: _builtins.int = ...,
+        bytes_per_second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "bytes_per_second", b"bytes_per_second", "in_flight", b"in_flight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteLimit: _TypeAlias = SiteLimit  # noqa: Y015
 
 @_typing.final
 class Rollout(_message.Message):
