@@ -8,6 +8,7 @@ from typing import Any
 
 from fleetctl import __version__
 from fleetctl.errors import CommandError
+from fleetctl.output import plain
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 HELP = {
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except CommandError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {plain(str(error))}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -1,11 +1,10 @@
 """fleetctl devices why, pin, unpin, release: which rollouts reach a device, and why not."""
 
 import argparse
-import sys
 from typing import Any
 
 from fleetctl.client import quoted
-from fleetctl.output import Columns, show_list, show_one
+from fleetctl.output import Columns, say, show_list, show_one
 from fleetctl.sign_in import connect
 from fleetctl.verbs import verb
 
@@ -37,10 +36,10 @@ def _why(options: argparse.Namespace) -> int:
         show_one(found, options.output)
         return 0
     if not found["explanations"]:
-        sys.stdout.write("No rollout is under way.\n")
+        say("No rollout is under way.")
     for place, each in enumerate(found["explanations"]):
         gap = "\n" if place else ""
-        sys.stdout.write(f"{gap}{each['rollout_name']}: {each['verdict']}\n")
+        say(f"{gap}{each['rollout_name']}: {each['verdict']}")
         rows = [{**reason, "mark": "+" if reason["holds"] else "-"} for reason in each["reasons"]]
         show_list(rows, REASONS, options.output)
     return 0

@@ -39,6 +39,16 @@ def show_one(item: dict[str, Any], form: str) -> None:
         sys.stdout.write(f"{line}\n")
 
 
+def say(text: str = "") -> None:
+    """Prints a line for people, as `plain` has it."""
+    sys.stdout.write(f"{plain(text)}\n")
+
+
+def plain(text: str) -> str:
+    """What devices and other people say cannot steer the terminal; line breaks stay."""
+    return "\n".join(_clean(line) for line in text.split("\n"))
+
+
 def _lines(item: dict[str, Any], depth: int = 0) -> Iterator[str]:
     """One line for each field; what lies below it is indented, without what is empty there."""
     fields = {_clean(k): v for k, v in item.items() if not depth or v not in EMPTY}
@@ -106,6 +116,7 @@ def _text(path: str, value: Any) -> str:
 
 
 def _clean(text: str) -> str:
+    """Without what a terminal obeys."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
