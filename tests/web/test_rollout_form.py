@@ -22,12 +22,14 @@ from apps.updates.domain.gates import (
     OnExhausted,
 )
 from apps.updates.domain.installation import Installation, Mode, Reboot
+from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import Schedule, Window
 from apps.updates.models import Rollout
 from apps.updates.services.channels import promote_release
 from apps.updates.services.planning import submit_rollout
 from apps.updates.services.rollouts import start_rollout
+from apps.updates.types import Target
 from apps.updates.ui.plan_form import filled
 from apps.updates.ui.plan_values import values_of
 from tests import factories
@@ -38,6 +40,11 @@ from tests.updates.conftest import make_release, make_rollout, storage
 __all__ = ["storage"]
 pytestmark = pytest.mark.django_db
 ADDRESS = "/rollouts/new"
+
+
+@pytest.fixture(autouse=True)
+def mail_server(settings: Any) -> None:
+    settings.EMAIL_IS_CONFIGURED = True
 
 
 @pytest.fixture
@@ -79,6 +86,8 @@ def test_every_field_reaches_the_plan(page: Client, acme: Cast, form: dict[str, 
         **{"start_at": "2199-01-01T10:00", "end_at": "2199-02-01T10:00"},
         **{"mode": "confirmed", "reboot": "never", "attempts": "3", "backoff": "5 min"},
         **{"priority": "-4", "filter": "tags:lab OR name:acme", "exclude": "Pinned"},
+        **{"target_percent": "40", "target_maximum": "9", "dynamic": "1"},
+        **{"mail": "ops@example.com, a@b.example", "occasion": ["halted"], "failures_above": "2"},
     }
     answer = page.post(ADDRESS, {**form, **more})
     assert answer.status_code == 302, answer.context and answer.context["errors"]
@@ -108,6 +117,9 @@ def test_every_field_reaches_the_plan(page: Client, acme: Cast, form: dict[str, 
     assert (rules.maximum_attempts, rules.backoff_seconds, plan.priority) == (3, 300, -4)
     assert rollout.target["filter"] == "tags:lab OR name:acme"
     assert rollout.excluded["tags"] == ["pinned"]
+    assert (rollout.target["percent"], rollout.target["maximum"]) == (40, 9)
+    assert plan.is_dynamic
+    assert plan.notifications == Notifications(("ops@example.com", "a@b.example"), ("halted",), 2)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +169,12 @@ def test_every_field_reaches_the_plan(page: Client, acme: Cast, form: dict[str, 
         ("priority", {"priority": "101"}),
         ("filter", {"filter": "conectivity = offline"}),
         ("release", {"release": "none"}),
+        ("target_percent", {"target_percent": "101"}),
+        ("target_maximum", {"target_maximum": "-1"}),
+        ("mail", {"mail": "nobody"}),
+        ("mail", {"mail": "", "occasion": "halted"}),
+        ("mail", {"mail": "a@b.example", "occasion": "christmas"}),
+        ("failures_above", {"mail": "a@b.example", "failures_above": "few"}),
         ("devices", {"devices": "no-id"}),
         ("name", {"name": "  "}),
     ],
@@ -249,6 +267,8 @@ PLANS = [
             {"verifying": 61, "downloading": 3600},
         ),
         -3,
+        is_dynamic=True,
+        notifications=Notifications(("ops@example.com",), ("started", "halted"), 3),
     ),
 ]
 
@@ -280,6 +300,34 @@ def test_each_step_has_an_address_and_keeps_what_was_filled_in(
     review = page.get(f"/rollouts/{rollout.id}/plan?step=review").content.decode()
     assert "A dry run of this plan went through" in review
     assert 'data-dialog-open="start"' in review
+
+
+def test_a_part_of_a_target_stays_when_its_plan_is_opened_and_stored(
+    page: Client, alice: Actor, acme: Cast
+) -> None:
+    factories.device(acme.id, "lab-7")
+    with tenant(acme.id):
+        rollout = make_rollout(alice, make_release(alice), target=Target(percent=5, maximum=3))
+    values = {**sent(rollout), "soak": "5 min"}
+    assert page.post(f"/rollouts/{rollout.id}/plan?step=how", values).status_code == 302
+    assert (made(acme).target["percent"], made(acme).target["maximum"]) == (5, 3)
+
+
+def test_a_second_window_does_not_undo_the_first_without_a_word(
+    page: Client, alice: Actor, acme: Cast
+) -> None:
+    with tenant(acme.id):
+        rollout = make_rollout(alice, make_release(alice))
+    address = f"/rollouts/{rollout.id}/plan?step=how"
+    opened = {**sent(rollout), "seen": page.get(address).context["seen"]}
+    assert page.post(address, {**opened, "in_flight": "7"}).status_code == 302
+    answer = page.post(address, {**opened, "rate": "9"})
+    assert answer.status_code == 409
+    assert "changed in another window" in answer.content.decode()
+    assert made(acme).planned().phases[0].maximum_in_flight == 7
+    knowing = {**opened, "rate": "9", "seen": answer.context["seen"]}
+    assert page.post(address, knowing).status_code == 302
+    assert made(acme).planned().phases[0].rate == Rate(9)
 
 
 def test_going_back_keeps_a_mistake_and_stores_nothing(

@@ -17,6 +17,7 @@ from apps.updates.domain.gates import (
     OnExhausted,
 )
 from apps.updates.domain.installation import TIMED_STEPS, Installation, Mode, Reboot
+from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, MINUTES_A_DAY, Schedule, Window
 from apps.updates.services.planning import DEFAULT_TIMEOUT_SECONDS
@@ -66,9 +67,10 @@ TEXTS = (
     *(*GATE_TEXTS, *PACE_TEXTS),
     *("start_at", "end_at", "time_zone", "blackout", "mode", "reboot", "attempts", "backoff"),
     *("priority", "bandwidth", "bandwidth_unit", *STEPS_LIMITS),
+    *("target_percent", "target_maximum", "mail", "failures_above"),
 )
-CHECKS = ("requires_approval", "between", "if_clean", "control", "downgrade")
-LISTS = ("group", "exclude_group")
+CHECKS = ("requires_approval", "between", "if_clean", "control", "downgrade", "dynamic")
+LISTS = ("group", "exclude_group", "occasion")
 # One row of a gate's conditions; rows are lists of the same length.
 CONDITION = ("metric", "comparison", "limit", "good", "bad")
 # Names of the form by the last part of a plan's path, where they are not the same.
@@ -97,6 +99,9 @@ _PLACES = {
     "deployment_timeout_seconds": "timeout",
     "maximum_bytes_per_second": "bandwidth",
     "step_timeouts": STEPS_LIMITS[0],
+    "is_dynamic": "dynamic",
+    "email": "mail",
+    "occasions": "mail",
     **{step: f"limit_{step}" for step in TIMED_STEPS},
 }
 _OF_PHASES = {
@@ -107,6 +112,8 @@ _OF_PHASES = {
     "filter": "filter",
 }
 _KNOWN = {*TEXTS, *CHECKS, "groups", "windows", "phases", "target", "conditions", "control"}
+# Parts of a target; a phase's have the phase before them.
+_OF_TARGET = {"percent": "target_percent", "maximum": "target_maximum"}
 _CODES = {"rollout_target_empty": "target"}
 _RATES = ("good", "bad", "alpha", "beta")
 
@@ -155,7 +162,22 @@ def plan_of(data: QueryDict, base: Plan | None = None) -> Plan:
         schedule=_schedule(data),
         installation=_installation(data),
         priority=number_in(data, "priority", 0),
+        **_later(data),
     )
+
+
+def _later(data: QueryDict) -> dict[str, Any]:
+    """Who joins and who is told while it runs, as `Plan` takes it; nothing where a form that was
+    opened before these fields were there does not ask.
+    """
+    if "mail" not in data:
+        return {}
+    told = Notifications(
+        email=tuple(words_in(data, "mail")),
+        occasions=tuple(data.getlist("occasion")),
+        failures_above=number_in(data, "failures_above", 0),
+    )
+    return {"is_dynamic": "dynamic" in data, "notifications": told}
 
 
 def target_of(data: QueryDict) -> Target:
@@ -168,6 +190,8 @@ def target_of(data: QueryDict) -> Target:
         filter=data.get("filter", "").strip(),
         failed_in=id_in(earlier, "failed_in") if earlier else None,
         failed_because=data.get("failed_because", "") if earlier else "",
+        percent=number_in(data, "target_percent", 0),
+        maximum=number_in(data, "target_maximum", 0),
     )
 
 
@@ -192,6 +216,8 @@ def errors_at(error: FleetdError, data: QueryDict) -> dict[str, list[str]]:
 
 def _place(path: str, data: QueryDict) -> str:
     """The field of the form for a plan's path, such as `phases.2.gate.alpha`; or a field itself."""
+    if path in _OF_TARGET:
+        return _OF_TARGET[path]
     parts = path.split(".")
     name = _PLACES.get(parts[-1], parts[-1])
     if "conditions" in parts:

@@ -75,11 +75,17 @@ def values_of(rollout: Any) -> QueryDict:
         **_target(rollout.target, "filter", "tags", "devices"),
         **_target(rollout.excluded, "exclude_filter", "exclude", "exclude_devices"),
         **_installation(plan.installation),
+        "target_percent": str(rollout.target.get("percent", "")),
+        "target_maximum": str(rollout.target.get("maximum", "")),
+        "mail": ", ".join(plan.notifications.email),
+        "failures_above": str(plan.notifications.failures_above or ""),
     }
     for name, value in simple.items():
         found[name] = value
     found.setlist("group", rollout.target.get("group_ids", []))
     found.setlist("exclude_group", rollout.excluded.get("group_ids", []))
+    found.setlist("occasion", list(plan.notifications.occasions))
+    _check(found, "dynamic", plan.is_dynamic)
     _check(found, "requires_approval", rollout.requires_approval)
     _check(found, "downgrade", plan.installation.allow_downgrade)
     _fill_phases(found, plan)

@@ -134,7 +134,10 @@ def _left(request: OrgRequest, rollout: Any) -> HttpResponse:
     if rollout and rollout.state != RolloutState.DRAFT and wanted != "save":
         return _page(request, rollout, data, to)
     try:
-        saved = _store(request, rollout, filled(data, rollout.planned() if rollout else None))
+        plan = filled(data, rollout.planned() if rollout else None)
+        if rollout and _was_changed_since(rollout, data) and not _is_same(rollout, plan):
+            return _overtaken(request, rollout, data, here)
+        saved = _store(request, rollout, plan)
     except PermissionDenied:
         raise
     except FleetdError as error:
@@ -144,6 +147,21 @@ def _left(request: OrgRequest, rollout: Any) -> HttpResponse:
             request, _("The draft is stored. Nothing reaches a device before it starts.")
         )
     return redirect(f"{resolve_url('rollout-plan', saved.id)}?{urlencode({'step': to})}")
+
+
+def _was_changed_since(rollout: Any, data: QueryDict) -> bool:
+    """Whether the stored plan is another one than the form was filled from."""
+    return bool(data.get("seen")) and data["seen"] != rollout.plan_hash
+
+
+def _overtaken(request: OrgRequest, rollout: Any, data: QueryDict, here: str) -> HttpResponse:
+    """The same step again: storing it would undo what somebody else has stored meanwhile."""
+    data["seen"] = rollout.plan_hash
+    text = _(
+        "This plan was changed in another window or by somebody else since you opened it."
+        " Go on to store yours instead, or open the page again to see theirs."
+    )
+    return _page(request, rollout, data, here, {"form": [text]}, status=409)
 
 
 def _acted(request: OrgRequest, rollout: Any, data: QueryDict, here: str, act: str) -> HttpResponse:

@@ -17,6 +17,7 @@ _WHAT_FIELDS = ("name", "release")
 _WHO_FIELDS = (
     *("filter", "tags", "groups", "devices", "failed_in", "failed_because", "target"),
     *("exclude", "exclude_filter", "exclude_devices"),
+    *("target_percent", "target_maximum", "dynamic"),
 )
 
 

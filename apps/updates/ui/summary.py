@@ -185,6 +185,11 @@ def _sentence(found: Summary, plan: Plan, data: QueryDict) -> str:
     phases = plan.phases
     whom = ngettext("%(n)d device", "%(n)d devices", found.count) % {"n": found.count}
     how = ngettext("in one phase", "in %(n)d phases", len(phases)) % {"n": len(phases)}
+    if chosen := sum(bool(phase.filter) for phase in phases):
+        text = ngettext("%(how)s (one by filter)", "%(how)s (%(n)d by filter)", chosen)
+        how = text % {"how": how, "n": chosen}
+    if plan.is_dynamic:
+        whom = _("%(whom)s, and those that match later") % {"whom": whom}
     text = _("%(what)s goes to %(whom)s (%(target)s) %(how)s, %(gate)s, %(when)s; %(approval)s.")
     return text % {
         "what": str(found.release) if found.release else _("The release"),

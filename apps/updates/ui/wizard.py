@@ -5,6 +5,7 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy
 
+from apps.accounts.services.mail import is_mail_configured
 from apps.core.actors import Actor
 from apps.core.errors import FleetdError
 from apps.core.pagination import PageRequest
@@ -144,6 +145,7 @@ def page_context(
         "rollout": rollout,
         "is_draft": rollout is None or is_ready,
         "can_start": is_ready and rollout is not None and not rollout.requires_approval,
+        "seen": data.get("seen") or (rollout.plan_hash if rollout else ""),
         "step": step,
         "before": step_before(step),
         "after": next_step(step),
@@ -211,6 +213,7 @@ def _choices(actor: Actor, values: dict[str, Any], errors: dict[str, list[str]])
             (name, word, values[name], errors.get(name))
             for name, word in ((f"limit_{step}", word) for step, word in LIMIT_WORDS.items())
         ],
+        "has_mail": is_mail_configured(),
         "occasions": [(each.value, word) for each, word in OCCASIONS.items()],
         "weekdays": [(str(day), word) for day, word in WEEKDAYS],
     }
