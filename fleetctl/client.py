@@ -44,6 +44,10 @@ class Client:
         """Creates something or does something to it."""
         return self._send("POST", path, json=dict(body or {}))
 
+    def delete(self, path: str) -> None:
+        """Removes one object."""
+        self._send("DELETE", path)
+
     def pages(self, path: str, limit: int, **query: Any) -> Iterator[dict[str, Any]]:
         """The items of a list, page after page, up to `limit`."""
         token, left = "", limit

@@ -13,7 +13,7 @@ from fleetctl.releases import add_releases
 from fleetctl.rollouts import add_rollouts
 from fleetctl.sign_in import connect
 from fleetctl.uploads import say_to_stderr, upload_file
-from fleetctl.verbs import add_get, add_list, verb
+from fleetctl.verbs import add_get, add_list, add_remove, verb
 
 Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -78,6 +78,7 @@ def _approve_device(options: argparse.Namespace) -> int:
 def _add_artifacts(verbs: Any, common: argparse.ArgumentParser) -> None:
     add_list(verbs, common, "artifacts", ARTIFACTS)
     add_get(verbs, common, "artifacts")
+    add_remove(verbs, common, "artifacts", "remove one that no release names")
     examples = "fleetctl artifacts push build/app.bin\nfleetctl artifacts push app --name edge-app"
     push = verb(verbs, common, "push", "upload a file", examples, _push)
     push.add_argument("file", type=Path, metavar="FILE")

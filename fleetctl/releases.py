@@ -8,9 +8,9 @@ from typing import Any
 
 from fleetctl.client import Client, quoted
 from fleetctl.errors import UsageError
-from fleetctl.output import Columns, show_list, show_one
+from fleetctl.output import Columns, say, show_list, show_one
 from fleetctl.sign_in import connect
-from fleetctl.verbs import add_get, add_list, confirm, verb
+from fleetctl.verbs import add_get, add_list, add_remove, confirm, verb
 
 RELEASES: Columns = (
     ("NAME", "name"),
@@ -22,6 +22,7 @@ RELEASES: Columns = (
     ("ID", "id"),
 )
 CARRIERS: Columns = (("DEVICE", "device_name"), ("RELEASES", "releases"), ("ID", "device_id"))
+REMOVED: Columns = (("NAME", "name"), ("VERSION", "version"), ("RELEASE", "id"))
 STEPS: Columns = (("NAME", "name"), ("VERSION", "version"), ("RELEASE", "release_id"))
 CHANNELS: Columns = (
     ("NAME", "release_name"),
@@ -59,6 +60,12 @@ def add_releases(verbs: Any, common: argparse.ArgumentParser) -> None:
     for name, text in RELEASE_VERBS.items():
         _add_release_verb(verbs, common, name, text)
     _add_channels(verbs, common)
+    add_remove(verbs, common, "releases", "remove one that nothing uses")
+    examples = "fleetctl releases clean-up\nfleetctl releases clean-up --now"
+    text = "what nothing uses any more; removes it with --now"
+    clean = verb(verbs, common, "clean-up", text, examples, _clean_up)
+    clean.add_argument("--now", action="store_true", help="remove it now")
+    clean.add_argument("--yes", action="store_true", help="do not ask")
     examples = "fleetctl releases path ID --device DEVICE"
     path = verb(verbs, common, "path", "what to install, to get a device there", examples, _path)
     path.add_argument("id", metavar="ID")
@@ -119,7 +126,7 @@ def _path(options: argparse.Namespace) -> int:
     elif found["is_reachable"]:
         show_list(found["steps"], STEPS, options.output)
     else:
-        sys.stdout.write(f"not reachable: {found['reason']} ({found['code']})\n")
+        say(f"not reachable: {found['reason']} ({found['code']})")
     return 0
 
 
@@ -169,6 +176,22 @@ def _close(options: argparse.Namespace) -> int:
             show_one(client.post(path, body), options.output)
             return 0
     raise UsageError(f"there is no channel {options.channel}")
+
+
+def _clean_up(options: argparse.Namespace) -> int:
+    client = connect(options)
+    found = client.get("storage-clean-up")
+    if options.now:
+        confirm(options, f"remove what nothing uses, {found['size_bytes']} bytes?")
+        found = client.post("storage-clean-up:run")
+    if options.output == "json":
+        show_one(found, options.output)
+        return 0
+    show_list(found["releases"], REMOVED, options.output)
+    for name in ("release_files", "uploads", "stray_files", "size_bytes"):
+        sys.stdout.write(f"{name.replace('_', ' '):15} {found[name]}\n")
+    sys.stdout.write(f"{'artifacts':15} {len(found['artifacts'])}\n")
+    return 0
 
 
 def _release_id(client: Client, text: str) -> str:

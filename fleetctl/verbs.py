@@ -69,6 +69,21 @@ def add_get(verbs: Any, common: argparse.ArgumentParser, path: str) -> None:
     parser.add_argument("id", metavar="ID")
 
 
+def add_remove(verbs: Any, common: argparse.ArgumentParser, path: str, text: str) -> None:
+    """`rm ID`: removes one of them, unless something uses it."""
+    noun = path.removesuffix("s")
+
+    def run(options: argparse.Namespace) -> int:
+        confirm(options, f"remove {noun} {options.id} for good?")
+        connect(options).delete(f"{path}/{quoted(options.id)}")
+        return 0
+
+    examples = f"fleetctl {path} rm ID\nfleetctl {path} rm ID --yes"
+    parser = verb(verbs, common, "rm", text, examples, run)
+    parser.add_argument("id", metavar="ID")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
 def confirm(options: argparse.Namespace, question: str) -> None:
     """Asks the person; a script has to say --yes."""
     if options.yes:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from apps.core.actors import Actor
-from fleetctl import releases, rollouts
+from fleetctl import releases, rollouts, verbs
 from fleetctl.cli import main
-from fleetctl.errors import USAGE
+from fleetctl.errors import CONFLICT, USAGE
 from tests import factories
 from tests.fleetctl.test_manifests import Door
 from tests.rest.conftest import Api
@@ -26,6 +26,12 @@ class Client(Door):
         given = {name: value for name, value in query.items() if value}
         yield from self.get(path, page_size=limit, **given)["items"]
 
+    def delete(self, path: str) -> None:
+        """A DELETE."""
+        response = self.api.delete(path)
+        if response.status_code >= 300:
+            self._read(response)
+
 
 @pytest.fixture
 def door(
@@ -35,7 +41,7 @@ def door(
     settings.STORAGE_URL = f"file://{tmp_path}/artifacts"
     make_release(alice)
     found = Client(Api(factories.api_key(alice_member)))
-    for module in (releases, rollouts):
+    for module in (releases, rollouts, verbs):
         monkeypatch.setattr(module, "connect", lambda _: found)
     return found
 
@@ -79,3 +85,23 @@ def test_a_release_that_is_not_there_is_named(capsys: Any) -> None:
     words = ["releases", "promote", "hello@9.9.9", "--channel", "stable"]
     assert main(words) == USAGE
     assert "there is no release hello@9.9.9" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("door")
+def test_a_release_is_removed_unless_something_uses_it(door: Client, capsys: Any) -> None:
+    release = door.get("releases")["items"][0]["id"]
+    main(PROMOTE)
+    assert main(["releases", "rm", release, "--yes"]) == CONFLICT
+    assert "channel stable" in capsys.readouterr().err
+    main(["releases", "close-channel", "hello@stable", "--reason", "nobody follows it"])
+    assert main(["releases", "rm", release, "--yes"]) == 0
+    assert door.get(f"releases/{release}")["files_removed_at"]
+
+
+@pytest.mark.usefixtures("door")
+def test_a_clean_up_says_what_would_go_and_removes_it(capsys: Any) -> None:
+    assert main(["releases", "clean-up"]) == 0
+    assert "size bytes      0" in capsys.readouterr().out
+    assert main(["releases", "clean-up", "--now", "--yes", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["releases"] == []
+    assert main(["releases", "clean-up", "--now"]) == USAGE, "nobody said yes"
