@@ -222,7 +222,8 @@ def _target(stored: dict[str, Any], filter: str, tags: str, ids: str) -> dict[st
         tags: ", ".join(stored.get("tags", [])),
         ids: "\n".join(stored.get("device_ids", [])),
     }
-    earlier = {name: stored[name] for name in ("failed_in", "failed_because") if name in stored}
+    names = ("failed_in", "failed_because")
+    earlier: dict[str, str] = {name: stored[name] for name in names if name in stored}
     return {**values, **earlier}
 
 
