@@ -94,7 +94,11 @@ def window_obstacle(offer: Offer, clock: Clock) -> Obstacle | None:
     """A window that is closed now, by the device's time corrected by the platform's."""
     now = clock.server_now()
     policy = offer.policy
-    if policy is None or policy.is_open(now):
+    if policy is None or policy.is_always_open:
+        return None
+    if not clock.is_sure:
+        return Obstacle("time_unknown", "the platform has not told the time since the start")
+    if policy.is_open(now):
         return None
     opening = policy.next_opening(now)
     if opening is None:

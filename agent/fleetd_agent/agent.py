@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 STEP_GRACE_SECONDS = 20.0
 RETRY_SECONDS = 15.0
 CONTROL_SECONDS = 2.0
+# After its start an agent that cannot connect goes by the device's own clock.
+CLOCK_PATIENCE_SECONDS = 600.0
 
 
 class Agent:
@@ -45,7 +47,7 @@ class Agent:
         self._identity = identity
         self._journal = FileJournal(places.state)
         machine = Machine(configuration.labels)
-        clock = Clock()
+        clock = Clock(CLOCK_PATIENCE_SECONDS)
         runner = CommandRunner()
         opener = build_opener(configuration.ca_file)
         ports = Ports(

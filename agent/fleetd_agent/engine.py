@@ -282,16 +282,23 @@ class Engine:
     @asynccontextmanager
     async def _until_deadline(self, active: Active) -> AsyncIterator[None]:
         """A download that never comes to its end is cut off at the deadline."""
-        deadline, now = active.offer.deadline_at(), self._ports.clock.server_now()
-        left = max(0.0, (deadline - now).total_seconds()) if deadline else None
         try:
-            async with asyncio.timeout(left) as cut:
-                yield
+            async with asyncio.timeout(None) as cut:
+                watcher = asyncio.create_task(self._cut_when_late(active, cut))
+                try:
+                    yield
+                finally:
+                    watcher.cancel()
         except TimeoutError:
             if not cut.expired():
                 raise
             message = "the deadline passed during the download"
             raise StepFailed("deadline_passed", message) from None
+
+    async def _cut_when_late(self, active: Active, cut: asyncio.Timeout) -> None:
+        while not self._is_late(active):
+            await asyncio.sleep(POLL_SECONDS)
+        cut.reschedule(asyncio.get_running_loop().time())
 
     async def _fetch_all(self, active: Active) -> None:
         for index in range(len(active.offer.components)):
@@ -313,9 +320,12 @@ class Engine:
                 await self._wait_for_links(active)
 
     def _check_deadline(self, active: Active, message: str, reason_code: str = "") -> None:
-        deadline = active.offer.deadline_at()
-        if deadline and self._ports.clock.server_now() > deadline:
+        if self._is_late(active):
             raise StepFailed(reason_code or "deadline_passed", message)
+
+    def _is_late(self, active: Active) -> bool:
+        deadline, clock = active.offer.deadline_at(), self._ports.clock
+        return deadline is not None and clock.is_sure and clock.server_now() > deadline
 
     async def _wait_for_links(self, active: Active) -> None:
         logger.info("download link expired, waiting for a fresh one", extra=_names(active.offer))

@@ -72,6 +72,11 @@ class InstallPolicy:
     allow_downgrade: bool = False
     bundle_sha256: tuple[str, ...] = ()
 
+    @property
+    def is_always_open(self) -> bool:
+        """Whether the time does not matter."""
+        return not self.windows and not self.blackout_dates
+
     def zone(self) -> tzinfo:
         """The time zone that windows are meant in; raises StepFailed for one nobody knows."""
         try:

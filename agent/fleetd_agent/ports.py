@@ -144,11 +144,19 @@ class Rebooter(Protocol):
 class Clock:
     """Time as the platform sees it: a device's own clock may be years off, and jump.
 
-    Once the platform has told its time, only the seconds since then are the device's word.
+    Once the platform has told its time, only the seconds since then are the device's word. Before,
+    its word counts after `patience` seconds: machines without a battery for their clock come up
+    with the time at which they went down.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
         self._told: tuple[datetime, float] | None = None
+        self._sure_at = _seconds_since_boot() + patience
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the time is good enough to decide by."""
+        return self._told is not None or _seconds_since_boot() >= self._sure_at
 
     def set_server_time(self, server_now: datetime) -> None:
         """Learns the platform's clock."""

@@ -80,6 +80,33 @@ async def test_a_clock_that_jumps_lets_no_deadline_pass(
     await work
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_a_machine_without_a_clock_decides_nothing_by_it(
+    tmp_path: Path, files: FileServer, set_clock: type[Jumping], is_told: bool
+) -> None:
+    set_clock.jump = YEARS  # it comes up in a window, as it believes, and past all deadlines
+    clock = Clock(patience=600.0 if is_told else 1.0)
+    engine = engine_on(tmp_path / "state", clock=clock)
+    today = datetime.now(UTC)
+    app = component(files, b"new", target=str(tmp_path / "app"))
+    days = tuple((today + timedelta(days=n)).date().isoformat() for n in (-1, 0, 1))
+    deadline = (today + timedelta(hours=1)).isoformat() if is_told else ""
+    policy = InstallPolicy(blackout_dates=days, time_zone="UTC")
+    offer = offer_of(app, policy=policy, deadline=deadline)
+    engine.offer(offer)
+    work = asyncio.create_task(engine.run())
+    await until(lambda: waits(engine, "time_unknown"))
+    if is_told:
+        clock.set_server_time(today)
+        await until(lambda: waits(engine, "window_closed"))
+        assert not (tmp_path / "app").exists()
+    else:  # nobody comes: after a while it has nothing else to go by
+        await until(lambda: offer.deployment_id in engine.state.finished)
+        assert engine.state.finished[offer.deployment_id].step == Step.SUCCEEDED
+    engine.stop()
+    await work
+
+
 def waits(engine: Engine, reason: str) -> bool:
     return any(report.reason_code == reason for report in engine.state.outbox)
 

@@ -105,7 +105,6 @@ async def test_a_page_that_drips_does_not_hold_up_its_check(
 ) -> None:
     page = f"{files.url}/{files.add(b'well ' * 1000)}"
     files.behaviour.drip = threading.Event()
-    begun = threading.active_count()
     check = Check("http", url=page, contains="nothing", timeout_seconds=1, failure_threshold=1)
     engine = engine_on(tmp_path / "state")
     target = tmp_path / "app"
@@ -115,7 +114,7 @@ async def test_a_page_that_drips_does_not_hold_up_its_check(
     assert (report.step, report.reason_code) == (Step.ROLLED_BACK, "verify_failed")
     assert target.read_bytes() == b"old"
     async with asyncio.timeout(10):  # the thread that read it ends too
-        while threading.active_count() > begun + 1:
+        while any(thread.name == "check" for thread in threading.enumerate()):
             await asyncio.sleep(0.05)
     files.behaviour.drip.set()
 
