@@ -18,7 +18,7 @@ from apps.updates.selectors.candidates import joining_devices
 from apps.updates.selectors.rollouts import reread_rollout
 from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.services.moves import ADVANCE_TASK
-from apps.updates.services.planning import hash_plan
+from apps.updates.services.planning import is_as_approved
 from apps.updates.services.rollout_log import append_events, lock_rollout, new_event
 from apps.updates.services.targets import join_deployments
 from apps.updates.types import DevicesJoined, RolloutClosed
@@ -36,7 +36,7 @@ def join_rollout(actor: Actor, rollout_id: UUID) -> int:
     rollout = lock_rollout(actor, rollout_id, ADVANCE_ROLLOUT)
     if not rollout.snapshot.get("is_dynamic") or not rollout.status().takes_devices(clock.now()):
         return 0
-    if rollout.approved_hash and rollout.approved_hash != hash_plan(actor, rollout):
+    if rollout.approved_hash and not is_as_approved(actor, rollout):
         _close(actor, rollout, reason="a group of its plan is not what was approved")
         return 0
     lock_for_start(actor)

@@ -5,7 +5,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.accounts.selectors import is_person
 from apps.accounts.services.mail import is_mail_configured
@@ -66,6 +66,10 @@ from apps.updates.types import (
 )
 
 DEFAULT_TIMEOUT_SECONDS = 3600
+_HOLD_GROUPS = """
+    SELECT id FROM devices_device_group
+    WHERE organization_id = %s AND id = ANY(%s::uuid[]) ORDER BY id FOR SHARE
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,10 +338,26 @@ def hash_plan(actor: Actor, rollout: Rollout) -> str:
         "deployment_timeout_seconds": rollout.deployment_timeout_seconds,
         "requires_approval": rollout.requires_approval,
     }
-    targets = (Target.restore(rollout.target), Target.restore(rollout.excluded or {}))
-    if bindings := bindings_of(actor.organization_id, *targets, rollout.planned()):
+    if bindings := _bindings(actor, rollout):
         plan["groups"] = bindings
     return plan_hash(plan)
+
+
+def is_as_approved(actor: Actor, rollout: Rollout) -> bool:
+    """Whether a locked rollout would do what was approved, nothing else.
+
+    The groups that its plan leads to stay what they are until the transaction ends: else somebody
+    could change one between this look and the choice of devices.
+    """
+    if groups := _bindings(actor, rollout).get("groups"):
+        with connection.cursor() as cursor:
+            cursor.execute(_HOLD_GROUPS, [actor.organization_id, sorted(groups)])
+    return rollout.approved_hash == hash_plan(actor, rollout)
+
+
+def _bindings(actor: Actor, rollout: Rollout) -> dict[str, Any]:
+    targets = (Target.restore(rollout.target), Target.restore(rollout.excluded or {}))
+    return bindings_of(actor.organization_id, *targets, rollout.planned())
 
 
 def _fill(actor: Actor, rollout: Rollout, draft: _Draft) -> None:

@@ -39,7 +39,7 @@ from apps.updates.permissions import (
 from apps.updates.selectors.rollouts import reread_rollout
 from apps.updates.services.hold_lock import lock_for_start
 from apps.updates.services.moves import ADVANCE_TASK, Choice, End, end_deployments
-from apps.updates.services.planning import hash_plan
+from apps.updates.services.planning import is_as_approved
 from apps.updates.services.recalls import refuse_recalled
 from apps.updates.services.rollout_log import append_events, change_rollout, lock_rollout, new_event
 from apps.updates.services.signing import require_signed
@@ -218,5 +218,5 @@ def _guard_start(actor: Actor, rollout: Rollout) -> None:
         return
     if not rollout.approved_hash:
         raise RolloutNeedsApproval
-    if rollout.approved_hash != hash_plan(actor, rollout):
+    if not is_as_approved(actor, rollout):
         raise PlanChanged(data={"plan_hash": rollout.plan_hash})
