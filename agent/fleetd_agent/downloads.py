@@ -22,7 +22,13 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from fleetd_agent.backoff import full_jitter
-from fleetd_agent.files import as_step_failure, sha256_of, sync_folder, write_atomic
+from fleetd_agent.files import (
+    as_step_failure,
+    make_folder,
+    sha256_of,
+    sync_folder,
+    write_atomic,
+)
 from fleetd_agent.messages import Component, LinkExpired, StepFailed
 from fleetd_agent.ports import Progress, Work
 from fleetd_agent.threads import in_daemon_thread
@@ -327,7 +333,7 @@ class HttpDownloader:
             for other in folder.iterdir():
                 if other != mine:
                     shutil.rmtree(other, ignore_errors=True)
-        mine.mkdir(parents=True, exist_ok=True)
+        make_folder(mine)
         kept = mine / work.component.sha256
         if not kept.exists():
             try:
@@ -340,7 +346,7 @@ class HttpDownloader:
         """Takes a file that an earlier deployment only downloaded."""
         for kept in (self._folder / KEPT).glob(f"*/{work.component.sha256}"):
             if not work.file.exists() and sha256_of(kept) == work.component.sha256:
-                work.file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(work.file.parent)
                 os.replace(kept, work.file)
                 sync_folder(work.file.parent)
 
@@ -351,7 +357,7 @@ class HttpDownloader:
         if await asyncio.to_thread(sha256_of, work.file) == work.component.sha256:
             return
         try:
-            work.file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(work.file.parent)
             sink = FileSink(work.file)
             self._require_room(work, sink)
         except OSError as error:

@@ -33,6 +33,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and what is missing above it, so that a power cut does not take it back."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replaces `path` by `content`, durably; on failure the old file stays."""
     temporary = path.with_name(f".{path.name}.new")

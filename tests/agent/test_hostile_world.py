@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,27 @@ def test_a_journal_that_makes_no_sense_is_set_aside(tmp_path: Path, content: byt
     (tmp_path / "journal.json").write_bytes(content)
     assert FileJournal(tmp_path).load() == State()
     assert (tmp_path / "journal.broken.json").read_bytes() == content
+
+
+async def test_folders_that_were_made_outlast_a_power_cut(
+    tmp_path: Path, files: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    engine = engine_on(tmp_path / "state")
+    parts = (
+        component(files, b"new", name="conf", target=str(tmp_path / "a/b/app.conf")),
+        component(files, b"image", name="image", kind="firmware", target="main"),
+    )
+    assert (await deploy(engine, offer_of(*parts))).step == Step.SUCCEEDED
+    made = ("", "a", "a/b", "state", "state/downloads", "state/slots", "state/slots/main")
+    assert {str(tmp_path / name).rstrip("/") for name in made} <= synced
 
 
 class Untidy(FileHandler):

@@ -12,6 +12,7 @@ from fleetd_agent.failures import StepFailed
 from fleetd_agent.files import (
     as_step_failure,
     copy_durably,
+    make_folder,
     remove_file,
     sha256_of,
     sync_folder,
@@ -108,7 +109,7 @@ class FileHandler:
         is_kept = record["is_new_file"] or previous.exists()
         if is_kept and sha256_of(target) == work.component.sha256:
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         self._fill(work, new)
         os.chmod(new, self._mode(work.component, target))
         _keep_owner(target, new)

@@ -10,6 +10,7 @@ from fleetd_agent.failures import StepFailed
 from fleetd_agent.files import (
     as_step_failure,
     copy_durably,
+    make_folder,
     remove_file,
     sha256_of,
     switch_link,
@@ -74,7 +75,7 @@ class FirmwareHandler:
     def _fill(self, work: Work, record: Record) -> None:
         slot = Path(record["slot"])
         side = slot / record["next"]
-        side.mkdir(parents=True, exist_ok=True)
+        make_folder(side)
         image = side / "image"
         if sha256_of(image) != work.component.sha256:
             new = side / ".image.new"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fleetd_agent.failures import StepFailed
-from fleetd_agent.files import copy_durably, remove_file, sync_folder
+from fleetd_agent.files import copy_durably, make_folder, remove_file, sync_folder
 from fleetd_agent.handlers.options import check_options
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Record, Runner, Undone, Work
@@ -135,7 +135,7 @@ class PackageHandler:
 
     async def stage(self, work: Work, record: Record) -> None:
         """Keeps the new file, and makes sure that the one for going back is here."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         kept = Path(record["file"])
         if not kept.exists():
             await to_the_end(partial(copy_durably, work.file, kept, mode=0o600))

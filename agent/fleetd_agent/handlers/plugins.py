@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from fleetd_agent.failures import StepFailed
+from fleetd_agent.files import make_folder
 from fleetd_agent.messages import Component, Hook
 from fleetd_agent.ports import Handler, Record, Runner, Undone, Work
 
@@ -77,7 +78,7 @@ class ExecutableHandler:
     async def prepare(self, work: Work) -> Record:
         """Calls `prepare`, which only looks."""
         folder = self._folder / self._path.name / f"{work.deployment_id}-{work.index}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         record = {"folder": str(folder)}
         await self._call(work, record, "prepare")
         return record
