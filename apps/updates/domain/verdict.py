@@ -84,8 +84,8 @@ def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime, of
     place = f"phase {state.open_phase + 1} of {len(state.phases)}"
     if state.state is RolloutState.HALTED:
         active = sum(counts, Counts()).active
-        left = f"; {numbered(active, 'device')} still at work" if active else ""
-        return f"Halted in {place}: {_halted(state)}{left}."
+        working = f"; {numbered(active, 'device')} still at work" if active else ""
+        return f"Halted in {place}: {_halted(state)}{working}."
     word = "Paused" if state.state is RolloutState.PAUSED else "Running"
     if state.awaits_approval:
         return f"{word} after {place}: somebody has to open phase {state.open_phase + 2}."
@@ -155,6 +155,10 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
         return _counted(data)
     if type_ == engine.JOINED:
         return _joined(data)
+    if type_ == engine.SUPERSEDED:
+        number = data.get("number", 0)
+        devices = numbered(number, "device")
+        return f"{devices} that waited left it: {data.get('release', '')} takes its place there."
     if type_ == engine.EXCLUDED:
         return _left_out(data)
     return sentences.get(type_, type_)

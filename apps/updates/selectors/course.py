@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -104,7 +105,7 @@ def _end(rollout: Rollout) -> datetime:
 
 def _counted(rollout: Rollout, begin: datetime, end: datetime) -> dict[int, tuple[int, int]]:
     failed = [state.value for state in FAILED_DEPLOYMENT_STATES]
-    parameters = {
+    parameters: dict[str, Any] = {
         "from": begin.timestamp(),
         "until": end.timestamp(),
         "points": POINTS,

@@ -28,6 +28,8 @@ from apps.updates.selectors.reasons import is_offline_to_go
 from apps.updates.selectors.rollouts import known_state
 from apps.updates.types import Withdrawal
 
+_SORTED = ("id", "organization_id", "phase_index", "position")
+
 
 def list_deployments(
     actor: Actor,
@@ -57,7 +59,10 @@ def list_deployments(
     if is_offline:
         rows = rows.filter(is_offline_to_go(actor))
     order = ["-id"] if rollout_id is None else ["phase_index", "position", "id"]
-    return paginate(rows, page, order_by=order)
+    # Sorted without their devices: of 100,000 rows a page needs 50.
+    found = paginate(rows.select_related(None).only(*_SORTED), page, order_by=order)
+    whole = _deployments(actor).in_bulk([row.id for row in found.items])
+    return Page([whole[row.id] for row in found.items if row.id in whole], found.next_page_token)
 
 
 def get_deployment(actor: Actor, deployment_id: UUID) -> Deployment:

@@ -1,6 +1,5 @@
 """Why devices of a rollout ended as they did: the reasons, and the devices behind each."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,7 +27,7 @@ from apps.updates.selectors.rollouts import get_rollout_id
 
 # Devices send the codes: whatever they send, a page stays a page.
 MOST_REASONS = 50
-_TO_GO = (DeploymentState.WAITING, *ACTIVE_DEPLOYMENT_STATES)
+TO_GO = (DeploymentState.WAITING, *ACTIVE_DEPLOYMENT_STATES)
 _REASONED = [s.value for s in FINAL_DEPLOYMENT_STATES if s is not DeploymentState.SUCCEEDED]
 
 
@@ -89,7 +88,7 @@ def is_offline_to_go(actor: Actor) -> Q:
     away = has_connectivity(Connectivity.OFFLINE, now) | has_connectivity(
         Connectivity.NEVER_SEEN, now
     )
-    return Q(state__in=_TO_GO, device_id__in=devices.filter(away).order_by().values("id"))
+    return Q(state__in=TO_GO, device_id__in=devices.filter(away).order_by().values("id"))
 
 
 def _ended(actor: Actor, rollout_id: UUID) -> QuerySet[Deployment]:
@@ -101,18 +100,14 @@ def _ended(actor: Actor, rollout_id: UUID) -> QuerySet[Deployment]:
     return seen
 
 
-def _counted(rows: QuerySet[Deployment]) -> Iterable[dict[str, Any]]:
+def _counted(rows: QuerySet[Deployment]) -> list[dict[str, Any]]:
     """By reason and state: how many, and the newest of them, with a log and at all."""
     newest = Cast("id", CharField())
-    return (
-        rows.annotate(why=reason_of())
-        .order_by()
-        .values("why", "state")
-        .annotate(
-            number=Count("id"), newest=Max(newest), logged=Max(newest, filter=~Q(log_tail=""))
-        )
-        .order_by("-number", "why", "state")
+    counted = rows.annotate(why=reason_of()).order_by().values("why", "state")
+    found = counted.annotate(
+        number=Count("id"), newest=Max(newest), logged=Max(newest, filter=~Q(log_tail=""))
     )
+    return [dict(row) for row in found.order_by("-number", "why", "state")]
 
 
 def _spokesman(rows: list[dict[str, Any]]) -> UUID:

@@ -8,13 +8,14 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView
 from apps.updates.models import Rollout
 from apps.updates.permissions import VIEW_DEPLOYMENTS, VIEW_ROLLOUTS
-from apps.updates.selectors.reasons import list_reasons
+from apps.updates.selectors.reasons import ReasonGroup, list_reasons
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.selectors.standing import AT_WORK, count_offline
 
@@ -90,11 +91,17 @@ def why_context(request: OrgRequest, rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _shown(group: Any) -> dict[str, Any]:
+def _meaning(group: ReasonGroup) -> str | Promise:
+    if group.reason in dict(group.states):
+        return _("no reason was given")
+    return MEANINGS.get(group.reason, "")
+
+
+def _shown(group: ReasonGroup) -> dict[str, Any]:
     """A group with its address and the name of its dialog, which stays while rows come and go."""
     return {
         "group": group,
         "key": hashlib.sha256(group.reason.encode()).hexdigest()[:12],
-        "meaning": MEANINGS.get(group.reason, ""),
+        "meaning": _meaning(group),
         "query": urlencode({"reason": group.reason}),
     }
