@@ -147,6 +147,24 @@ async def test_a_cancellation_during_staging_comes_before_the_first_change(
     await work
 
 
+async def test_what_the_platform_has_given_up_is_not_begun_any_more(
+    tmp_path: Path, files: FileServer
+) -> None:
+    engine = engine_on(tmp_path / "state")
+    app = component(files, b"new", target=str(tmp_path / "app"))
+    offer = offer_of(app, policy=InstallPolicy(mode=Mode.CONFIRMED))
+    engine.offer(offer)
+    work = asyncio.create_task(engine.run())
+    await until(lambda: waits(engine, "waiting_for_confirmation"))
+    last = engine.state.outbox[-1]
+    engine.acknowledge(offer.deployment_id, last.sequence, is_terminal=True)
+    await until(lambda: offer.deployment_id in engine.state.finished)
+    engine.stop()
+    await work
+    assert engine.state.finished[offer.deployment_id].reason_code == "cancelled"
+    assert not (tmp_path / "app").exists()
+
+
 async def test_what_the_platform_says_is_taken_while_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
