@@ -9,7 +9,8 @@ import time_machine
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import Plan
 from apps.updates.models import Deployment, Rollout
-from apps.updates.selectors.rollouts import check_log, count_failure_reasons
+from apps.updates.selectors.reasons import list_reasons
+from apps.updates.selectors.rollouts import check_log
 from apps.updates.services.rollouts import cancel_rollout, start_rollout
 from apps.updates.services.scheduling import expire_deployments
 from tests.updates.conftest import (
@@ -78,7 +79,8 @@ def test_the_wait_doubles_and_the_last_failure_counts(
     ]
     assert fleet.advance(rollout).state == "halted"
     assert counts_of_phases(rollout) == counts_of_rows(rollout)
-    assert count_failure_reasons(fleet.alice, rollout.id) == [("failed", "", 1)]
+    [why] = list_reasons(fleet.alice, rollout.id)
+    assert why.states == (("failed", 1),)
     assert check_log(fleet.alice, rollout.id).differences == ()
 
 
