@@ -36,8 +36,12 @@ def preview_rollout(actor: Actor, request: pb.PreviewRolloutRequest) -> pb.Previ
     """How many devices a rollout would update, and why not the others. Nothing is stored."""
     release_id, target = id_of(request.release_id), target_of(request.target)
     excluded = target_of(request.excluded, "excluded")
-    found = previews.preview_target(actor, release_id, target, excluded)
-    sizes = previews.preview_sizes(actor, release_id, target, excluded, phases_of(request.phases))
+    older = request.allow_downgrade
+    found = previews.preview_target(actor, release_id, target, excluded, allows_downgrade=older)
+    phases = phases_of(request.phases)
+    sizes = previews.preview_sizes(
+        actor, release_id, target, excluded, phases, allows_downgrade=older
+    )
     return pb.PreviewRolloutResponse(
         matched=found.matched,
         will_update=found.will_update,
@@ -64,6 +68,7 @@ def list_left_out_devices(
         target_of(request.excluded, "excluded"),
         code=request.code,
         page=page_of(request),
+        allows_downgrade=request.allow_downgrade,
     )
     return pb.ListLeftOutDevicesResponse(
         items=[_named(device) for device in page.items], next_page_token=page.next_page_token

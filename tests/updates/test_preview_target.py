@@ -11,6 +11,7 @@ from apps.core.errors import InvalidRequest, PermissionDenied
 from apps.core.pagination import PageRequest
 from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
+from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan
 from apps.updates.models import Deployment, DeviceHold, Release
 from apps.updates.selectors.previews import TargetPreview, list_excluded, preview_target
@@ -97,6 +98,20 @@ def test_a_start_chooses_the_devices_that_were_counted(mixed: Fleet, app: Releas
     rows = Deployment.objects.for_org(mixed.organization_id).filter(rollout_id=rollout.id)
     assert {row.device_id for row in rows} == {device.id for device in preview.sample}
     assert preview.will_update == 3
+
+
+def test_devices_with_a_later_version_are_left_out_unless_the_plan_lets_them_go_back(
+    mixed: Fleet, app: Release
+) -> None:
+    newer = Device.objects.for_org(mixed.organization_id).filter(id=mixed.device_ids[0])
+    newer.update(installed={"base": "1.5.0", "app": "2.0.1"})
+    preview = preview_target(mixed.alice, app.id, Target())
+    assert (preview.will_update, counts(preview)["later_installed"]) == (2, 1)
+    allowed = preview_target(mixed.alice, app.id, Target(), allows_downgrade=True)
+    assert (allowed.will_update, "later_installed" in counts(allowed)) == (3, False)
+    for installation, chosen in ((Installation(), 2), (Installation(allow_downgrade=True), 3)):
+        draft = make_rollout(mixed.alice, app, plan=Plan(installation=installation))
+        assert start_rollout(mixed.alice, draft.id).status().counts.total == chosen
 
 
 def test_devices_in_another_rollout_are_told_but_not_left_out(mixed: Fleet, app: Release) -> None:

@@ -21,6 +21,7 @@ TARGET = "target"
 EXCLUDED = "excluded"
 NOT_COMPATIBLE = "not_compatible"
 ALREADY_INSTALLED = "already_installed"
+LATER_INSTALLED = "later_installed"
 REQUIRES = "requires"
 CONFLICTS = "conflicts"
 STEPPING_STONE = "stepping_stone"
@@ -49,6 +50,7 @@ LEFT_OUT_WORDS = {
     EXCLUDED: "left out by the plan",
     NOT_COMPATIBLE: "not compatible with the release",
     ALREADY_INSTALLED: "have it installed already",
+    LATER_INSTALLED: "have a later version, and the plan does not allow going back",
     REQUIRES: "lack something that the release requires",
     CONFLICTS: "have something installed that the release does not go with",
     STEPPING_STONE: "have to pass through an earlier version first",
@@ -61,7 +63,8 @@ BUSY_WORDS = "are in another rollout too; the one that goes first is done first"
 CHOICE = frozenset(
     {
         *(ORGANIZATION, LIFECYCLE, TARGET, EXCLUDED, NOT_COMPATIBLE, ALREADY_INSTALLED),
-        *(REQUIRES, CONFLICTS, STEPPING_STONE, PINNED, QUARANTINED, TARGET_LIMIT, DEPLOYMENT),
+        *(LATER_INSTALLED, REQUIRES, CONFLICTS, STEPPING_STONE, PINNED, QUARANTINED),
+        *(TARGET_LIMIT, DEPLOYMENT),
     }
 )
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -69,6 +72,7 @@ SETTLED = "{} settled when the rollout began."
 SETTLED_SUBJECTS = {
     NOT_COMPATIBLE: "That the release is made for it was",
     ALREADY_INSTALLED: "That it needs the release was",
+    LATER_INSTALLED: "That it has no later version was",
     REQUIRES: "What the release requires was",
     CONFLICTS: "What the release does not go with was",
     STEPPING_STONE: "What has to be passed through first was",
@@ -216,6 +220,7 @@ class ChoiceFacts:
     obstacles: tuple[Obstacle, ...] = ()
     installed: Mapping[str, str] = field(default_factory=dict)
     has_it: bool = False
+    has_later: bool = False
     why_not: str = ""
     part: Part | None = None
 
@@ -363,6 +368,16 @@ def _already_installed(facts: Facts) -> Reason:
         words = f"It has {facts.rollout.release} installed already."
         return Reason(ALREADY_INSTALLED, False, words, evidence)
     return Reason(ALREADY_INSTALLED, True, "It has another version, or none.", evidence)
+
+
+def _later_installed(facts: Facts) -> Reason:
+    if facts.own is not None:
+        return Reason(LATER_INSTALLED, True, _settled(LATER_INSTALLED))
+    if not facts.choice.has_later:
+        return Reason(LATER_INSTALLED, True, "It has no later version, or may go back.")
+    evidence = {"installed": dict(facts.choice.installed)}
+    words = "It has a later version installed, and the plan does not allow older ones."
+    return Reason(LATER_INSTALLED, False, words, evidence)
 
 
 def _held(kind: HoldKind, code: str, free: str) -> "Rule":
@@ -582,6 +597,7 @@ _RULES: tuple[Rule, ...] = (
     _excluded,
     _obstructed(NOT_COMPATIBLE, "The release is made for devices like it."),
     _already_installed,
+    _later_installed,
     _obstructed(REQUIRES, "What the release requires is installed."),
     _obstructed(CONFLICTS, "Nothing installed conflicts with the release."),
     _obstructed(STEPPING_STONE, "No version has to be passed through first."),

@@ -18,11 +18,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast
 
-from apps.core import clock
 from apps.core.actors import Actor
-from apps.core.filters import parse
-from apps.core.filters.lexer import quoted
-from apps.devices.filters import DEVICE_FIELDS, DeviceContext
 from apps.devices.models import Device
 from apps.updates.domain.plan import order_key
 from apps.updates.models import Component, Deployment, Rollout
@@ -51,7 +47,8 @@ def receiving_devices(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
     """The devices of a rollout's target that can get its release now."""
     excluded = Target.restore(rollout.excluded) if rollout.excluded else None
     devices = target_devices(actor, Target.restore(rollout.target), excluded)
-    return fitting(devices, rollout.release)
+    allowed = rollout.planned().installation.allow_downgrade
+    return fitting(devices, rollout.release, allows_downgrade=allowed)
 
 
 def chosen_devices(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
@@ -105,23 +102,12 @@ def newcomers(actor: Actor, rollout: Rollout) -> QuerySet[Device]:
         # By id: what a device does not tell is neither equal nor different in SQL.
         left_out = every.filter(_has_trait(attribute, value, names))
         devices = devices.exclude(id__in=left_out.values("id"))
-    if rollout.planned().installation.allow_downgrade:
-        return devices
-    return devices.exclude(_has_newer(rollout.release.version, names))
+    return devices
 
 
 def _keyed(devices: QuerySet[Device], rollout_id: UUID) -> QuerySet[Any]:
     key = _OrderKey(Cast("id", TextField()), Value(str(rollout_id)))
     return devices.annotate(order_key=key)
-
-
-def _has_newer(version: str, names: Sequence[str]) -> Q:
-    """Devices on which one of these components has a later version."""
-    context, found = DeviceContext(clock.now()), Q()
-    for name in names:
-        newer = parse(f"version({quoted(name)}) > {quoted(version)}", DEVICE_FIELDS)
-        found |= newer.to_q(context)
-    return found
 
 
 def _has_trait(attribute: str, value: str, names: Sequence[str]) -> Q:

@@ -256,7 +256,8 @@ class _Gathering:
         installed = {str(name): str(version) for name, version in self.device.installed.items()}
         if is_settled or rollout.rolls_back_id is not None:
             return ChoiceFacts(is_meant=True, installed=installed)
-        rule = receiving(rollout.release)
+        allowed = rollout.planned().installation.allow_downgrade
+        rule = receiving(rollout.release, allows_downgrade=allowed)
         names = {*rule.installs}
         try:
             return ChoiceFacts(
@@ -264,6 +265,7 @@ class _Gathering:
                 obstacles=rule.fit.obstacles(self.device, self.now),
                 installed={name: installed[name] for name in names & installed.keys()},
                 has_it=rule.is_on(self.device),
+                has_later=rule.has_later(self.device, self.now),
                 part=self._part(rollout),
             )
         except FleetdError as error:

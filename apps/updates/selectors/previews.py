@@ -66,14 +66,19 @@ class TargetPreview:
 
 
 def preview_target(
-    actor: Actor, release_id: UUID, target: Target, excluded: Target | None = None
+    actor: Actor,
+    release_id: UUID,
+    target: Target,
+    excluded: Target | None = None,
+    *,
+    allows_downgrade: bool = False,
 ) -> TargetPreview:
     """How many devices a rollout of the release would update, and why not the others.
 
     The same devices that `create_deployments` would choose. For those who could see a rollout to
     the target. Raises `NotFound`, `FilterError`.
     """
-    rows = _judged(actor, release_id, target, excluded)
+    rows = _judged(actor, release_id, target, excluded, allows_downgrade)
     counted: dict[str, int] = dict(
         rows.order_by().values_list("left_out").annotate(number=Count("id"))
     )
@@ -102,6 +107,7 @@ def list_excluded(
     *,
     code: str,
     page: PageRequest,
+    allows_downgrade: bool = False,
 ) -> Page[Device]:
     """The devices that a start would leave out for this reason, by name, with their state.
 
@@ -114,7 +120,7 @@ def list_excluded(
     if code == TARGET_LIMIT:
         message = "Who comes after the others is settled with the rollout: ask why of one device."
         raise invalid("code", "not_settled", message)
-    rows = _judged(actor, release_id, target, excluded).select_related("state")
+    rows = _judged(actor, release_id, target, excluded, allows_downgrade).select_related("state")
     if code == OTHER_DEPLOYMENT:
         rows = rows.filter(left_out="", id__in=_busy(actor))
     else:
@@ -128,9 +134,12 @@ def preview_sizes(
     target: Target,
     excluded: Target | None,
     phases: Sequence[PhasePlan],
+    *,
+    allows_downgrade: bool = False,
 ) -> tuple[int, ...]:
     """How many devices each phase of a plan would get if the rollout started now."""
-    chosen = _judged(actor, release_id, target, excluded).filter(left_out="").order_by()
+    judged = _judged(actor, release_id, target, excluded, allows_downgrade)
+    chosen = judged.filter(left_out="").order_by()
     if target.is_partial and phases:
         number = target.places(chosen.count())
         if not any(phase.filter for phase in phases):
@@ -141,7 +150,11 @@ def preview_sizes(
 
 
 def _judged(
-    actor: Actor, release_id: UUID, target: Target, excluded: Target | None
+    actor: Actor,
+    release_id: UUID,
+    target: Target,
+    excluded: Target | None,
+    allows_downgrade: bool,
 ) -> QuerySet[Any]:
     """The active devices that a target means, each with the first reason to leave it out."""
     require_somewhere(actor, VIEW_ROLLOUTS)
@@ -152,7 +165,8 @@ def _judged(
     if excluded is not None and not excluded.is_everything:
         without = target_devices(actor, excluded).order_by().values("id")
         cases.append(When(Q(id__in=without), then=Value(EXCLUDED)))
-    conditions = receiving(release).conditions(clock.now())
+    rule = receiving(release, allows_downgrade=allows_downgrade)
+    conditions = rule.conditions(clock.now())
     cases += [When(~q, then=Value(code)) for code, q in conditions.items() if q]
     found = Case(*cases, default=Value(""), output_field=CharField())
     return target_devices(actor, target).annotate(left_out=found)

@@ -14,10 +14,14 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from apps.core.filters import Filter, parse
+from apps.core.filters.lexer import quoted
+from apps.devices.filters import DEVICE_FIELDS, DeviceContext
 from apps.devices.models import Device
 from apps.updates.domain.eligibility import (
     ALREADY_INSTALLED,
     CONFLICTS,
+    LATER_INSTALLED,
     NOT_COMPATIBLE,
     PINNED,
     QUARANTINED,
@@ -35,6 +39,7 @@ class Receiving:
 
     organization_id: UUID
     fit: Fit
+    allows_downgrade: bool = False
 
     @property
     def installs(self) -> Mapping[str, str]:
@@ -48,6 +53,7 @@ class Receiving:
         return {
             NOT_COMPATIBLE: fit[NOT_COMPATIBLE],
             ALREADY_INSTALLED: lacks_it,
+            LATER_INSTALLED: self._has_no_later(now),
             REQUIRES: fit[REQUIRES],
             CONFLICTS: fit[CONFLICTS],
             STEPPING_STONE: fit[STEPPING_STONE],
@@ -63,14 +69,29 @@ class Receiving:
         """Whether exactly this release is installed: the condition of the query, for one device."""
         return bool(self.installs) and self.installs.items() <= device.installed.items()
 
+    def has_later(self, device: Device, now: datetime) -> bool:
+        """Whether going to the release would be going back: the condition, for one device."""
+        context = DeviceContext(now)
+        return any(newer.matches(device, context) for newer in self._newer())
+
+    def _has_no_later(self, now: datetime) -> Q:
+        context = DeviceContext(now)
+        return reduce(and_, (~newer.to_q(context) for newer in self._newer()), Q())
+
+    def _newer(self) -> list[Filter]:
+        """A later version of each component; nothing where older ones are allowed."""
+        names = () if self.allows_downgrade else self.installs
+        wanted = quoted(self.fit.release.version)
+        return [parse(f"version({quoted(n)}) > {wanted}", DEVICE_FIELDS) for n in names]
+
     def _held(self, kind: HoldKind, now: datetime) -> Q:
         held = holds_at(self.organization_id, now).filter(kind=kind.value)
         return Q(id__in=held.values("device_id"))
 
 
-def receiving(release: Release) -> Receiving:
+def receiving(release: Release, *, allows_downgrade: bool = False) -> Receiving:
     """What decides which devices get a release; its components should be prefetched."""
-    return Receiving(release.organization_id, fit_of(release))
+    return Receiving(release.organization_id, fit_of(release), allows_downgrade)
 
 
 def holds_at(organization_id: UUID, now: datetime) -> QuerySet[DeviceHold]:

@@ -140,19 +140,26 @@ def count_target_devices(
     target: Target,
     excluded: Target | None = None,
     release: Release | None = None,
+    *,
+    allows_downgrade: bool = False,
 ) -> int:
     """How many active devices a target means now, for those who could see a rollout to it; with a
     release only those that would get it. No more than the target's percentage and maximum."""
     if not reaches_rollout(actor, VIEW_ROLLOUTS, target):
         require(actor, VIEW_ROLLOUTS)
     devices = target_devices(actor, target, excluded)
-    number = (fitting(devices, release) if release else devices).count()
+    if release:
+        devices = fitting(devices, release, allows_downgrade=allows_downgrade)
+    number = devices.count()
     return target.places(number)
 
 
-def fitting(devices: QuerySet[Device], release: Release) -> QuerySet[Device]:
+def fitting(
+    devices: QuerySet[Device], release: Release, *, allows_downgrade: bool
+) -> QuerySet[Device]:
     """Those of the devices that a rollout of the release would begin with now."""
-    return devices.filter(receiving(release).q(clock.now()))
+    rule = receiving(release, allows_downgrade=allows_downgrade)
+    return devices.filter(rule.q(clock.now()))
 
 
 def target_devices(

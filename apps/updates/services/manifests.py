@@ -66,7 +66,8 @@ def create_from_manifest(actor: Actor, text: str, *, validate_only: bool = False
 def _planned(actor: Actor, manifest: Manifest, release: Release) -> Rollout:
     target, excluded = _targets(actor, manifest)
     with _at_their_lines(manifest):
-        devices = count_target_devices(actor, target, excluded, release)
+        older = manifest.plan.installation.allow_downgrade
+        devices = count_target_devices(actor, target, excluded, release, allows_downgrade=older)
         rollout = create_rollout(
             actor,
             name=manifest.name,

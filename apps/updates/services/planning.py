@@ -384,7 +384,8 @@ def _plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
     set_plan(actor, rollout, plan)
     excluded = Target.restore(rollout.excluded) if rollout.excluded else None
     target, release = Target.restore(rollout.target), rollout.release
-    if not count_target_devices(actor, target, excluded, release):
+    allowed = plan.installation.allow_downgrade
+    if not count_target_devices(actor, target, excluded, release, allows_downgrade=allowed):
         raise RolloutTargetEmpty
     rollout.plan_hash = hash_plan(actor, rollout)
 

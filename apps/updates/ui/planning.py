@@ -96,6 +96,7 @@ class RolloutExcluded(OrgView):
             excluded_of(data),
             code=code,
             page=PageRequest(size=EXCLUDED_SHOWN),
+            allows_downgrade="downgrade" in data,
         )
         context = {"actor": request.actor, "page": page, "code": code}
         return render(request, "updates/rollout_excluded.html", context)

@@ -95,7 +95,9 @@ def _read_targets(actor: Actor, data: QueryDict, found: Summary) -> None:
     if found.release is None:
         found.count = count_target_devices(actor, target, excluded)
         return
-    found.preview = preview_target(actor, found.release.id, target, excluded)
+    found.preview = preview_target(
+        actor, found.release.id, target, excluded, allows_downgrade="downgrade" in data
+    )
     found.count = found.preview.will_update
 
 
@@ -117,7 +119,9 @@ def _read_plan(actor: Actor, data: QueryDict, base: Plan | None, found: Summary)
     has_filter = any(phase.filter for phase in phases)
     if has_filter and found.release and not found.errors:
         target, excluded = target_of(data), excluded_of(data)
-        sizes = preview_sizes(actor, found.release.id, target, excluded, phases)
+        older = found.plan.installation.allow_downgrade
+        release_id = found.release.id
+        sizes = preview_sizes(actor, release_id, target, excluded, phases, allows_downgrade=older)
     else:
         sizes = phase_sizes(found.count, phases)
     found.steps = [

@@ -6098,7 +6098,10 @@ class PreviewRolloutRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     EXCLUDED_FIELD_NUMBER: _builtins.int
     PHASES_FIELD_NUMBER: _builtins.int
+    ALLOW_DOWNGRADE_FIELD_NUMBER: _builtins.int
     release_id: _builtins.str
+    allow_downgrade: _builtins.bool
+    """Whether the plan lets devices go to an older version than they have."""
     @_builtins.property
     def target(self) -> Global___Target: ...
     @_builtins.property
@@ -6114,10 +6117,11 @@ class PreviewRolloutRequest(_message.Message):
         target: Global___Target | None = ...,
         excluded: Global___Target | None = ...,
         phases: _abc.Iterable[Global___PhasePlan] | None = ...,
+        allow_downgrade: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "phases", b"phases", "release_id", b"release_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_downgrade", b"allow_downgrade", "excluded", b"excluded", "phases", b"phases", "release_id", b"release_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -6221,11 +6225,14 @@ class ListLeftOutDevicesRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     EXCLUDED_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    ALLOW_DOWNGRADE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     release_id: _builtins.str
     code: _builtins.str
     """One of those that PreviewRollout answers."""
+    allow_downgrade: _builtins.bool
+    """Whether the plan lets devices go to an older version than they have."""
     @_builtins.property
     def target(self) -> Global___Target: ...
     @_builtins.property
@@ -6239,10 +6246,11 @@ class ListLeftOutDevicesRequest(_message.Message):
         target: Global___Target | None = ...,
         excluded: Global___Target | None = ...,
         code: _builtins.str = ...,
+        allow_downgrade: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "excluded", b"excluded", "page_size", b"page_size", "page_token", b"page_token", "release_id", b"release_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_downgrade", b"allow_downgrade", "code", b"code", "excluded", b"excluded", "page_size", b"page_size", "page_token", b"page_token", "release_id", b"release_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
