@@ -120,15 +120,21 @@ def _releases(actor: Actor) -> list[Release]:
         return []
     rows = Release.objects.for_org(actor.organization_id).filter(files_removed_at=None)
     newest: Counter[str] = Counter()
-    chosen = []
+    chosen: list[UUID] = []
     told = rows.order_by("-id").values_list("id", "name", "recalled_at", "created_at")
     for release_id, name, recalled_at, created_at in told.iterator():
         newest[name] += recalled_at is None
         is_beyond = recalled_at is not None or newest[name] > keep
         if is_beyond and created_at < clock.now() - GRACE:
             chosen.append(release_id)
-    found = releases_with_components(actor).filter(id__in=chosen).order_by("id")
-    return unused_releases(actor, list(found))[:MOST_RELEASES]
+    chosen.sort()
+    found: list[Release] = []
+    for start in range(0, len(chosen), MOST_RELEASES):
+        rows = releases_with_components(actor).filter(id__in=chosen[start : start + MOST_RELEASES])
+        found += unused_releases(actor, list(rows.order_by("id")))
+        if len(found) >= MOST_RELEASES:
+            break
+    return found[:MOST_RELEASES]
 
 
 def _artifacts(actor: Actor) -> list[Artifact]:
