@@ -159,6 +159,11 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
     )
     parser.add_argument("--dynamic", action="store_true", help="devices that match later join")
     parser.add_argument(
+        "--supersede",
+        action="store_true",
+        help="devices that wait in older rollouts of this release name leave those",
+    )
+    parser.add_argument(
         "--per-site", type=int, default=0, metavar="N", help="so many of a site at work at a time"
     )
     parser.add_argument(
@@ -198,6 +203,7 @@ def _body(options: argparse.Namespace) -> dict[str, Any]:
         "plan": {
             "phases": [{**phase, "gate": {"kind": kind}} for phase in _phases(options)],
             **({"is_dynamic": True} if options.dynamic else {}),
+            **({"supersedes": True} if options.supersede else {}),
             **_site_limit(options),
         },
     }

@@ -40,6 +40,7 @@ def plan_of(message: pb.RolloutPlan) -> Plan:
         ),
         is_dynamic=message.is_dynamic,
         site_limit=_site_limit_of(message.site_limit) if message.HasField("site_limit") else None,
+        supersedes=message.supersedes,
     )
 
 
@@ -60,6 +61,7 @@ def plan_message(plan: Plan) -> pb.RolloutPlan:
         else None,
         is_dynamic=plan.is_dynamic,
         site_limit=pb.SiteLimit(**plan.site_limit.dump()) if plan.site_limit else None,
+        supersedes=plan.supersedes,
     )
 
 

@@ -14,16 +14,21 @@ from apps.events.services.relay import subscribe
 from apps.events.types import Event
 from apps.updates.domain.states import FAILED_DEPLOYMENT_STATES
 from apps.updates.selectors.rollouts import list_dynamic_rollout_ids
+from apps.updates.selectors.superseding import list_superseded_rollout_ids
 from apps.updates.services.holds import quarantine_failing_device
 from apps.updates.services.joining import JOIN_TASK
 from apps.updates.services.rollbacks import note_rollback_end
 from apps.updates.services.scheduling import halt_rollouts_of, skip_device
+from apps.updates.services.superseding import SUPERSEDE_TASK
 from apps.updates.types import (
     DeploymentFinished,
+    DevicesJoined,
+    PhaseOpened,
     ReleaseRecalled,
     RolloutCancelled,
     RolloutCompleted,
     RolloutHalted,
+    RolloutStarted,
 )
 
 
@@ -45,6 +50,13 @@ def let_devices_join(actor: Actor, _event: Event) -> None:
     """What happened may have made a device match a dynamic rollout."""
     for rollout_id in list_dynamic_rollout_ids(actor):
         wake(JOIN_TASK, actor, rollout_id=str(rollout_id))
+
+
+@subscribe(RolloutStarted, PhaseOpened, DevicesJoined)
+def take_the_place_of_older_rollouts(actor: Actor, _event: Event) -> None:
+    """It is the turn of further devices: what waits for them in older rollouts may be over."""
+    for rollout_id in list_superseded_rollout_ids(actor):
+        wake(SUPERSEDE_TASK, actor, rollout_id=str(rollout_id))
 
 
 @subscribe(RolloutCompleted, RolloutHalted, RolloutCancelled)

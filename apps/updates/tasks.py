@@ -11,6 +11,7 @@ from apps.updates.selectors.rollouts import (
     list_dynamic_rollout_ids,
     list_live_rollout_ids,
 )
+from apps.updates.selectors.superseding import list_superseded_rollout_ids
 from apps.updates.services.artifacts import remove_abandoned_uploads
 from apps.updates.services.cleanup import clean_up_storage
 from apps.updates.services.joining import JOIN_TASK, join_rollout
@@ -23,6 +24,7 @@ from apps.updates.services.scheduling import (
     start_due_rollout,
 )
 from apps.updates.services.signing import refresh_signing
+from apps.updates.services.superseding import SUPERSEDE_TASK, supersede_devices
 from apps.updates.services.uploads import remove_expired_uploads
 
 START_TASK = "updates.start_due_rollout"
@@ -74,6 +76,19 @@ def sweep_joining(actor: Actor) -> None:
     """Finds devices that match now and that no event told of."""
     for rollout_id in list_dynamic_rollout_ids(actor):
         wake(JOIN_TASK, actor, rollout_id=str(rollout_id))
+
+
+@org_task(SUPERSEDE_TASK, permission=PLATFORM)
+def supersede(actor: Actor, rollout_id: str) -> None:
+    """Lets devices leave one rollout whose place a newer one has taken; in its own transaction."""
+    supersede_devices(actor, UUID(rollout_id))
+
+
+@org_task("updates.sweep_superseded", permission=PLATFORM, every_seconds=30)
+def sweep_superseded(actor: Actor) -> None:
+    """Finds devices that wait for what a newer rollout brings, and that no event told of."""
+    for rollout_id in list_superseded_rollout_ids(actor):
+        wake(SUPERSEDE_TASK, actor, rollout_id=str(rollout_id))
 
 
 @org_task(START_TASK, permission=PLATFORM)

@@ -574,6 +574,7 @@ TASKS: dict[str, str] = {
     "updates.send_rollout_notifications": "sends what was stored with the decision it is about",
     "updates.refresh_signing": "signs again what was published, before it expires",
     "updates.clean_up_storage": "clean_up_storage, which records it, every hour",
+    "updates.sweep_superseded": "wakes supersede_devices, which records what it does",
     "updates.remove_abandoned_uploads": "removes parts of files that nothing refers to",
     "devices.remove_old_presence": "forgets when devices were online a month ago",
     "devices.sweep_offline": "notes what is so already: a device that fell silent",
@@ -585,4 +586,5 @@ TASKS_TRIED = {
     "updates.advance_rollout",
     "updates.expire_deployments",
     "updates.join_rollout",
+    "updates.supersede_devices",
 }

@@ -218,6 +218,24 @@ def test_s66_devices_that_join_on_their_own_have_one_row(stage: Stage) -> None:
     assert [(e.action, e.source) for e in found] == [("updates.join_rollout", "task")]
 
 
+def test_s66_devices_that_leave_an_older_rollout_have_one_row(stage: Stage) -> None:
+    release = stage.release()
+    with tenant(stage.acme.id):
+        factories.device(stage.acme.id)
+    rollouts = []
+    for supersedes in (False, True):
+        plan = {"phases": [{"percent": 100}], "supersedes": supersedes}
+        body = {"name": "r", "release_id": release, "target": {}, "plan": plan}
+        rollouts.append(stage.call("create_rollout", **body)["id"])
+        stage.call("start_rollout", {"id": rollouts[-1]})
+    before = last_sequence(stage.acme.id)
+    current_app.tasks["updates.supersede_devices"](
+        organization_id=str(stage.acme.id), rollout_id=rollouts[0]
+    )
+    found = entries(stage.acme.id, before)
+    assert [(e.action, e.source) for e in found] == [("updates.supersede_devices", "task")]
+
+
 def test_s66_what_a_task_decides_has_its_row(stage: Stage) -> None:
     """The rollout of nobody: each phase that opens and is promoted is one decision, one row."""
     from apps.updates.models import Rollout, RolloutEvent

@@ -39,6 +39,7 @@ ROLLED_BACK = "rolled_back"
 EXCLUDED = "excluded"
 JOINED = "joined"
 CLOSED = "closed"
+SUPERSEDED = "superseded"
 
 
 class IllegalTransition(ValueError):
@@ -530,6 +531,13 @@ def _closed(state: RolloutStatus, _event: LogEvent) -> RolloutStatus:
     return replace(state, is_dynamic=False)
 
 
+def _superseded(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
+    """A newer rollout has taken over devices that waited here; their counts are as it says."""
+    if state.state not in (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED):
+        raise IllegalTransition(f"in a {state.state} rollout no device waits")
+    return _counted(state, event)
+
+
 def _phase_promoted(state: RolloutStatus, event: LogEvent) -> RolloutStatus:
     return _decided(state, event, PhaseState.PROMOTED, PhaseState.OPEN)
 
@@ -597,6 +605,7 @@ _HANDLERS: Mapping[str, Callable[[RolloutStatus, LogEvent], RolloutStatus]] = {
     PHASE_APPROVED: _phase_approved,
     JOINED: _joined,
     CLOSED: _closed,
+    SUPERSEDED: _superseded,
     PHASE_PROMOTED: _phase_promoted,
     PHASE_HALTED: _phase_halted,
     HALTED: _halted,

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.updates.domain.gates import BadPolicy, GatePolicy
-from apps.updates.domain.installation import Installation
+from apps.updates.domain.installation import Installation, Mode
 from apps.updates.domain.notifications import Notifications
 from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.schedule import Schedule
@@ -94,6 +94,9 @@ class Plan:
     notifications: Notifications = field(default_factory=Notifications)
     # What each site bears; None for as much as anybody wants.
     site_limit: SiteLimit | None = None
+    # Devices that wait in older rollouts of releases with this name leave those once it is their
+    # turn here: who was away installs the newest version only.
+    supersedes: bool = False
 
     @property
     def is_limited(self) -> bool:
@@ -120,6 +123,9 @@ class Plan:
         self.notifications.check()
         if self.site_limit is not None:
             self.site_limit.check()
+        if self.supersedes and self.installation.mode is Mode.DOWNLOAD_ONLY:
+            message = "A rollout that only downloads cannot take the place of one that installs."
+            raise BadPlan("supersedes", message)
         named = (
             replace(phase, name=phase.name or f"Phase {place}")
             for place, phase in enumerate(self.phases, start=1)
@@ -136,6 +142,7 @@ class Plan:
             **({"notifications": self.notifications.dump()} if self.notifications.email else {}),
             **({"is_dynamic": True} if self.is_dynamic else {}),
             **({"site_limit": self.site_limit.dump()} if self.site_limit else {}),
+            **({"supersedes": True} if self.supersedes else {}),
         }
 
     @classmethod
@@ -149,6 +156,7 @@ class Plan:
             notifications=Notifications.restore(dumped.get("notifications", {})),
             is_dynamic=dumped.get("is_dynamic", False),
             site_limit=SiteLimit.restore(dumped["site_limit"]) if "site_limit" in dumped else None,
+            supersedes=dumped.get("supersedes", False),
         )
 
 

@@ -144,6 +144,8 @@ class Choice:
     limit: int | None = None
     # Those that a person left out and that have not begun.
     is_excluded_waiting: bool = False
+    # These, as far as they have not begun.
+    waiting_ids: Sequence[UUID] | None = None
 
 
 def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> list[Move]:
@@ -163,6 +165,7 @@ def end_deployments(actor: Actor, choice: Choice, end: End, at: datetime) -> lis
         "device_id": choice.device_id,
         "deadline": choice.deadline_before,
         "limit": choice.limit,
+        "waiting_ids": list(choice.waiting_ids or ()),
     }
     with connection.cursor() as cursor:
         cursor.execute(_choosing(choice), parameters)
@@ -273,6 +276,8 @@ def _choosing(choice: Choice) -> str:
         conditions.append("device_id = %(device_id)s")
     if choice.is_excluded_waiting:
         conditions.append("is_excluded AND state = 'waiting'")
+    if choice.waiting_ids is not None:
+        conditions.append("id = ANY(%(waiting_ids)s) AND state = 'waiting'")
     if choice.deadline_before is not None:
         conditions.append("deadline_at < %(deadline)s")
     return _CHOOSE.format(

@@ -43,7 +43,7 @@ from apps.updates.ui.phases import shown_phases
 from apps.updates.ui.reasons import why_context
 from apps.updates.ui.rollout_list import choices
 from apps.updates.ui.timeline import timeline_context
-from apps.updates.ui.wording import installation_lines, schedule_lines, site_lines, target_text
+from apps.updates.ui.wording import installation_lines, other_lines, schedule_lines, target_text
 
 DEVICES = 50
 
@@ -209,7 +209,7 @@ def _plan_words(rollout: Any) -> dict[str, Any]:
         "is_dynamic": plan.is_dynamic,
         "excluded_text": target_text(rollout.excluded, everything="-") if rollout.excluded else "",
         "schedule": schedule_lines(plan.schedule),
-        "installation": [*installation_lines(plan.installation), *site_lines(plan.site_limit)],
+        "installation": [*installation_lines(plan.installation), *other_lines(plan)],
     }
 
 

@@ -29,7 +29,7 @@ from apps.updates.ui.wording import (
     REBOOTS,
     WEEKDAYS,
     installation_lines,
-    site_lines,
+    other_lines,
     target_text,
 )
 
@@ -244,8 +244,8 @@ def _review(actor: Actor, rollout: Any, data: QueryDict, summary: Any) -> dict[s
     """The last step: the plan in words, and what a dry run of it says."""
     context: dict[str, Any] = {"dry_run": dry_run(actor, rollout, data)}
     if summary.plan:
-        rules, limit = summary.plan.installation, summary.plan.site_limit
-        context["installation"] = [*installation_lines(rules), *site_lines(limit)]
+        plan = summary.plan
+        context["installation"] = [*installation_lines(plan.installation), *other_lines(plan)]
     try:
         plan = filled(data, rollout.planned() if rollout else None)
     except FleetdError:

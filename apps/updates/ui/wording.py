@@ -11,9 +11,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
 from apps.updates.domain.gates.sentences import condition_words, duration, percent
 from apps.updates.domain.installation import Installation, Mode, Reboot
-from apps.updates.domain.plan import PhasePlan, Rate
+from apps.updates.domain.plan import PhasePlan, Plan, Rate
 from apps.updates.domain.schedule import EVERY_DAY, Schedule, Window
-from apps.updates.domain.sites import SiteLimit
 
 WEEKDAYS = (
     (1, gettext_lazy("Mon")),
@@ -187,13 +186,14 @@ def clock_time(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
-def site_lines(limit: SiteLimit | None) -> Iterable[tuple[str, str]]:
-    """What each site bears, as pairs of what and how; nothing without a limit."""
-    if limit is None:
-        return
-    text = _("at most %(n)d devices at work for each %(label)s")
-    yield _("Sites"), text % {"n": limit.in_flight, "label": limit.by}
-    if limit.bytes_per_second:
+def other_lines(plan: Plan) -> Iterable[tuple[str, str]]:
+    """What a plan does to sites and to older rollouts, as pairs of what and how."""
+    if plan.supersedes:
+        yield _("Older rollouts"), _("devices leave them when it is their turn here")
+    if limit := plan.site_limit:
+        text = _("at most %(n)d devices at work for each %(label)s")
+        yield _("Sites"), text % {"n": limit.in_flight, "label": limit.by}
+    if limit and limit.bytes_per_second:
         text = _("%(n)d bytes per second together, %(share)d for each device")
         yield _("Their bandwidth"), text % {"n": limit.bytes_per_second, "share": limit.share}
 

@@ -181,7 +181,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.stored = replay(self.log)
 
     def _seen(self) -> Observations:
-        names = ("waiting", "active", "succeeded", "failed", "skipped")
+        names = ("waiting", "active", "succeeded", "failed", "skipped", "cancelled")
         told = [[each.removesuffix(OUT) for each in phase] for phase in self.model.devices]
         left_out = {
             index: Arm(phase.count(f"succeeded{OUT}"), phase.count(f"failed{OUT}"))
@@ -227,6 +227,19 @@ class EngineMachine(RuleBasedStateMachine):
         if came:
             data = {"joined": {str(index): number for index, number in came.items()}}
             self._append(LogEvent(engine.JOINED, self.now, data))
+
+    @precondition(lambda self: self.model.state in ("running", "paused", "halted"))
+    @rule(data=st.data(), number=st.integers(1, 4))
+    def a_newer_rollout_takes_its_place(self, data: st.DataObject, number: int) -> None:
+        left = 0
+        for phase in data.draw(st.permutations(self.model.devices)):
+            while "waiting" in phase and left < number:
+                phase[phase.index("waiting")] = "cancelled"
+                left += 1
+        if left:
+            seen = engine.differences(self.stored, self._seen())
+            told = {"by": "newer", "release": "app 2", "number": left}
+            self._append(LogEvent(engine.SUPERSEDED, self.now, told | seen))
 
     @precondition(lambda self: self.model.is_open)
     @rule()

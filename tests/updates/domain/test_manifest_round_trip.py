@@ -122,6 +122,13 @@ TOLD = st.builds(
     st.sets(st.sampled_from([each.value for each in Occasion])).map(sorted).map(tuple),
     st.integers(0, 100),
 )
+
+
+def possible(plan: Plan) -> bool:
+    """Whether its parts go together."""
+    return not (plan.supersedes and plan.installation.mode is Mode.DOWNLOAD_ONLY)
+
+
 PLANS = st.builds(
     Plan,
     phases(),
@@ -129,6 +136,7 @@ PLANS = st.builds(
     INSTALLATIONS,
     st.integers(-100, 100),
     is_dynamic=st.booleans(),
+    supersedes=st.booleans(),
     notifications=st.just(Notifications()) | TOLD,
     site_limit=st.none()
     | st.builds(
@@ -137,7 +145,7 @@ PLANS = st.builds(
         st.integers(1, 100),
         st.just(0) | st.integers(102_400, 1 << 40),
     ),
-)
+).filter(possible)
 WHOM: dict[str, Any] = {
     "device_ids": st.lists(st.uuids(), max_size=2).map(tuple),
     "tags": st.lists(LINE, max_size=2).map(tuple),

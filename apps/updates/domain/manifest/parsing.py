@@ -56,6 +56,7 @@ def _understood(root: Item, spec: Item, notes: Notes) -> Manifest | None:
             replace(phase, maximum_in_flight=number) if index in shared else phase
             for index, phase in enumerate(phases)
         )
+    notes.keep("supersedes", spec.find("rollout.supersedes"))
     priority = spec.get("template.spec.scheduling.priority", 0)
     plan = Plan(
         phases=phases,
@@ -65,6 +66,7 @@ def _understood(root: Item, spec: Item, notes: Notes) -> Manifest | None:
         notifications=notifications_of(spec, notes),
         is_dynamic=spec.get("rollout.dynamic", False),
         site_limit=site_limit_of(spec, notes),
+        supersedes=spec.get("rollout.supersedes", False),
     )
     return Manifest(
         name=root.get("metadata.name", "").strip(),

@@ -248,6 +248,12 @@ def _rollout() -> Iterator[Key]:
         SWITCH,
         "devices that match later join while it runs, until it is closed or ends",
     )
+    yield Key(
+        f"{base}.supersedes",
+        SWITCH,
+        "devices that wait in older rollouts of the same release name leave those when it is their "
+        "turn in this one",
+    )
     yield Key(f"{base}.siteLimit", OBJECT, "what each site of devices bears")
     yield Key(
         f"{base}.siteLimit.by",

@@ -118,6 +118,7 @@ def _rollout(manifest: Manifest) -> dict[str, Any]:
     return _filled(
         progressTimeout=timeout,
         dynamic=manifest.plan.is_dynamic,
+        supersedes=manifest.plan.supersedes,
         siteLimit=_site_limit(limit) if limit else {},
     )
 
