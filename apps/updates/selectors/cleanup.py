@@ -23,7 +23,7 @@ from apps.updates.selectors.releases import releases_with_components
 
 KEEP_RELEASES = "updates.keep_releases"
 RETENTION_DAYS = "updates.artifact_retention_days"
-MOST_RELEASES = 500
+MOST_RELEASES = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -1649,7 +1649,7 @@ Global___CleanUpStorageResponse: _TypeAlias = CleanUpStorageResponse  # noqa: Y0
 
 @_typing.final
 class StorageCleanUp(_message.Message):
-    """What a clean-up removes: at most 500 releases and 2,000 files at a time."""
+    """What a clean-up removes: at most 200 releases and 2,000 files at a time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
