@@ -31,7 +31,7 @@ PHASES: Columns = (
     ("STATE", "state"),
     ("TO", "percent"),
     ("DEVICES", "counts.total"),
-    ("GATE", "gate_reason"),
+    ("GATE", "gate"),
 )
 # The word of the API, what it does, and whether it wants a reason.
 VERBS = {
@@ -102,6 +102,8 @@ def _show_preview(client: Client, rollout: dict[str, Any]) -> None:
     """How many devices of the target would update, and why not the others."""
     names = ("release_id", "target", "excluded")
     body = {name: rollout[name] for name in names if rollout.get(name)}
+    if (rollout.get("plan") or {}).get("installation", {}).get("allow_downgrade"):
+        body["allow_downgrade"] = True
     try:
         found = client.post("rollouts:preview", body)
     except Refused as error:
@@ -122,7 +124,7 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
         client = connect(options)
         rollout = _planned(client, options, validate_only=name == "plan")
         if name == "plan" and options.output != "json":
-            show_list(rollout["phases"], PHASES, options.output)
+            show_list(_with_gates(rollout), PHASES, options.output)
             _show_preview(client, rollout)
         else:
             _show(rollout, options.output)
@@ -175,6 +177,21 @@ def _add_plan(verbs: Any, common: argparse.ArgumentParser, name: str, text: str)
     )
     parser.add_argument("--statistical", action="store_true", help="gates with known error rates")
     parser.add_argument("--needs-approval", action="store_true", help="of another person")
+
+
+def _with_gates(rollout: dict[str, Any]) -> list[dict[str, Any]]:
+    """The phases of a plan, each with its gate in words."""
+    plans = (rollout.get("plan") or {}).get("phases") or []
+    gates = [_gate_words(plan.get("gate") or {}) for plan in plans]
+    gates += [""] * (len(rollout["phases"]) - len(gates))
+    return [{**phase, "gate": gate} for phase, gate in zip(rollout["phases"], gates, strict=False)]
+
+
+def _gate_words(gate: dict[str, Any]) -> str:
+    if gate.get("kind") != "sequential":
+        return "halts at the first failure"
+    good, bad = (100 * float(gate[f"{name}_rate"]) for name in ("acceptable", "unacceptable"))
+    return f"by statistics: {good:g} % may fail, {bad:g} % may not"
 
 
 def _planned(client: Client, options: argparse.Namespace, *, validate_only: bool) -> Any:

@@ -80,6 +80,25 @@ def test_a_dry_run_shows_the_phases_with_their_devices(file: Path, capsys: Any) 
     assert "2 of 2 devices would update" in lines
 
 
+def test_a_dry_run_shows_the_gates_and_whom_its_plan_leaves_out(
+    door: Door, acme: Any, file: Path, capsys: Any
+) -> None:
+    factories.device(acme.id, "ahead", installed={"hello": "1.1.0"})
+    names = door.get("releases")["items"][0]["components"]
+    assert [each["name"] for each in names] == ["hello"]
+    assert main(["rollouts", "plan", "-f", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "halts at the first failure" in shown
+    assert "1  have a later version" in shown
+    down = SMALL + "  installation: {allowDowngrade: true}\n"
+    file.write_text(down)
+    assert main(["rollouts", "plan", "-f", str(file)]) == 0
+    assert "3 of 3 devices would update" in capsys.readouterr().out
+    words = ["--name", "All", "--release", "hello@1.0.0", "--statistical"]
+    assert main(["rollouts", "plan", *words]) == 0
+    assert "by statistics: 1 % may fail, 5 % may not" in capsys.readouterr().out
+
+
 def test_a_dry_run_says_that_a_release_would_be_made(
     door: Door, file: Path, alice: Any, capsys: Any
 ) -> None:
