@@ -13,7 +13,7 @@ from apps.core.actors import Actor
 from apps.core.pagination import PageRequest
 from apps.core.tenancy import tenant
 from apps.organizations.models import Membership
-from apps.updates.models import ArtifactUpload, Release
+from apps.updates.models import Artifact, ArtifactUpload, Release
 from apps.updates.selectors.channels import list_release_channels
 from apps.updates.services.rollouts import cancel_rollout
 from apps.updates.services.uploads import create_artifact_upload
@@ -133,3 +133,14 @@ def test_the_clean_up_page_shows_what_would_go_and_removes_it(
     page.post("/releases/clean-up")
     assert "Nothing to remove" in page.get("/releases/clean-up").content.decode()
     assert browser(bob_member).get("/releases/clean-up").status_code == 403
+
+
+def test_artifacts_without_their_bytes_say_so_and_make_no_release(
+    page: Client, hello: Release, acme: Cast
+) -> None:
+    with tenant(acme.id):
+        Artifact.objects.for_org(acme.id).update(file_removed_at=clock.now())
+    text = page.get("/artifacts").content.decode()
+    assert "file removed: nothing needs it" in text
+    assert "Make a release" not in text
+    assert "hello.sh" not in page.get("/releases/new").content.decode()

@@ -316,5 +316,6 @@ def _form(
 
 
 def _choices(request: OrgRequest) -> dict[str, Any]:
-    artifacts = list_artifacts(request.actor, PageRequest(size=CHOOSABLE)).items
+    found = list_artifacts(request.actor, PageRequest(size=CHOOSABLE)).items
+    artifacts = [artifact for artifact in found if artifact.file_removed_at is None]
     return {"artifacts": artifacts, "kinds": KINDS}
