@@ -341,6 +341,22 @@ def _plan(browser: Client, release: Release, **values: Any) -> Any:
     return browser.post("/admin/updates/rollout/add/", {**plan, **values})
 
 
+def test_a_rollout_is_planned_for_a_filter_with_gates_and_latecomers(
+    release: Release, acme: Cast, browser: Client
+) -> None:
+    factories.device(acme.id, "lab-7", tags=["lab"])
+    values = {"filter": 'tags:"lab"', "is_dynamic": "on", "by_statistics": "on"}
+    response = _plan(browser, release, **values)
+    assert response.status_code == 302, response.context["adminform"].errors
+    rollout = _fresh(Rollout, acme.id, name="to all")
+    assert rollout.target["filter"] == 'tags:"lab"'
+    plan = rollout.planned()
+    assert plan.is_dynamic
+    assert {phase.gate.kind for phase in plan.phases} == {"sequential"}
+    wrong = _plan(browser, release, filter="tagz:lab")
+    assert "Unknown field" in wrong.content.decode()
+
+
 def test_a_release_is_made_of_its_components(release: Release, acme: Cast, browser: Client) -> None:
     with tenant(acme.id):
         (component,) = release.components.all()

@@ -1,6 +1,7 @@
 """Rollouts, their phases and logs in the admin."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from apps.core.org_admin.operations import Operation
 from apps.core.org_admin.scoping import actor_of
 from apps.devices.models import Device, DeviceGroup
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.plan import simple_plan
+from apps.updates.domain.gates import GateKind, GatePolicy
+from apps.updates.domain.plan import Plan, simple_plan
 from apps.updates.domain.states import PhaseState, RolloutState
 from apps.updates.domain.verdict import verdict
 from apps.updates.models import (
@@ -77,10 +79,22 @@ class NewRolloutForm(OrgForm):
         required=False,
         widget=AutocompleteSelectMultiple(Deployment._meta.get_field("device"), admin.site),
     )
+    filter = forms.CharField(
+        max_length=4096, required=False, help_text='Devices that match, as model = "pi4".'
+    )
+    is_dynamic = forms.BooleanField(
+        label="dynamic", required=False, help_text="Devices that match later join while it runs."
+    )
     phase_percents = WordsField(
         max_length=200,
         initial=["100"],
         help_text="How far each phase goes, rising to 100, as 5, 25, 100.",
+    )
+
+    by_statistics = forms.BooleanField(
+        required=False,
+        help_text="Few failures among many devices are fine: 1 % may fail, 5 % may not."
+        " Otherwise the first failure halts the rollout.",
     )
 
     def clean_phase_percents(self) -> list[int]:
@@ -93,10 +107,18 @@ class NewRolloutForm(OrgForm):
     def clean(self) -> dict[str, Any] | None:
         """Nothing chosen would mean everything: that has to be said."""
         cleaned = super().clean() or {}
-        chosen = any(cleaned.get(name) for name in ("groups", "tags", "devices"))
+        chosen = any(cleaned.get(name) for name in ("groups", "tags", "devices", "filter"))
         if bool(cleaned.get("all_devices")) == chosen:
-            raise forms.ValidationError("Choose devices, tags or groups, or all devices.")
+            raise forms.ValidationError("Choose devices, tags, groups or a filter, or all devices.")
         return cleaned
+
+
+def _plan_of(values: dict[str, Any]) -> Plan:
+    """What the form says of phases; the rest has its usual values."""
+    kind = GateKind.SEQUENTIAL if values["by_statistics"] else GateKind.STRICT
+    plan = simple_plan(values["phase_percents"])
+    phases = tuple(replace(phase, gate=GatePolicy(kind=kind)) for phase in plan.phases)
+    return replace(plan, phases=phases, is_dynamic=values["is_dynamic"])
 
 
 class DecisionForm(forms.Form):
@@ -265,7 +287,10 @@ class RolloutAdmin(OrgModelAdmin):
         "groups",
         "tags",
         "devices",
+        "filter",
+        "is_dynamic",
         "phase_percents",
+        "by_statistics",
         "requires_approval",
         "deployment_timeout_seconds",
     )
@@ -288,8 +313,9 @@ class RolloutAdmin(OrgModelAdmin):
                 device_ids=tuple(device.pk for device in values["devices"]),
                 tags=tuple(values["tags"]),
                 group_ids=tuple(group.pk for group in values["groups"]),
+                filter=values["filter"],
             ),
-            plan=simple_plan(values["phase_percents"]),
+            plan=_plan_of(values),
             requires_approval=values["requires_approval"],
             deployment_timeout_seconds=values["deployment_timeout_seconds"],
         )
