@@ -156,9 +156,8 @@ def summary(type_: str, data: Mapping[str, Any]) -> str:
     if type_ == engine.JOINED:
         return _joined(data)
     if type_ == engine.SUPERSEDED:
-        number = data.get("number", 0)
-        devices = numbered(number, "device")
-        return f"{devices} that waited left it: {data.get('release', '')} takes its place there."
+        devices = numbered(data.get("number", 0), "device")
+        return f"A rollout of {data.get('release', '')} took over {devices} that waited."
     if type_ == engine.EXCLUDED:
         return _left_out(data)
     return sentences.get(type_, type_)

@@ -16,6 +16,7 @@ EVENT_LOOKS = {
     "phase_approved": ("ok", "check"),
     "joined": ("info", "plus"),
     "closed": ("warn", "lock"),
+    "superseded": ("warn", "versions"),
     "rollback_started": ("warn", "arrow-back-up"),
     "rollback_halted": ("bad", "player-stop"),
     "rolled_back": ("ok", "arrow-back-up"),

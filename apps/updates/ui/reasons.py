@@ -60,6 +60,7 @@ MEANINGS: dict[str, str | Promise] = {
     "rollout_rolled_back": gettext_lazy("the rollout was rolled back before it began"),
     "rollout_over": gettext_lazy("the rollout was over before it began"),
     "release_recalled": gettext_lazy("the release was recalled before it began"),
+    "superseded": gettext_lazy("a newer rollout took its place"),
     "device_decommissioned": gettext_lazy("the device was taken out of the fleet"),
 }
 
@@ -92,9 +93,9 @@ def why_context(request: OrgRequest, rollout: Rollout) -> dict[str, Any]:
 
 
 def _meaning(group: ReasonGroup) -> str | Promise:
-    if group.reason in dict(group.states):
-        return _("no reason was given")
-    return MEANINGS.get(group.reason, "")
+    if group.reason in MEANINGS:
+        return MEANINGS[group.reason]
+    return _("no reason was given") if group.reason in dict(group.states) else ""
 
 
 def _shown(group: ReasonGroup) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from apps.updates.ui.event_looks import look_of
 PAGE_SIZE = 20
 # What a person does is written into both books in one transaction, moments apart.
 SAME = timedelta(seconds=2)
+AT_ONCE = timedelta(milliseconds=50)
 DECISIONS, PEOPLE, ALL = "", "people", "all"
 CHIPS: tuple[tuple[str, str | Promise], ...] = (
     (DECISIONS, gettext_lazy("Decisions")),
@@ -120,7 +121,10 @@ def _merge(moments: list[Moment], entries: list[Any]) -> None:
             continue
         same = [m for m in logged if m.actor == entry.actor_label and _apart(m, entry) <= SAME]
         if same and entry.result == "success":
-            min(same, key=lambda moment: _apart(moment, entry)).source = entry.source
+            nearest = min(same, key=lambda moment: _apart(moment, entry)).time
+            for moment in same:
+                if abs(moment.time - nearest) <= AT_ONCE:
+                    moment.source = entry.source
         else:
             moments.append(_audited(entry))
 
