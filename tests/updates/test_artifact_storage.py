@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -22,7 +24,7 @@ from apps.organizations.storage import (
     storage_root,
 )
 from apps.updates.models import Artifact
-from apps.updates.selectors.artifacts import is_stored, open_stored
+from apps.updates.selectors.artifacts import is_stored, open_stored, storage_name
 from apps.updates.services.artifacts import delete_artifact, store_artifact
 from tests import factories
 from tests.factories import Cast
@@ -153,3 +155,17 @@ def test_a_setting_that_names_no_storage_is_said(settings: Any, url: str) -> Non
     settings.STORAGE_URL = url
     with pytest.raises(Unavailable):
         artifact_storage()
+
+
+def test_each_organization_lists_its_own_files_with_their_sizes(
+    alice: Actor, charlie: Actor, acme: Cast, globex: Cast, stored: str
+) -> None:
+    before = time.time() - 5
+    for actor, content in ((alice, CONTENT), (charlie, b"theirs")):
+        with tenant(actor.organization_id):
+            artifact = store(actor, content)
+        (file,) = artifact_storage().list_files(actor.organization_id.hex)
+        assert file.name == storage_name(actor.organization_id, artifact.sha256)
+        assert file.size_bytes == len(content)
+        assert before < file.modified_at < time.time() + 5
+    assert list(artifact_storage().list_files(uuid4().hex)) == []

@@ -14,7 +14,7 @@ from apps.core.public import id_of
 from apps.core.rest.messages import render
 from apps.core.rest.schema import reference
 from apps.core.rest.views import handler, json_response
-from apps.updates.api.sending import send_artifact
+from apps.updates.api.sending import BYTES, SENT, send_artifact
 from apps.updates.messages import artifact_message
 from apps.updates.permissions import STORE_ARTIFACT, VIEW_ARTIFACTS
 from apps.updates.selectors.artifacts import get_artifact
@@ -25,7 +25,6 @@ _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:?([A-Za-z0-9+/=]+):?\s*(?:,|$)",
 _FORM = "multipart/form-data"
 _FORM_FIELDS = ("file", "name", "sha256")
 _UNTOLD = ("application/x-www-form-urlencoded", "")  # what curl says when nobody says anything
-_BYTES = {"type": "string", "format": "binary"}
 
 
 @extend_schema(
@@ -39,13 +38,13 @@ _BYTES = {"type": "string", "format": "binary"}
         OpenApiParameter("sha256", {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}),
     ],
     request={
-        "application/octet-stream": _BYTES,
+        "application/octet-stream": BYTES,
         _FORM: {
             "type": "object",
             "required": ["file"],
             "additionalProperties": False,
             "properties": {
-                "file": _BYTES,
+                "file": BYTES,
                 "name": {"type": "string"},
                 "sha256": {"type": "string"},
             },
@@ -78,11 +77,7 @@ def upload_artifact(self: object, request: Any) -> HttpResponse:
     summary="Download artifact",
     description="The bytes of an artifact, whole or one range of them.",
     parameters=[OpenApiParameter("Range", str, OpenApiParameter.HEADER)],
-    responses={
-        (200, "application/octet-stream"): _BYTES,
-        (206, "application/octet-stream"): _BYTES,
-        304: None,
-    },
+    responses=SENT,
     extensions={"x-permission": VIEW_ARTIFACTS.name},
 )
 @handler(VIEW_ARTIFACTS)

@@ -20,7 +20,7 @@ from apps.core.errors import FleetdError, NotFound
 from apps.core.rest.problems import Problem, problem_of, problem_response
 from apps.core.rest.views import handler
 from apps.core.rpc import DATABASE_AWAY, orm
-from apps.updates.api.sending import is_same_content, send_artifact
+from apps.updates.api.sending import SENT, is_same_content, send_artifact
 from apps.updates.permissions import VIEW_ARTIFACTS, VIEW_SIGNING
 from apps.updates.selectors.artifacts import get_artifact_by_digest
 from apps.updates.selectors.signing import find_metadata, get_metadata
@@ -28,7 +28,6 @@ from apps.updates.services.target_links import open_target, read_target_link
 
 _VERSIONED = re.compile(r"([1-9][0-9]{0,8})\.(root|targets|snapshot)\.json", re.ASCII)
 _NEWEST = re.compile(r"(root|targets|snapshot|timestamp)\.json", re.ASCII)
-_BYTES = {"type": "string", "format": "binary"}
 
 
 async def metadata(request: HttpRequest, organization_id: UUID, name: str) -> HttpResponseBase:
@@ -88,11 +87,7 @@ def download_metadata(self: object, request: Any, name: str) -> HttpResponseBase
     summary="Download signing target",
     description="A target file under the name that TUF clients ask for: the path in targets "
     "metadata, the file's own name after its SHA-256 and a dot.",
-    responses={
-        (200, "application/octet-stream"): _BYTES,
-        (206, "application/octet-stream"): _BYTES,
-        304: None,
-    },
+    responses=SENT,
     extensions={"x-permission": VIEW_ARTIFACTS.name},
 )
 @handler(VIEW_ARTIFACTS)

@@ -14,6 +14,9 @@ from apps.updates.selectors.artifacts import is_stored, open_stored
 
 CHUNK_BYTES = 256 * 1024
 CONTENT_TYPE = "application/octet-stream"
+# What the document says of bytes, and of answers that are some.
+BYTES = {"type": "string", "format": "binary"}
+SENT = {(200, CONTENT_TYPE): BYTES, (206, CONTENT_TYPE): BYTES, 304: None}
 
 
 def send_artifact(request: HttpRequest, artifact: Any) -> HttpResponseBase:
