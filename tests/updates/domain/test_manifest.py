@@ -276,3 +276,9 @@ def test_every_key_says_what_it_becomes_or_why_it_is_refused() -> None:
     for key in KEYS:
         assert key.meaning or key.refused or key.path in parts | around, key.path
         assert not (key.meaning and key.refused), key.path
+
+
+def test_a_release_in_one_word_is_refused_once_with_the_keys_that_belong_there() -> None:
+    text = SMALL.replace("{name: app, version: 1.10}", "app@1.10")
+    assert [path for _, _, path in problems(text)] == ["spec.template.spec.release"]
+    assert "Its keys: name, version, channel." in message(text)

@@ -13,14 +13,26 @@ from apps.updates.domain.manifest.schema import TREE, Branch, known_names
 _ARTICLES = {Mapping: "an object", Sequence: "a list", Scalar: "a single value"}
 
 
+# So many keys of an object are named where something else stands.
+MOST_NAMED = 8
+
+
 @dataclass(slots=True)
 class Item:
-    """A value that fits its key, with its place; `value` of lists and objects is None."""
+    """A value that fits its key, with its place; `value` of lists and objects is None.
+
+    `misfits` are keys that stand there with something else than belongs to them: said already.
+    """
 
     place: Place
     value: Any = None
     inner: dict[str, "Item"] = field(default_factory=dict)
     items: list["Item"] = field(default_factory=list)
+    misfits: set[str] = field(default_factory=set)
+
+    def says(self, *names: str) -> bool:
+        """Whether one of these keys stands here, whatever stands at it."""
+        return any(name in self.inner or name in self.misfits for name in names)
 
     def find(self, path: str) -> "Item | None":
         """The item at a dotted path below this one."""
@@ -77,7 +89,9 @@ class _Checker:
             self._note(place, "There is nothing at this key: give it a value, or take it away.")
         else:
             wanted = branch.key.kind.shape.value
-            self._note(node.place, f"Here belongs {wanted}, not {_ARTICLES[type(node)]}.")
+            names = ", ".join(_usable(branch)[:MOST_NAMED])
+            keys = f" Its keys: {names}." if branch.key.kind.shape is Shape.OBJECT else ""
+            self._note(node.place, f"Here belongs {wanted}, not {_ARTICLES[type(node)]}.{keys}")
         return None
 
     def _scalar(self, node: Scalar, branch: Branch) -> Item | None:
@@ -117,6 +131,8 @@ class _Checker:
                 self._note(entry.place, known.key.refused)
             elif (item := self.item(entry.node, known, entry.place)) is not None:
                 result.inner[name] = item
+            else:
+                result.misfits.add(name)
         for name in self._missing(node, branch):
             self._note(place, f"The key {name!r} is missing here.")
         return result
@@ -135,3 +151,8 @@ class _Checker:
 
     def _note(self, place: Place, message: str) -> None:
         self.problems.append(Problem(place, message))
+
+
+def _usable(branch: Branch) -> list[str]:
+    """The keys of an object that mean something here."""
+    return [name for name, inner in known_names(branch).items() if not inner.key.refused]

@@ -65,7 +65,7 @@ def _named(item: Item, notes: Notes) -> ReleaseName:
             message = "This belongs to a release that is made of `artifacts`; one that is there "
             notes.refuse(found, f"{message}has its own.")
     release = item.find("release")
-    if release is None:
+    if not item.says("release"):
         notes.refuse(item, "A `release` that is there has to be named, or `artifacts` to make one.")
     version, channel = item.get("release.version", ""), item.get("release.channel", "")
     if release and not release.find("name"):
