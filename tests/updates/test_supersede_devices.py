@@ -78,7 +78,7 @@ def test_it_says_so_in_log_and_audit_trail_and_why(fleet: Fleet) -> None:
     rows = RolloutEvent.objects.for_org(fleet.organization_id).filter(rollout_id=older.id)
     event = rows.get(type=engine.SUPERSEDED)
     assert (event.data["by"], event.data["number"]) == (str(later.id), 8)
-    assert "8 devices that waited left it: hello 2.0.0" in summary(event.type, event.data)
+    assert "A rollout of hello 2.0.0 took over 8 devices" in summary(event.type, event.data)
     entries = AuditEntry.objects.for_org(fleet.organization_id)
     assert entries.filter(action="updates.supersede_devices").count() == 1
     found = explain_device(fleet.alice, fleet.device_ids[0], older.id)

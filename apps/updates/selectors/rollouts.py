@@ -208,15 +208,6 @@ def list_rollout_events(
     return paginate(rows, page, order_by=["sequence"])
 
 
-def list_newest_rollout_events(
-    actor: Actor, rollout_id: UUID, *, limit: int = 50
-) -> list[RolloutEvent]:
-    """The last entries of a rollout's log, newest first."""
-    get_rollout_id(actor, rollout_id)
-    rows = RolloutEvent.objects.for_org(actor.organization_id).filter(rollout_id=rollout_id)
-    return list(rows.order_by("-sequence")[:limit])
-
-
 def get_rollout_id(actor: Actor, rollout_id: UUID) -> UUID:
     """The id itself, where the actor may see a rollout with this id; `NotFound` otherwise."""
     require_somewhere(actor, VIEW_ROLLOUTS)

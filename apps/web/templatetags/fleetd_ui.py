@@ -203,9 +203,9 @@ def progress(counts: Any, size: str = "", text: bool = True) -> dict[str, Any]:
 
 
 @register.inclusion_tag("updates/device_steps.html")
-def device_steps(deployment: Any, is_wide: bool = False) -> dict[str, Any]:
+def device_steps(deployment: Any) -> dict[str, Any]:
     """The steps of a device on its way through an update, and at which it is."""
-    return {"way": way_of(deployment), "is_wide": is_wide}
+    return {"way": way_of(deployment)}
 
 
 @register.filter
