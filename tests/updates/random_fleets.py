@@ -42,6 +42,7 @@ from apps.updates.services.rollouts import (
     start_rollout,
 )
 from apps.updates.services.scheduling import advance_rollout, expire_deployments, skip_device
+from apps.updates.services.superseding import supersede_devices
 from apps.updates.types import Compatibility, NewComponent, Report, Target
 from tests import factories
 from tests.factories import Cast
@@ -236,7 +237,14 @@ class World:
         priority, site_limit = pick.choice((-5, 0, 0, 5)), None
         if pick.random() < 0.3:
             site_limit = SiteLimit("labels.site", pick.choice((1, 2)), pick.choice((0, 10_000)))
-        return Plan(phases, schedule, attempts, priority, site_limit=site_limit)
+        return Plan(
+            phases,
+            schedule,
+            attempts,
+            priority,
+            site_limit=site_limit,
+            supersedes=pick.random() < 0.2,
+        )
 
     def _step(self) -> None:
         """Something happens to somebody."""
@@ -249,6 +257,7 @@ class World:
             (6, lambda: advance_rollout(self.system, rollout)),
             (3, lambda: self.clock.shift(timedelta(seconds=pick.choice((7, 61, 400))))),
             (1, lambda: expire_deployments(self.system)),
+            (3, lambda: supersede_devices(self.system, rollout)),
             (1, lambda: pause_rollout(self.alice, rollout)),
             (2, lambda: resume_rollout(self.alice, rollout)),
             (1, lambda: halt_rollout(self.alice, rollout, reason="hot")),

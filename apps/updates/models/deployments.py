@@ -58,6 +58,9 @@ class Deployment(OrgOwnedModel):
     finished_at = models.DateTimeField(null=True)
     # What the device reported before the update, by metric, where a gate compares with it.
     baseline = models.JSONField(null=True)
+    # Where it was when it began, where the plan limits sites: "" are those without the label, null
+    # is everywhere else.
+    site = models.TextField(null=True)  # noqa: DJ001
     # Left out by a person: it is not retried, and its outcome says nothing to the gate any more.
     is_excluded = models.BooleanField(default=False, db_default=False)
 

@@ -247,7 +247,7 @@ class _Gathering:
         limit = plan.site_limit or SiteLimit()
         found = sites_of(self.organization_id, [limit.label], [self.device.id])
         site = found[limit.label, self.device.id]
-        at_work = at_work_by_site(self.organization_id, {rollout.id: limit})
+        at_work = at_work_by_site(self.organization_id, [rollout.id])
         room = limit.in_flight - at_work.get((rollout.id, site), 0)
         return SiteRoom(site, room, shares=limit.bytes_per_second > 0)
 

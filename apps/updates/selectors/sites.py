@@ -1,11 +1,10 @@
 """At which sites devices are, and how many of each are at work in rollouts that limit that."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from django.db import connection
 
-from apps.updates.domain.sites import SiteLimit
 from apps.updates.domain.states import ACTIVE_DEPLOYMENT_STATES
 
 # As the device's agent tells it with its other facts; devices without the label are one site.
@@ -17,21 +16,13 @@ _SITES = f"""
     WHERE device.organization_id = %(organization_id)s AND device.id = ANY(%(devices)s)
 """  # noqa: S608 - the only part put in is a constant
 
-# One look into an index per device, whatever the planner believes about the tables.
-_AT_WORK = f"""
-    SELECT asked.rollout_id, device.site, count(*)
-    FROM unnest(%(rollouts)s::uuid[], %(labels)s::text[]) AS asked (rollout_id, label)
-    JOIN updates_deployment AS deployment ON deployment.rollout_id = asked.rollout_id
-        AND deployment.organization_id = %(organization_id)s
-        AND deployment.state = ANY(%(states)s)
-    CROSS JOIN LATERAL (
-        SELECT {_SITE_OF} AS site FROM devices_device AS device
-        WHERE device.id = deployment.device_id
-            AND device.organization_id = %(organization_id)s
-        LIMIT 1
-    ) AS device
-    GROUP BY 1, 2
-"""  # noqa: S608
+# By the site where they began: labels may change while a device is at work.
+_AT_WORK = """
+    SELECT rollout_id, site, count(*) FROM updates_deployment
+    WHERE organization_id = %(organization_id)s AND rollout_id = ANY(%(rollouts)s)
+        AND state = ANY(%(states)s) AND site IS NOT NULL
+    GROUP BY rollout_id, site
+"""
 
 
 def sites_of(
@@ -51,7 +42,7 @@ def sites_of(
 
 
 def at_work_by_site(
-    organization_id: UUID, limits: Mapping[UUID, SiteLimit]
+    organization_id: UUID, rollout_ids: Collection[UUID]
 ) -> dict[tuple[UUID, str], int]:
     """How many devices of each site are at work, in each of these rollouts."""
     with connection.cursor() as cursor:
@@ -59,8 +50,7 @@ def at_work_by_site(
             _AT_WORK,
             {
                 "organization_id": organization_id,
-                "rollouts": list(limits),
-                "labels": [limit.label for limit in limits.values()],
+                "rollouts": list(rollout_ids),
                 "states": [state.value for state in ACTIVE_DEPLOYMENT_STATES],
             },
         )

@@ -48,7 +48,7 @@ class Capacity:
     the rollouts with windows, `open_zones` the pairs (rollout, time zone) whose window is open. A
     device that has not told its zone has the zone "", which means the organization's. `sites` says
     at which site each device is, by (rollout, device), where sites have limits, and `site_rooms`
-    how many may start there.
+    how many may start there; `begun` are the sites of those that start, by device.
     """
 
     rooms: dict[tuple[UUID, int], int] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class Capacity:
     open_zones: list[tuple[UUID, str]] = field(default_factory=list)
     sites: dict[tuple[UUID, UUID], str] = field(default_factory=dict)
     site_rooms: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class Capacity:
             self.rooms[key] -= 1
         if site is not None:
             self.site_rooms[at] -= 1
+            self.begun[str(device_id)] = site
         if key in self.minutes:
             self.taken[key] += 1
         return True
@@ -169,7 +171,7 @@ def _add_sites(
     """Where these devices are, and how many more may start there."""
     labels = {limit.label for limit in limits.values()}
     found = sites_of(actor.organization_id, labels, device_ids)
-    at_work = at_work_by_site(actor.organization_id, limits)
+    at_work = at_work_by_site(actor.organization_id, [*limits])
     for rollout_id, limit in limits.items():
         for (label, device_id), site in found.items():
             if label == limit.label:

@@ -1,5 +1,6 @@
 """Handing deployments to devices, and taking their reports. Gateways call this, in batches."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -114,7 +115,8 @@ _CHOOSE = f"""
 _OFFER = """
     UPDATE updates_deployment SET
         state = 'offered', offers = offers + 1, started_at = %(at)s, state_changed_at = %(at)s,
-        deadline_at = %(deadline)s, lease_until = %(deadline)s
+        deadline_at = %(deadline)s, lease_until = %(deadline)s,
+        site = %(sites)s::jsonb ->> device_id::text
     WHERE organization_id = %(organization_id)s AND id = ANY(%(ids)s::uuid[])
 """
 
@@ -216,6 +218,7 @@ def _claim(
         scope["devices"] = _array(row[0] for row in free)
         chosen = _fetch(cursor, _CHOOSE.format(limits=limits), scope)
         works = _within(capacity, chosen, at) if limited else _grouped(chosen, at)
+        scope["sites"] = json.dumps(capacity.begun)
         for deadline in {work.deadline for work in works}:
             starts = chain.from_iterable(w.starts for w in works if w.deadline == deadline)
             ids = _array(deployment_id for deployment_id, _ in starts)
