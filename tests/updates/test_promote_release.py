@@ -1,13 +1,16 @@
 """Channels: names that point at one release of a name at a time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from django.db import connections
 
 from apps.audit.models import AuditEntry
 from apps.core.actors import Actor
 from apps.core.errors import InvalidRequest, NotFound, PermissionDenied
 from apps.core.pagination import PageRequest
+from apps.core.tenancy import tenant
 from apps.events.models import OutboxEvent
 from apps.updates.errors import ChannelMoved, RecalledRelease, UnknownRelease
 from apps.updates.models import Release
@@ -203,3 +206,26 @@ def test_a_page_of_releases_reads_channels_at_once(
     with django_assert_max_num_queries(4):
         found = list_releases(alice, PageRequest()).items
         assert [len(each.channels) for each in found] == [1] * 5 + [0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_channel_that_two_people_move_at_once_points_at_one_release(
+    acme: Cast, alice: Actor
+) -> None:
+    with tenant(acme.id):
+        made = [make_release(alice, f"{n}.0.0", f"echo {n}\n".encode()) for n in (1, 2)]
+
+    def promote(turn: int) -> None:
+        try:
+            with tenant(acme.id):
+                promote_release(alice, made[turn % 2].id, channel="stable")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(promote, range(16)))
+    with tenant(acme.id):
+        history = list_release_channels(alice, PageRequest(), with_history=True).items
+        assert len(current(alice)) == 1
+        assert len([each for each in history if each.ended_at is None]) == 1
+        assert len(history) == len(entries(alice))
