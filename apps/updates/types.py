@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from apps.events.types import Event
-from apps.updates.domain.targets import places
 
 if TYPE_CHECKING:
     from apps.updates.domain.plan import Plan
@@ -49,8 +48,10 @@ class Target:
         return bool(self.percent or self.maximum)
 
     def places(self, total: int) -> int:
-        """How many of `total` devices that could get the release do."""
-        return places(total, self.percent, self.maximum)
+        """How many of `total` devices that could get the release do: the percentage, rounded up,
+        and no more than the maximum."""
+        share = (total * self.percent + 99) // 100 if self.percent else total
+        return min(share, self.maximum) if self.maximum else share
 
     def stored(self) -> dict[str, Any]:
         """As JSON holds it: every name once, in order."""

@@ -9,7 +9,6 @@ from apps.core.pagination import PageRequest
 from apps.devices.models import Device
 from apps.updates.domain.eligibility import TARGET_LIMIT
 from apps.updates.domain.plan import PhasePlan, Plan, order_key
-from apps.updates.domain.targets import places
 from apps.updates.models import Deployment, Release, Rollout
 from apps.updates.selectors.candidates import joining_devices
 from apps.updates.selectors.eligibility import explain_device
@@ -57,7 +56,7 @@ def begun(fleet: Fleet, release: Release, target: Target, plan: Plan | None = No
 def test_a_percentage_is_rounded_up_and_ends_at_the_maximum(
     total: int, percent: int, maximum: int, number: int
 ) -> None:
-    assert places(total, percent, maximum) == number
+    assert Target(percent=percent, maximum=maximum).places(total) == number
 
 
 @pytest.mark.parametrize(
