@@ -13,6 +13,7 @@ from apps.devices.domain.states import Lifecycle
 from apps.devices.models import Device
 from apps.updates.domain.installation import Installation
 from apps.updates.domain.plan import PhasePlan, Plan
+from apps.updates.errors import RolloutTargetEmpty
 from apps.updates.models import Deployment, DeviceHold, Release
 from apps.updates.selectors.previews import TargetPreview, list_excluded, preview_target
 from apps.updates.services.artifacts import store_artifact
@@ -112,6 +113,18 @@ def test_devices_with_a_later_version_are_left_out_unless_the_plan_lets_them_go_
     for installation, chosen in ((Installation(), 2), (Installation(allow_downgrade=True), 3)):
         draft = make_rollout(mixed.alice, app, plan=Plan(installation=installation))
         assert start_rollout(mixed.alice, draft.id).status().counts.total == chosen
+
+
+def test_a_target_that_comes_to_nothing_is_refused_with_what_leaves_its_devices_out(
+    mixed: Fleet, app: Release
+) -> None:
+    rows = Device.objects.for_org(mixed.organization_id)
+    rows.update(installed={"base": "1.5.0", "app": "2.0.1"})
+    with pytest.raises(RolloutTargetEmpty) as refused:
+        make_rollout(mixed.alice, app)
+    assert "Of 8: 1 not compatible with the release; 7 have a later version" in str(refused.value)
+    with pytest.raises(RolloutTargetEmpty, match=r"^The target names no active device\.$"):
+        make_rollout(mixed.alice, app, target=Target(tags=("nowhere",)))
 
 
 def test_devices_in_another_rollout_are_told_but_not_left_out(mixed: Fleet, app: Release) -> None:

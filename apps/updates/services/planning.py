@@ -45,6 +45,7 @@ from apps.updates.permissions import (
 from apps.updates.selectors.bindings import bindings_of
 from apps.updates.selectors.candidates import chosen_devices
 from apps.updates.selectors.phases import preview_phases, read_phase_filters
+from apps.updates.selectors.previews import TargetPreview, preview_target
 from apps.updates.selectors.rollouts import (
     count_target_devices,
     get_rollout,
@@ -386,8 +387,17 @@ def _plan(actor: Actor, rollout: Rollout, plan: Plan) -> None:
     target, release = Target.restore(rollout.target), rollout.release
     allowed = plan.installation.allow_downgrade
     if not count_target_devices(actor, target, excluded, release, allows_downgrade=allowed):
-        raise RolloutTargetEmpty
+        found = preview_target(actor, release.id, target, excluded, allows_downgrade=allowed)
+        raise RolloutTargetEmpty(_nobody(found))
     rollout.plan_hash = hash_plan(actor, rollout)
+
+
+def _nobody(found: TargetPreview) -> str:
+    """Why a target comes to nothing: how many devices it means, and what leaves them out."""
+    if not found.matched:
+        return "The target names no active device."
+    reasons = "; ".join(f"{each.count} {each.words}" for each in found.reasons if each.leaves_out)
+    return f"{RolloutTargetEmpty.default_message} Of {found.matched}: {reasons}."
 
 
 def _store_phases(actor: Actor, rollout: Rollout) -> None:
