@@ -5,15 +5,19 @@ from uuid import UUID
 import pytest
 
 from apps.audit.models import AuditEntry
+from apps.core.actors import Actor
 from apps.core.errors import InvalidRequest
+from apps.organizations.models import Membership
 from apps.updates.domain import engine
 from apps.updates.domain.engine import IllegalTransition, LogEvent, reduce
 from apps.updates.domain.gates import GateKind, GatePolicy, OnExhausted
 from apps.updates.domain.installation import Installation, Mode
+from apps.updates.domain.manifest import parse_manifest
 from apps.updates.domain.plan import PhasePlan, Plan
+from apps.updates.domain.sites import SiteLimit
 from apps.updates.domain.states import RolloutState
 from apps.updates.domain.verdict import summary
-from apps.updates.models import Deployment, Rollout, RolloutEvent
+from apps.updates.models import Deployment, Release, Rollout, RolloutEvent
 from apps.updates.selectors.eligibility import explain_device
 from apps.updates.selectors.rollouts import check_log
 from apps.updates.selectors.superseding import list_superseded_rollout_ids
@@ -21,6 +25,8 @@ from apps.updates.services import superseding
 from apps.updates.services.rollbacks import roll_back_rollout
 from apps.updates.services.rollouts import pause_rollout, start_rollout
 from apps.updates.services.superseding import supersede_devices
+from tests import factories
+from tests.rest.conftest import Api
 from tests.updates.conftest import (
     Fleet,
     counts_of_phases,
@@ -191,3 +197,30 @@ def test_a_rollout_that_is_over_has_nobody_to_give(fleet: Fleet) -> None:
     assert status.state is RolloutState.COMPLETED
     with pytest.raises(IllegalTransition):
         reduce(status, LogEvent(engine.SUPERSEDED, status.started_at or older.created_at))
+
+
+def test_over_rest_a_plan_says_part_sites_and_whose_place_it_takes(
+    alice: Actor, alice_member: Membership, release: Release
+) -> None:
+    api = Api(factories.api_key(alice_member))
+    target = {"tags": [], "percent": 60, "maximum": 1}
+    site_limit = {"in_flight": 2, "bytes_per_second": 8192}
+    plan = {"phases": [{"percent": 100}], "supersedes": True, "site_limit": site_limit}
+    body = {"name": "All of it", "release_id": str(release.id), "target": target, "plan": plan}
+    answer = api.post("rollouts", **body)
+    assert answer.status_code == 201, answer.content
+    told = answer.json()
+    assert (told["target"]["percent"], told["target"]["maximum"]) == (60, 1)
+    assert told["plan"]["supersedes"]
+    assert told["plan"]["site_limit"]["by"] == "labels.site"
+    assert told["plan"]["site_limit"]["in_flight"] == 2
+    stored = Rollout.objects.for_org(alice.organization_id).get(id=told["id"]).planned()
+    assert stored.site_limit == SiteLimit(in_flight=2, bytes_per_second=8192)
+    again = parse_manifest(api.get(f"rollouts/{told['id']}/manifest").json()["manifest"])
+    assert again.plan == stored
+    preview = api.post("rollouts:preview", release_id=str(release.id), target=target).json()
+    assert preview["will_update"] == 1
+    bad = {**body, "plan": {**plan, "site_limit": {"by": "model"}}}
+    answer = api.post("rollouts", **bad)
+    assert answer.status_code == 400
+    assert "/site_limit/by" in answer.content.decode()

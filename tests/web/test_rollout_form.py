@@ -1,5 +1,6 @@
 """The form of a new rollout: the few choices that most need, and all the others."""
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -189,6 +190,8 @@ def test_a_mistake_is_shown_at_its_field_and_nothing_is_lost(
     assert list(answer.context["errors"]) == [field]
     text = answer.content.decode()
     assert 'class="field-error"' in text
+    if field in ("soak", "rate", "priority", "limit_rebooting", "mail", "time_zone", "devices"):
+        assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', text)
     preview = page.get(f"{ADDRESS}/preview", {**form, **values})
     assert preview.status_code == 200
 
