@@ -6,7 +6,7 @@ from apps.core import clock
 from apps.organizations.models import Membership
 from apps.updates.domain.states import DeploymentState
 from apps.updates.models import Deployment
-from apps.updates.ui.device_steps import way_of
+from apps.web.device_steps import way_of
 from tests.bars.audited import browser
 from tests.updates.conftest import Fleet
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -11,11 +11,13 @@ from django.shortcuts import render
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView
 from apps.updates.domain.verdict import summary
-from apps.updates.models import Rollout
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.course import Course, Point, read_course
 from apps.updates.selectors.rollouts import get_rollout
 from apps.updates.ui.event_looks import look_of
+
+if TYPE_CHECKING:
+    from apps.updates.models import Rollout
 
 # The drawing's own units; it is stretched to the width that there is.
 WIDTH, HEIGHT = 1200, 200
@@ -33,7 +35,7 @@ class RolloutChart(OrgView):
         return render(request, "updates/rollout_chart.html", context)
 
 
-def chart_context(request: OrgRequest, rollout: Rollout) -> dict[str, Any]:
+def chart_context(request: OrgRequest, rollout: "Rollout") -> dict[str, Any]:
     """Lines, marks and the same as a table; nothing before the start."""
     course = read_course(request.actor, rollout.id)
     if not course.points:

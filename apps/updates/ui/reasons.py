@@ -1,7 +1,7 @@
 """Why devices of a rollout did not get its release: a part of its page."""
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -13,11 +13,13 @@ from django.utils.translation import gettext_lazy
 
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView
-from apps.updates.models import Rollout
 from apps.updates.permissions import VIEW_DEPLOYMENTS, VIEW_ROLLOUTS
 from apps.updates.selectors.reasons import ReasonGroup, list_reasons
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.selectors.standing import AT_WORK, count_offline
+
+if TYPE_CHECKING:
+    from apps.updates.models import Rollout
 
 # What the codes of docs/reference/reasons.md, and our own, mean in a line.
 MEANINGS: dict[str, str | Promise] = {
@@ -80,7 +82,7 @@ class RolloutWhy(OrgView):
         return render(request, "updates/rollout_why.html", context)
 
 
-def why_context(request: OrgRequest, rollout: Rollout) -> dict[str, Any]:
+def why_context(request: OrgRequest, rollout: "Rollout") -> dict[str, Any]:
     """What the table of reasons shows; nothing for those who may see no deployment."""
     if not request.actor.may_somewhere(VIEW_DEPLOYMENTS.name):
         return {"reasons": []}

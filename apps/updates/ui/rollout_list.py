@@ -1,7 +1,7 @@
 """The list of rollouts: those that wait for somebody first."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
@@ -16,11 +16,13 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.updates.domain.states import PhaseState, RolloutState
 from apps.updates.domain.verdict import verdict
-from apps.updates.models import Rollout
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.previous import previous_versions
 from apps.updates.selectors.rollouts import list_rollouts
 from apps.updates.selectors.standing import standings
+
+if TYPE_CHECKING:
+    from apps.updates.models import Rollout
 
 PAGE_SIZE, MOST_FIRST, LOOKED_AT = 25, 10, 50
 TABS: tuple[tuple[str, str | Promise], ...] = (
@@ -85,7 +87,7 @@ def choices(words: tuple[tuple[str, str | Promise], ...], current: str) -> list[
     ]
 
 
-def _waiting(actor: Actor) -> list[Rollout]:
+def _waiting(actor: Actor) -> list["Rollout"]:
     """Rollouts that go no further without a person, the newest first."""
     now = clock.now()
     asked = PageRequest(size=LOOKED_AT)
@@ -93,7 +95,7 @@ def _waiting(actor: Actor) -> list[Rollout]:
     return [rollout for rollout in found if _waits(rollout, now)][:MOST_FIRST]
 
 
-def _waits(rollout: Rollout, now: datetime) -> bool:
+def _waits(rollout: "Rollout", now: datetime) -> bool:
     if rollout.state != RolloutState.RUNNING:
         return True
     status, counts = rollout.status(), rollout.counts()
@@ -103,7 +105,7 @@ def _waits(rollout: Rollout, now: datetime) -> bool:
     return bool(phase.judged(now, counts[status.open_phase]).facts.get("is_exhausted"))
 
 
-def _rows(actor: Actor, rollouts: list[Rollout]) -> list[dict[str, Any]]:
+def _rows(actor: Actor, rollouts: list["Rollout"]) -> list[dict[str, Any]]:
     """What each row says; many rows cost as many queries as one."""
     standing, now = standings(actor, rollouts), clock.now()
     earlier = previous_versions(actor, rollouts)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -19,11 +19,13 @@ from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.updates.domain.engine import COUNTED
 from apps.updates.domain.verdict import summary
-from apps.updates.models import Rollout
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.moments import list_moments
 from apps.updates.selectors.rollouts import get_rollout
 from apps.updates.ui.event_looks import look_of
+
+if TYPE_CHECKING:
+    from apps.updates.models import Rollout
 
 PAGE_SIZE = 20
 # What a person does is written into both books in one transaction, moments apart.
@@ -62,7 +64,7 @@ class RolloutTimeline(OrgView):
         return render(request, "updates/rollout_timeline.html", context)
 
 
-def timeline_context(request: OrgRequest, rollout: Rollout) -> dict[str, Any]:
+def timeline_context(request: OrgRequest, rollout: "Rollout") -> dict[str, Any]:
     """A page of the list, the newest first, with the address of the next one."""
     kind = request.GET.get("log", DECISIONS)
     before = _moment(request.GET.get("log_before", ""))
@@ -92,7 +94,7 @@ def _page(found: list[Moment]) -> list[Moment]:
 
 
 def _found(
-    request: OrgRequest, rollout: Rollout, kind: str, before: datetime | None
+    request: OrgRequest, rollout: "Rollout", kind: str, before: datetime | None
 ) -> list[Moment]:
     """One more than a page of each book."""
     events = list_moments(
@@ -108,7 +110,7 @@ def _found(
     return [m for m in moments if "@" in m.actor or m.source] if kind == PEOPLE else moments
 
 
-def _entries(request: OrgRequest, rollout: Rollout, before: datetime | None) -> list[Any]:
+def _entries(request: OrgRequest, rollout: "Rollout", before: datetime | None) -> list[Any]:
     asked = PageRequest(size=PAGE_SIZE + 1)
     return list_entries(request.actor, asked, object_id=str(rollout.id), until=before).items
 

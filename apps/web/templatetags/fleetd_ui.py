@@ -18,8 +18,8 @@ from apps.core import clock
 from apps.updates.domain.gate import Counts
 from apps.updates.domain.verdict import verdict as verdict_of
 from apps.updates.selectors.signing import allows_unsigned
-from apps.updates.ui.device_steps import way_of
 from apps.web import vocabulary
+from apps.web.device_steps import way_of
 
 register = template.Library()
 
