@@ -1,13 +1,14 @@
 """What the public API says about artifacts, releases, rollouts and deployments."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from apps.core import clock
+from apps.core.actors import Actor
 from apps.core.public import enum_value, timestamp
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.verdict import Standing, summary, verdict
+from apps.updates.domain.verdict import summary
 from apps.updates.models import (
     Artifact,
     ArtifactUpload,
@@ -21,6 +22,7 @@ from apps.updates.models import (
 )
 from apps.updates.models import RolloutEvent as LoggedEvent
 from apps.updates.plans import plan_message, target_message
+from apps.updates.selectors.standing import verdicts
 from apps.updates.types import HOOK_NAMES
 from fleetd.pb.public.v1 import fleet_pb2 as pb
 
@@ -98,8 +100,19 @@ def package_message(package: ReleasePackage) -> pb.ReleasePackage:
     return pb.ReleasePackage(name=package.name, version=package.version, purl=package.purl)
 
 
-def rollout_message(rollout: Rollout, standing: Standing = Standing()) -> pb.Rollout:
-    """A rollout; its release and phases should be prefetched."""
+def rollout_message(actor: Actor, rollout: Rollout) -> pb.Rollout:
+    """A rollout as it stands now; its release and phases should be prefetched."""
+    [message] = rollout_messages(actor, [rollout])
+    return message
+
+
+def rollout_messages(actor: Actor, rollouts: Sequence[Rollout]) -> list[pb.Rollout]:
+    """The same of many, with as few queries as of one."""
+    sentences = verdicts(actor, rollouts)
+    return [_rollout(rollout, sentences[rollout.id]) for rollout in rollouts]
+
+
+def _rollout(rollout: Rollout, verdict: str) -> pb.Rollout:
     phases = sorted(rollout.phases.all(), key=lambda phase: phase.index)
     return pb.Rollout(
         id=str(rollout.id),
@@ -113,7 +126,7 @@ def rollout_message(rollout: Rollout, standing: Standing = Standing()) -> pb.Rol
         counts=_counts(sum((each.counts for each in phases), Counts())),
         requires_approval=rollout.requires_approval,
         plan_hash=rollout.plan_hash,
-        verdict=verdict(rollout, clock.now(), standing),
+        verdict=verdict,
         created_at=timestamp(rollout.created_at),
         started_at=timestamp(rollout.started_at),
         finished_at=timestamp(rollout.finished_at),

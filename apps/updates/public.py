@@ -10,6 +10,7 @@ from apps.updates.messages import (
     deployment_message,
     event_message,
     rollout_message,
+    rollout_messages,
 )
 from apps.updates.permissions import (
     ADVANCE_PHASE,
@@ -28,7 +29,6 @@ from apps.updates.permissions import (
 from apps.updates.plans import phases_of, plan_of, target_of
 from apps.updates.selectors import deployments, rollouts
 from apps.updates.selectors.channels import find_release
-from apps.updates.selectors.standing import standings
 from apps.updates.services import joining, planning, rollbacks
 from apps.updates.services import rollouts as services
 from fleetd.pb.public.v1 import fleet_pb2 as pb
@@ -39,9 +39,8 @@ def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRollo
     """The organization's rollouts, newest first."""
     state = enum_word(pb.RolloutState, request.state)
     page = rollouts.list_rollouts(actor, page_of(request), state=state)
-    standing = standings(actor, page.items)
     return pb.ListRolloutsResponse(
-        items=[rollout_message(each, standing[each.id]) for each in page.items],
+        items=rollout_messages(actor, page.items),
         next_page_token=page.next_page_token,
     )
 
@@ -50,8 +49,7 @@ def list_rollouts(actor: Actor, request: pb.ListRolloutsRequest) -> pb.ListRollo
 def get_rollout(actor: Actor, request: pb.GetRolloutRequest) -> pb.GetRolloutResponse:
     """One rollout with its phases, counts and verdict."""
     rollout = rollouts.get_rollout(actor, id_of(request.id))
-    standing = standings(actor, [rollout])[rollout.id]
-    return pb.GetRolloutResponse(rollout=rollout_message(rollout, standing))
+    return pb.GetRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(CREATE_ROLLOUT)
@@ -72,7 +70,7 @@ def create_rollout(actor: Actor, request: pb.CreateRolloutRequest) -> pb.CreateR
         or planning.DEFAULT_TIMEOUT_SECONDS,
         validate_only=request.validate_only,
     )
-    return pb.CreateRolloutResponse(rollout=rollout_message(rollout))
+    return pb.CreateRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(CREATE_ROLLOUT)
@@ -92,14 +90,14 @@ def update_rollout(actor: Actor, request: pb.UpdateRolloutRequest) -> pb.UpdateR
         deployment_timeout_seconds=request.deployment_timeout_seconds
         or planning.DEFAULT_TIMEOUT_SECONDS,
     )
-    return pb.UpdateRolloutResponse(rollout=rollout_message(rollout))
+    return pb.UpdateRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(CREATE_ROLLOUT)
 def clone_rollout(actor: Actor, request: pb.CloneRolloutRequest) -> pb.CloneRolloutResponse:
     """A new draft with the plan of another rollout."""
     rollout = planning.clone_rollout(actor, id_of(request.id), name=request.name)
-    return pb.CloneRolloutResponse(rollout=rollout_message(rollout))
+    return pb.CloneRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(CREATE_ROLLOUT)
@@ -108,49 +106,49 @@ def retry_rollout(actor: Actor, request: pb.RetryRolloutRequest) -> pb.RetryRoll
     rollout = planning.retry_rollout(
         actor, id_of(request.id), name=request.name, reason=request.reason
     )
-    return pb.RetryRolloutResponse(rollout=rollout_message(rollout))
+    return pb.RetryRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(SUBMIT_ROLLOUT)
 def submit_rollout(actor: Actor, request: pb.SubmitRolloutRequest) -> pb.SubmitRolloutResponse:
     """Asks for approval of the plan as it stands; one that needs none is ready at once."""
     rollout = planning.submit_rollout(actor, id_of(request.id))
-    return pb.SubmitRolloutResponse(rollout=rollout_message(rollout))
+    return pb.SubmitRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(APPROVE_ROLLOUT)
 def approve_rollout(actor: Actor, request: pb.ApproveRolloutRequest) -> pb.ApproveRolloutResponse:
     """Approves exactly the plan whose hash is given, by somebody other than its maker."""
     rollout = planning.approve_rollout(actor, id_of(request.id), plan_hash=request.plan_hash)
-    return pb.ApproveRolloutResponse(rollout=rollout_message(rollout))
+    return pb.ApproveRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(APPROVE_ROLLOUT)
 def reject_rollout(actor: Actor, request: pb.RejectRolloutRequest) -> pb.RejectRolloutResponse:
     """Sends a plan back to its maker, with the reason."""
     rollout = planning.reject_rollout(actor, id_of(request.id), reason=request.reason)
-    return pb.RejectRolloutResponse(rollout=rollout_message(rollout))
+    return pb.RejectRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(START_ROLLOUT)
 def start_rollout(actor: Actor, request: pb.StartRolloutRequest) -> pb.StartRolloutResponse:
     """Turns the target into deployments and opens the first phase."""
     rollout = services.start_rollout(actor, id_of(request.id))
-    return pb.StartRolloutResponse(rollout=rollout_message(rollout))
+    return pb.StartRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(PAUSE_ROLLOUT)
 def pause_rollout(actor: Actor, request: pb.PauseRolloutRequest) -> pb.PauseRolloutResponse:
     """No further device starts; devices at work finish."""
     rollout = services.pause_rollout(actor, id_of(request.id))
-    return pb.PauseRolloutResponse(rollout=rollout_message(rollout))
+    return pb.PauseRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(RESUME_ROLLOUT)
 def resume_rollout(actor: Actor, request: pb.ResumeRolloutRequest) -> pb.ResumeRolloutResponse:
     """Devices start again."""
     rollout = services.resume_rollout(actor, id_of(request.id))
-    return pb.ResumeRolloutResponse(rollout=rollout_message(rollout))
+    return pb.ResumeRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(ADVANCE_PHASE)
@@ -159,14 +157,14 @@ def advance_phase(actor: Actor, request: pb.AdvancePhaseRequest) -> pb.AdvancePh
     rollout = services.advance_phase(
         actor, id_of(request.id), index=request.index, reason=request.reason
     )
-    return pb.AdvancePhaseResponse(rollout=rollout_message(rollout))
+    return pb.AdvancePhaseResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(HALT_ROLLOUT)
 def halt_rollout(actor: Actor, request: pb.HaltRolloutRequest) -> pb.HaltRolloutResponse:
     """Stops a rollout for good: no device starts any more, devices at work finish."""
     rollout = services.halt_rollout(actor, id_of(request.id), reason=request.reason)
-    return pb.HaltRolloutResponse(rollout=rollout_message(rollout))
+    return pb.HaltRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(ROLL_BACK_ROLLOUT)
@@ -176,21 +174,21 @@ def roll_back_rollout(
     """Brings each device back to its own last good release; answers the rollout that does it."""
     phases = phases_of(request.phases) or rollbacks.CAREFUL
     rollout = rollbacks.roll_back_rollout(actor, id_of(request.id), phases=phases)
-    return pb.RollBackRolloutResponse(rollout=rollout_message(rollout))
+    return pb.RollBackRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(CANCEL_ROLLOUT)
 def cancel_rollout(actor: Actor, request: pb.CancelRolloutRequest) -> pb.CancelRolloutResponse:
     """No further device starts; devices that have not begun to install are told to stop."""
     rollout = services.cancel_rollout(actor, id_of(request.id))
-    return pb.CancelRolloutResponse(rollout=rollout_message(rollout))
+    return pb.CancelRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(CANCEL_ROLLOUT)
 def close_rollout(actor: Actor, request: pb.CloseRolloutRequest) -> pb.CloseRolloutResponse:
     """No further device joins; it completes once its devices are through."""
     rollout = joining.close_rollout(actor, id_of(request.id))
-    return pb.CloseRolloutResponse(rollout=rollout_message(rollout))
+    return pb.CloseRolloutResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(VIEW_ROLLOUTS)

@@ -42,7 +42,7 @@ def exclude_and_continue(
         value=request.value,
         reason=request.reason,
     )
-    return pb.ExcludeAndContinueResponse(rollout=rollout_message(rollout))
+    return pb.ExcludeAndContinueResponse(rollout=rollout_message(actor, rollout))
 
 
 def _reason(group: reasons.ReasonGroup) -> pb.RolloutReason:

@@ -19,7 +19,7 @@ def create_rollout_from_manifest(
     devices that they would have now.
     """
     rollout = create_from_manifest(actor, request.manifest, validate_only=request.validate_only)
-    return pb.CreateRolloutFromManifestResponse(rollout=rollout_message(rollout))
+    return pb.CreateRolloutFromManifestResponse(rollout=rollout_message(actor, rollout))
 
 
 @operation(VIEW_ROLLOUTS)

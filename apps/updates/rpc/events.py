@@ -60,6 +60,6 @@ class Reader:
             if len(events) < BATCH:
                 break
         if found:
-            rollout = rollout_message(get_rollout(self.actor, self.rollout_id))
+            rollout = rollout_message(self.actor, get_rollout(self.actor, self.rollout_id))
             found[-1].rollout.CopyFrom(rollout)
         return found

@@ -11,7 +11,7 @@ from apps.core import clock
 from apps.core.actors import Actor
 from apps.devices.domain.states import CONNECTED
 from apps.updates.domain.states import RolloutState
-from apps.updates.domain.verdict import Standing
+from apps.updates.domain.verdict import Standing, verdict
 from apps.updates.models import Rollout
 from apps.updates.selectors.reasons import TO_GO
 from apps.updates.selectors.signing import allows_unsigned, unsigned_among
@@ -36,16 +36,21 @@ _OFFLINE = """
 """
 
 
-def standings(actor: Actor, rollouts: Sequence[Rollout]) -> dict[UUID, Standing]:
-    """How these rollouts stand now, by id: a page of a list costs as many queries as one of them.
+def verdicts(actor: Actor, rollouts: Sequence[Rollout]) -> dict[UUID, str]:
+    """The sentence about each of these rollouts, by id, as every door says it.
+
+    A page of a list costs as many queries as one of them.
 
     The caller has read the rollouts, and with them the right to see them.
     """
     working = [rollout.id for rollout in rollouts if rollout.state in AT_WORK]
     offline = _offline(actor, working) if working else {}
     unsigned = _unsigned(actor, [each for each in rollouts if each.state not in OVER])
+    now = clock.now()
     return {
-        rollout.id: Standing(offline.get(rollout.id, 0), rollout.release_id in unsigned)
+        rollout.id: verdict(
+            rollout, now, Standing(offline.get(rollout.id, 0), rollout.release_id in unsigned)
+        )
         for rollout in rollouts
     }
 

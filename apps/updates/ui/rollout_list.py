@@ -15,11 +15,10 @@ from apps.core.authz import needs
 from apps.core.pagination import PageRequest
 from apps.core.web import OrgRequest, OrgView
 from apps.updates.domain.states import PhaseState, RolloutState
-from apps.updates.domain.verdict import verdict
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.previous import previous_versions
 from apps.updates.selectors.rollouts import list_rollouts
-from apps.updates.selectors.standing import standings
+from apps.updates.selectors.standing import verdicts
 
 if TYPE_CHECKING:
     from apps.updates.models import Rollout
@@ -107,13 +106,13 @@ def _waits(rollout: "Rollout", now: datetime) -> bool:
 
 def _rows(actor: Actor, rollouts: list["Rollout"]) -> list[dict[str, Any]]:
     """What each row says; many rows cost as many queries as one."""
-    standing, now = standings(actor, rollouts), clock.now()
+    sentences = verdicts(actor, rollouts)
     earlier = previous_versions(actor, rollouts)
     return [
         {
             "rollout": rollout,
             "earlier": ", ".join(earlier.get(rollout.id, [])[:3]),
-            "verdict": verdict(rollout, now, standing[rollout.id]),
+            "verdict": sentences[rollout.id],
             "phase": rollout.open_phase + 1,
             "phases": len(rollout.phases.all()),
         }

@@ -14,7 +14,6 @@ from apps.core.authz import needs
 from apps.core.pagination import Page, PageRequest
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.domain.states import RolloutState, can_rollout_become
-from apps.updates.domain.verdict import verdict
 from apps.updates.permissions import (
     APPROVE_ROLLOUT,
     CANCEL_ROLLOUT,
@@ -30,7 +29,7 @@ from apps.updates.selectors.rollouts import (
     actor_at_rollout,
     get_rollout,
 )
-from apps.updates.selectors.standing import standings
+from apps.updates.selectors.standing import verdicts
 from apps.updates.services.planning import approve_rollout, submit_rollout
 from apps.updates.services.rollouts import (
     cancel_rollout,
@@ -166,7 +165,7 @@ def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
         "phases": shown_phases(rollout, clock.now()),
         "verdict_tone": tone,
         "verdict_icon": icon,
-        "verdict": verdict(rollout, clock.now(), standings(actor, [rollout])[rollout.id]),
+        "verdict": verdicts(actor, [rollout])[rollout.id],
         **_plan_words(rollout),
         "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
         "can_start": is_ready or rollout.state == "scheduled",

@@ -14,9 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from apps.core import clock
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.verdict import verdict as verdict_of
 from apps.updates.selectors.signing import allows_unsigned
 from apps.web import vocabulary
 from apps.web.device_steps import way_of
@@ -212,12 +210,6 @@ def device_steps(deployment: Any) -> dict[str, Any]:
 def overall(rollout: Any) -> Counts:
     """A rollout's counts over all of its phases."""
     return sum(rollout.counts(), Counts())
-
-
-@register.filter
-def verdict(rollout: Any) -> str:
-    """What a rollout is doing and what it waits for, in one sentence."""
-    return verdict_of(rollout, clock.now())
 
 
 @register.simple_tag

@@ -15,6 +15,7 @@ from apps.devices.permissions import VIEW_DEVICES
 from apps.devices.selectors import count_devices, count_installed_versions
 from apps.updates.permissions import VIEW_ROLLOUTS
 from apps.updates.selectors.rollouts import list_rollouts
+from apps.updates.selectors.standing import verdicts
 
 # In the order in which somebody should look at them.
 IN_PROGRESS = ("halted", "pending_approval", "running", "paused", "rolling_back")
@@ -41,13 +42,15 @@ def _context(actor: Actor) -> dict[str, Any]:
     may_roll_out = actor.may_somewhere(VIEW_ROLLOUTS.name)
     in_progress = _in_progress(actor) if may_roll_out else []
     latest = PageRequest(size=LATEST)
+    rollouts = in_progress or (list_rollouts(actor, latest).items if may_roll_out else [])
+    sentences = verdicts(actor, rollouts)
     may_audit = actor.has_perm("audit.view_entries")
     return {
         "actor": actor,
         "summary": summary(count_devices(actor)),
         "sees_all": actor.has_perm(VIEW_DEVICES.name),
         "may_view_rollouts": may_roll_out,
-        "rollouts": in_progress or (list_rollouts(actor, latest).items if may_roll_out else []),
+        "rollouts": [(rollout, sentences[rollout.id]) for rollout in rollouts],
         "is_in_progress": bool(in_progress),
         "versions": count_installed_versions(actor, limit=VERSIONS),
         "may_audit": may_audit,
