@@ -8,6 +8,7 @@ import orjson
 from apps.core.actors import Actor
 from apps.core.public import enum_value, timestamp
 from apps.updates.domain.gate import Counts
+from apps.updates.domain.gates.sentences import told
 from apps.updates.domain.verdict import summary
 from apps.updates.models import (
     Artifact,
@@ -203,7 +204,7 @@ def _phase(phase: Phase) -> pb.Phase:
         state=enum_value(pb.PhaseState, phase.state),
         counts=_counts(phase.counts),
         gate_decision=enum_value(pb.GateDecision, phase.gate_decision),
-        gate_reason=phase.gate_reason,
+        gate_reason=told(phase.gate_reason),
     )
 
 

@@ -17,6 +17,7 @@ from apps.updates.domain.engine import (
     RolloutStatus,
 )
 from apps.updates.domain.gates.policy import OnExhausted
+from apps.updates.domain.gates.sentences import told
 from apps.updates.domain.problems import BadPlan
 from apps.updates.domain.states import GateDecision, PhaseState, RolloutState
 
@@ -158,4 +159,4 @@ def _asked(status: RolloutStatus, at: datetime) -> str:
     is_stuck = verdict.decision is GateDecision.HOLD and verdict.facts["is_exhausted"]
     if not is_stuck or opens_by_itself:
         return ""
-    return f"Phase {status.open_phase + 1} waits for a person to decide: {verdict.reason}."
+    return f"Phase {status.open_phase + 1} waits for a person to decide: {told(verdict.reason)}."

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from apps.updates.domain import engine
 from apps.updates.domain.engine import RolloutStatus
 from apps.updates.domain.gate import Counts
-from apps.updates.domain.gates.sentences import numbered
+from apps.updates.domain.gates.sentences import numbered, told
 from apps.updates.domain.states import PhaseState, RolloutState
 
 
@@ -83,12 +83,13 @@ def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime, of
     phase, here = state.phases[state.open_phase], counts[state.open_phase]
     place = f"phase {state.open_phase + 1} of {len(state.phases)}"
     if state.state is RolloutState.HALTED:
-        active = sum(counts, Counts()).active
-        working = f"; {numbered(active, 'device')} still at work" if active else ""
-        return f"Halted in {place}: {_halted(state)}{working}."
+        return f"Halted in {place}: {_halted(state)}{_since(state, sum(counts, Counts()))}."
     word = "Paused" if state.state is RolloutState.PAUSED else "Running"
     if state.awaits_approval:
         return f"{word} after {place}: somebody has to open phase {state.open_phase + 2}."
+    if phase.state is PhaseState.PROMOTED and state.open_phase + 1 < len(state.phases):
+        when = "within seconds" if word == "Running" else "once it is resumed"
+        return f"{word} after {place}: phase {state.open_phase + 2} opens {when}."
     if phase.state is PhaseState.PROMOTED:
         left, away = sum(counts, Counts()).to_go, _away(offline)
         if state.is_dynamic:
@@ -96,7 +97,7 @@ def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime, of
                 f"{word} in {place}: every gate is passed, {left} devices are at it{away}; {_OPEN}."
             )
         return f"{word} in {place}: every gate is passed, {left} devices are still to finish{away}."
-    sentence = f"{word} in {place}: {phase.judged(now, here).reason}"
+    sentence = f"{word} in {place}: {told(phase.judged(now, here).reason)}"
     if here.to_go:
         numbers = f"{here.active} at work, {here.waiting} waiting for their devices"
         sentence += f" ({numbers}{_away(offline)})"
@@ -117,6 +118,18 @@ def _halted(state: RolloutStatus) -> str:
     """Why: the phase whose gate failed, which need not be the last one that was opened."""
     failed = [phase.reason for phase in state.phases if phase.state is PhaseState.HALTED]
     return failed[0] if failed else "its roll back was stopped"
+
+
+def _since(state: RolloutStatus, overall: Counts) -> str:
+    """Where its devices are by now: they go on to report after a halt, whose words stay."""
+    working = f"{numbered(overall.active, 'device')} still at work" if overall.active else ""
+    if _ended(overall) == _ended(state.counts):
+        return f"; {working}" if working else ""
+    return f"; by now {_outcome(overall)}{f', {working}' if working else ''}"
+
+
+def _ended(counts: Counts) -> tuple[int, int, int]:
+    return counts.succeeded, counts.failed, counts.uncounted
 
 
 def _outcome(counts: Counts) -> str:

@@ -10,6 +10,7 @@ METRIC_WORDS = {
     Metric.DISK_RATIO: "disk use",
     Metric.TEMPERATURE_CELSIUS: "temperature",
 }
+_UNFINISHED = ", a person must"
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -65,3 +66,10 @@ def enough_if(wanted: int, at_work: int) -> str:
         return "enough to promote once the device at work has succeeded too"
     those = f"the {at_work}" if wanted == at_work else f"{wanted} of the {at_work}"
     return f"enough to promote once {those} devices at work have succeeded too"
+
+
+def told(reason: str) -> str:
+    """What a gate said, for people. Logs are hashed with its own words, so those stay (ADR 0026)."""
+    if not reason.endswith(_UNFINISHED):
+        return reason
+    return f"{reason} decide: pass the gate by hand, or halt the rollout"

@@ -15,6 +15,7 @@ from apps.core.tenancy import tenant
 from apps.organizations.selectors import list_organization_ids
 from apps.updates.domain.engine import IllegalTransition
 from apps.updates.domain.gates import BadPolicy, GatePolicy
+from apps.updates.domain.gates.sentences import told
 from apps.updates.domain.whatif import Decision, Gap, Unknown, WhatIf
 from apps.updates.selectors.rollouts import check_log, judge_log
 
@@ -56,7 +57,7 @@ class Command(BaseCommand):
         self.stdout.write(f"events    {check.status.sequence}")
         self.stdout.write(f"state     {check.status.state}, phase {check.status.open_phase + 1}")
         for index, phase in enumerate(check.status.phases, start=1):
-            self.stdout.write(f"phase {index:<3} {phase.state}: {phase.reason or 'not opened'}")
+            self.stdout.write(f"phase {index:<3} {phase.state}: {told(phase.reason) or 'not opened'}")
         self.stdout.write(f"replayed  {check.replayed_hash}")
         if until is None:
             self.stdout.write(f"stored    {check.stored_hash}")
@@ -78,11 +79,11 @@ class Command(BaseCommand):
 def _decided(each: Decision) -> str:
     word = "promoted" if each.decision == "promote" else "halted"
     when = f"event {each.event}, {each.time:%Y-%m-%d %H:%M:%S} UTC"
-    return f"  phase {each.index + 1} {word} at {when}, after {each.ended} devices: {each.reason}"
+    return f"  phase {each.index + 1} {word} at {when}, after {each.ended} devices: {told(each.reason)}"
 
 
 def _unknown(gap: Gap) -> str:
-    reason = f": {gap.reason}" if gap.reason else ""
+    reason = f": {told(gap.reason)}" if gap.reason else ""
     return f"  phase {gap.index + 1} {GAPS[gap.why]}{reason}"
 
 
