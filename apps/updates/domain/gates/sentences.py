@@ -69,7 +69,7 @@ def enough_if(wanted: int, at_work: int) -> str:
 
 
 def told(reason: str) -> str:
-    """What a gate said, for people. Logs are hashed with its own words, so those stay (ADR 0026)."""
+    """What a gate said, for people; its own words stay, logs are hashed with them (ADR 0026)."""
     if not reason.endswith(_UNFINISHED):
         return reason
     return f"{reason} decide: pass the gate by hand, or halt the rollout"

@@ -57,7 +57,8 @@ class Command(BaseCommand):
         self.stdout.write(f"events    {check.status.sequence}")
         self.stdout.write(f"state     {check.status.state}, phase {check.status.open_phase + 1}")
         for index, phase in enumerate(check.status.phases, start=1):
-            self.stdout.write(f"phase {index:<3} {phase.state}: {told(phase.reason) or 'not opened'}")
+            reason = told(phase.reason) or "not opened"
+            self.stdout.write(f"phase {index:<3} {phase.state}: {reason}")
         self.stdout.write(f"replayed  {check.replayed_hash}")
         if until is None:
             self.stdout.write(f"stored    {check.stored_hash}")
@@ -79,7 +80,8 @@ class Command(BaseCommand):
 def _decided(each: Decision) -> str:
     word = "promoted" if each.decision == "promote" else "halted"
     when = f"event {each.event}, {each.time:%Y-%m-%d %H:%M:%S} UTC"
-    return f"  phase {each.index + 1} {word} at {when}, after {each.ended} devices: {told(each.reason)}"
+    reason = told(each.reason)
+    return f"  phase {each.index + 1} {word} at {when}, after {each.ended} devices: {reason}"
 
 
 def _unknown(gap: Gap) -> str:
