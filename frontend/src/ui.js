@@ -63,9 +63,15 @@ async function onCopy(button) {
 
 function openDialog(id) {
   const dialog = document.getElementById(id);
-  if (!dialog || dialog.open) return;
+  if (!dialog || dialog.open) return Boolean(dialog);
   dialog.showModal();
   dialog.querySelector("[autofocus], input:not([type=hidden]), textarea")?.focus();
+  return true;
+}
+
+// A button whose dialog is not here leads to the page that asks the same.
+function onDialogOpen(element, event) {
+  if (openDialog(element.dataset.dialogOpen)) event.preventDefault();
 }
 
 function setNav(open) {
@@ -76,7 +82,7 @@ function setNav(open) {
 
 const CLICKS = [
   ["[data-copy], [data-copy-from]", (element) => onCopy(element)],
-  ["[data-dialog-open]", (element) => openDialog(element.dataset.dialogOpen)],
+  ["[data-dialog-open]", onDialogOpen],
   ["[data-dialog-close]", (element) => element.closest("dialog")?.close()],
   ["[data-toast-close]", (element) => element.closest(".toast-item").remove()],
   ["[data-nav-toggle]", () => setNav(!document.documentElement.classList.contains("nav-open"))],
@@ -86,7 +92,7 @@ const CLICKS = [
 function onClick(event) {
   for (const [selector, act] of CLICKS) {
     const element = event.target.closest(selector);
-    if (element) act(element);
+    if (element) act(element, event);
   }
   if (event.target.matches("dialog.dialog")) event.target.close(); // the backdrop
   for (const menu of document.querySelectorAll("details.menu[open]")) {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib.humanize.templatetags.humanize import intcomma
@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.core.actors import Actor
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView, attempt, go
 from apps.updates.domain.gate import Counts
@@ -18,6 +19,9 @@ from apps.updates.permissions import CANCEL_ROLLOUT, VIEW_ROLLOUTS
 from apps.updates.selectors.rollouts import get_rollout
 from apps.updates.selectors.stopping import count_stoppable
 from apps.updates.services.joining import close_rollout
+
+if TYPE_CHECKING:
+    from apps.updates.models import Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,7 @@ class RolloutConsequences(OrgView):
         if what not in LINES:
             raise Http404
         rollout = get_rollout(request.actor, rollout_id)
-        counts = sum(rollout.counts(), Counts())
-        stoppable = count_stoppable(request.actor, rollout_id)
-        now = Now(counts.waiting, stoppable, counts.active, counts.succeeded)
-        context = {"lines": [line for line in LINES[what](now) if line]}
+        context = {"lines": counted_lines(request.actor, rollout, what)}
         return render(request, "updates/consequences.html", context)
 
 
@@ -55,6 +56,16 @@ class RolloutClose(OrgView):
         done = _("Closed. No further device joins.")
         attempt(request, lambda: close_rollout(request.actor, rollout_id), done)
         return go(request, "rollout", rollout_id)
+
+
+def counted_lines(actor: Actor, rollout: "Rollout", what: str) -> list[str]:
+    """What a button comes to now; nothing for one whose words need no counting."""
+    if what not in LINES:
+        return []
+    counts = sum(rollout.counts(), Counts())
+    stoppable = count_stoppable(actor, rollout.id)
+    now = Now(counts.waiting, stoppable, counts.active, counts.succeeded)
+    return [line for line in LINES[what](now) if line]
 
 
 def _pause(now: Now) -> Iterable[str]:

@@ -15,10 +15,10 @@ from apps.updates.permissions import (
     HALT_ROLLOUT,
     ROLL_BACK_ROLLOUT,
 )
-from apps.updates.selectors.reversible import preview_roll_back
 from apps.updates.services.planning import clone_rollout, reject_rollout, retry_rollout
 from apps.updates.services.rollbacks import roll_back_rollout
 from apps.updates.services.rollouts import advance_phase, halt_rollout
+from apps.updates.ui.asking import back_context
 
 
 class RolloutReject(OrgView):
@@ -66,8 +66,7 @@ class RolloutRollBack(OrgView):
     @needs(ROLL_BACK_ROLLOUT)
     def get(self, request: OrgRequest, rollout_id: UUID) -> HttpResponse:
         """The preview alone: how many devices would go back to which release."""
-        steps = preview_roll_back(request.actor, rollout_id)
-        context = {"steps": steps, "count": sum(number for _release, number in steps)}
+        context = back_context(request, rollout_id)
         return render(request, "updates/rollback_preview.html", context)
 
     @needs(ROLL_BACK_ROLLOUT)

@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy
 
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView
-from apps.updates.permissions import VIEW_DEPLOYMENTS, VIEW_ROLLOUTS
+from apps.updates.permissions import CREATE_ROLLOUT, VIEW_DEPLOYMENTS, VIEW_ROLLOUTS
 from apps.updates.selectors.reasons import ReasonGroup, list_reasons
 from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.selectors.standing import AT_WORK, count_offline
+from apps.updates.ui.asks import ask_to_retry
 
 if TYPE_CHECKING:
     from apps.updates.models import Rollout
@@ -86,10 +87,14 @@ def why_context(request: OrgRequest, rollout: "Rollout") -> dict[str, Any]:
     """What the table of reasons shows; nothing for those who may see no deployment."""
     if not request.actor.may_somewhere(VIEW_DEPLOYMENTS.name):
         return {"reasons": []}
+    here = actor_at_rollout(request.actor, rollout)
+    may_retry = rollout.rolls_back_id is None and here.may_somewhere(CREATE_ROLLOUT.name)
     return {
-        "reasons": [_shown(group) for group in list_reasons(request.actor, rollout.id)],
+        "reasons": [
+            _shown(group, may_retry=may_retry) for group in list_reasons(request.actor, rollout.id)
+        ],
         "offline": count_offline(request.actor, rollout) if rollout.state in AT_WORK else 0,
-        "can_repeat": rollout.rolls_back_id is None,
+        "may_retry": may_retry,
         "has_failures": any(phase.failed for phase in rollout.phases.all()),
     }
 
@@ -100,11 +105,14 @@ def _meaning(group: ReasonGroup) -> str | Promise:
     return _("no reason was given") if group.reason in dict(group.states) else ""
 
 
-def _shown(group: ReasonGroup) -> dict[str, Any]:
-    """A group with its address and the name of its dialog, which stays while rows come and go."""
+def _shown(group: ReasonGroup, *, may_retry: bool) -> dict[str, Any]:
+    """A group with its address and its dialog, whose name stays while rows come and go."""
+    key = hashlib.sha256(group.reason.encode()).hexdigest()[:12]
+    is_asked = group.failed and may_retry
     return {
         "group": group,
-        "key": hashlib.sha256(group.reason.encode()).hexdigest()[:12],
+        "key": key,
+        "ask": ask_to_retry(group.reason, group.failed, f"retry-{key}") if is_asked else None,
         "meaning": _meaning(group),
         "query": urlencode({"reason": group.reason}),
     }

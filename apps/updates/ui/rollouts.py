@@ -37,6 +37,7 @@ from apps.updates.services.rollouts import (
     resume_rollout,
     start_rollout,
 )
+from apps.updates.ui.asks import asks_of
 from apps.updates.ui.chart import chart_context
 from apps.updates.ui.phases import shown_phases
 from apps.updates.ui.reasons import why_context
@@ -158,19 +159,19 @@ class RolloutCancel(OrgView):
 def _detail(request: OrgRequest, rollout_id: UUID) -> dict[str, Any]:
     actor, rollout = request.actor, get_rollout(request.actor, rollout_id)
     tone, icon = VERDICT_LOOKS.get(rollout.state, ("quiet", "info-circle"))
-    is_ready = rollout.state == "draft" and not rollout.requires_approval
+    here, phases = actor_at_rollout(actor, rollout), shown_phases(rollout, clock.now())
+    state = RolloutState(rollout.state)
     return {
-        "actor": actor_at_rollout(actor, rollout),
+        "actor": here,
         "rollout": rollout,
-        "phases": shown_phases(rollout, clock.now()),
+        "phases": phases,
+        "asks": asks_of(here, rollout, phases),
         "verdict_tone": tone,
         "verdict_icon": icon,
         "verdict": verdicts(actor, [rollout])[rollout.id],
         **_plan_words(rollout),
         "is_mine": rollout.created_by_id is not None and rollout.created_by_id == actor.user_id,
-        "can_start": is_ready or rollout.state == "scheduled",
-        "is_open": rollout.state in ("running", "paused") and rollout.status().is_dynamic,
-        **_may_become(RolloutState(rollout.state)),
+        "can_change": state is RolloutState.DRAFT or can_rollout_become(state, RolloutState.DRAFT),
         "source": rollout.rolls_back,
         "rollbacks": rollout.rollbacks.order_by("-id"),
         "can_repeat": rollout.rolls_back_id is None,
@@ -209,14 +210,4 @@ def _plan_words(rollout: Any) -> dict[str, Any]:
         "excluded_text": target_text(rollout.excluded, everything="-") if rollout.excluded else "",
         "schedule": schedule_lines(plan.schedule),
         "installation": [*installation_lines(plan.installation), *other_lines(plan)],
-    }
-
-
-def _may_become(state: RolloutState) -> dict[str, bool]:
-    """Which of the ways to stop it are open."""
-    return {
-        "can_change": state is RolloutState.DRAFT or can_rollout_become(state, RolloutState.DRAFT),
-        "can_cancel": can_rollout_become(state, RolloutState.CANCELLED),
-        "can_halt": state in (RolloutState.RUNNING, RolloutState.PAUSED),
-        "can_roll_back": can_rollout_become(state, RolloutState.ROLLING_BACK),
     }

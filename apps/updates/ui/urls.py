@@ -5,6 +5,7 @@ from django.urls import path
 from apps.updates.ui import (
     adoption,
     artifacts,
+    asking,
     channels,
     chart,
     consequences,
@@ -99,6 +100,7 @@ urlpatterns = [
     path(f"{_ROLLOUT}/halt", decisions.RolloutHalt.as_view(), name="rollout-halt"),
     path(f"{_ROLLOUT}/roll-back", decisions.RolloutRollBack.as_view(), name="rollout-roll-back"),
     path(f"{_ROLLOUT}/close", consequences.RolloutClose.as_view(), name="rollout-close"),
+    path(f"{_ROLLOUT}/ask/<slug:what>", asking.RolloutAsk.as_view(), name="rollout-ask"),
     path(
         f"{_ROLLOUT}/consequences/<slug:what>",
         consequences.RolloutConsequences.as_view(),
