@@ -9,6 +9,7 @@ from csp.constants import NONCE, NONE, SELF
 from fleetd.settings.databases import celery_broker_url, checked_redis_url, postgres_settings
 from fleetd.settings.env import SettingError, is_loopback_host
 from fleetd.settings.layout import DataLayout, read_private
+from fleetd.settings.lean import import_signers
 from fleetd.settings.logs import configure_structlog, logging_config
 from fleetd.settings.mail import TIMEOUT_SECONDS, mail_settings
 from fleetd.settings.registry import environment
@@ -30,6 +31,8 @@ ORGANIZATION_GRACE_DAYS = max(1, env.integer("FLEETD_ORGANIZATION_GRACE_DAYS"))
 AUTH_PROVIDER = env.text("AUTH_PROVIDER")
 TELEMETRY_ENDPOINT = env.text("TELEMETRY_ENDPOINT")
 DEBUG = False
+
+import_signers()
 
 # --- Addresses ---
 WEB_LISTEN = env.address("FLEETD_WEB_LISTEN")
