@@ -1,7 +1,7 @@
 """What happened in a rollout: its log, and what people did or were refused, in one list."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from apps.updates.models import Rollout
 
 PAGE_SIZE = 20
-# What a person does is written into both books in one transaction, moments apart.
+# What a person does is written into both books in one transaction, this far apart at most.
 SAME = timedelta(seconds=2)
-AT_ONCE = timedelta(milliseconds=50)
 DECISIONS, PEOPLE, ALL = "", "people", "all"
 CHIPS: tuple[tuple[str, str | Promise], ...] = (
     (DECISIONS, gettext_lazy("Decisions")),
@@ -116,23 +115,23 @@ def _entries(request: OrgRequest, rollout: "Rollout", before: datetime | None) -
 
 
 def _merge(moments: list[Moment], entries: list[Any]) -> None:
-    """Says through which door people did what the log has, and adds what it has not."""
-    logged = list(moments)
-    for entry in entries:
+    """Says through which door people did what the log has, and adds what it has not.
+
+    Operations on a rollout take turns, and each writes its log before its entry: what a person's
+    entry stands for was logged since the entry before it.
+    """
+    logged, since = list(moments), datetime.min.replace(tzinfo=UTC)
+    for entry in sorted(entries, key=lambda each: each.time):
         if entry.actor_kind == "system":
             continue
-        same = [m for m in logged if m.actor == entry.actor_label and _apart(m, entry) <= SAME]
-        if same and entry.result == "success":
-            nearest = min(same, key=lambda moment: _apart(moment, entry)).time
-            for moment in same:
-                if abs(moment.time - nearest) <= AT_ONCE:
-                    moment.source = entry.source
+        begin = max(since, entry.time - SAME)
+        done = [m for m in logged if m.actor == entry.actor_label and begin < m.time <= entry.time]
+        if entry.result == "success" and done:
+            since = entry.time
+            for moment in done:
+                moment.source = entry.source
         else:
             moments.append(_audited(entry))
-
-
-def _apart(moment: Moment, entry: Any) -> timedelta:
-    return abs(moment.time - entry.time)
 
 
 def _logged(event: Any) -> Moment:
