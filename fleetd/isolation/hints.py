@@ -44,6 +44,8 @@ QUERIES: dict[str, dict[str, str]] = {
 # Names that stand in paths instead of ids, by the address's name.
 NAMES_IN_PATHS: dict[str, dict[str, str]] = {
     "api-signing-metadata": {"name": "root.json"},
+    "rollout-ask": {"what": "clone"},
+    "rollout-consequences": {"what": "cancel"},
 }
 
 # What fields and addresses call kinds of objects; kinds are named after their models.
@@ -146,7 +148,11 @@ PATHS_WITHOUT_IDS: dict[str, str] = {
 WORDS_IN_PATHS: dict[str, str] = {
     "app_label": "names an app of the admin",
     "url": "is any address of the admin that does not exist",
+    "what": "names a button of a rollout",
 }
+
+# Those of them of which only some are known.
+FITTING_WORDS: dict[str, str] = {"what": "pause"}
 
 # Fields of forms in which an own id need not show: where the browser goes next, and the like.
 FIELDS_THAT_MAY_NOT_MATTER: dict[str, str] = {

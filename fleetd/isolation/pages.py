@@ -213,10 +213,13 @@ class PageWalk:
         address = page.address
         if not address.names:
             return {}
+        words = {n: w for n, w in hints.FITTING_WORDS.items() if n in address.names}
         missing = {name: nobody("1" if kind == "int" else "") for name, kind in address.parameters}
+        missing |= words
         unlike = shape(self.send(page, missing), self.world, *missing.values())
         first: dict[str, str] = {}
-        for ids in self._likely(address):
+        for likely in self._likely(address):
+            ids = {**likely, **words}
             first = first or ids
             if shape(self.send(page, ids), self.world, *ids.values()) != unlike:
                 self.known_own[str(address)] = ids

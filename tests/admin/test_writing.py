@@ -366,6 +366,15 @@ def test_a_release_is_made_of_its_components(release: Release, acme: Cast, brows
     assert "0755" in page
 
 
+def test_a_release_that_nothing_uses_is_removed(
+    release: Release, browser: Client, acme: Cast, entries: Callable[[], Any]
+) -> None:
+    browser.post(f"/admin/updates/release/{release.pk}/delete/", {"post": "yes"})
+    with tenant(acme.id):
+        assert not Release.objects.for_org(acme.id).filter(pk=release.pk).exists()
+    assert entries()[-1] == ("updates.delete_release", "admin")
+
+
 def test_an_artifact_in_use_is_not_deleted(release: Release, browser: Client, acme: Cast) -> None:
     artifact = _fresh(Artifact, acme.id, name="app.sh")
     page = browser.post(

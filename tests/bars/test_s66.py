@@ -160,7 +160,7 @@ FORMS = {
     ("ApiKey", "add"), ("Organization", "change"), ("Membership", "add"), ("Device", "change"),
     ("DeviceGroup", "add"), ("DeviceGroup", "change"), ("DeviceGroup", "delete"),
     ("EnrollmentToken", "add"),
-    ("Artifact", "delete"), ("Release", "add"), ("Rollout", "add"),
+    ("Artifact", "delete"), ("Release", "add"), ("Release", "delete"), ("Rollout", "add"),
     ("Team", "add"), ("Team", "change"), ("Team", "delete"), ("TeamMember", "add"),
     ("CustomRole", "add"), ("CustomRole", "change"), ("CustomRole", "delete"),
 }  # fmt: skip

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -110,9 +111,10 @@ class FleetdUp:
     def child(self, *words: str) -> psutil.Process | None:
         """The direct child whose command line holds all of the words."""
         for child in psutil.Process(self.process.pid).children():
-            line = " ".join(child.cmdline())
-            if all(word in line for word in words):
-                return child
+            with suppress(psutil.NoSuchProcess):  # it may end at any moment
+                line = " ".join(child.cmdline())
+                if all(word in line for word in words):
+                    return child
         return None
 
 

@@ -7,10 +7,10 @@ from apps.core.filters import FilterError
 from apps.devices.models import Device
 from apps.updates.domain.plan import PhasePlan, Plan, order_key
 from apps.updates.models import Deployment, Rollout
+from apps.updates.selectors.candidates import receiving_devices
 from apps.updates.selectors.phases import preview_phases
 from apps.updates.services.rollbacks import roll_back_rollout
 from apps.updates.services.rollouts import start_rollout
-from apps.updates.services.targets import receiving_devices
 from tests.updates.conftest import (
     Fleet,
     counts_of_phases,

@@ -19,6 +19,7 @@ OTHER = {"name": "other", "version": "9.9.9", "notes": "other", "compatible": 'm
 # What may become of a release, none of which changes what it installs.
 RPC_WRITES = {
     "CreateRelease", "RecallRelease", "DeprecateRelease", "AttachReleaseSbom", "ReleaseDevice",
+    "DeleteRelease",
 }  # fmt: skip
 
 
@@ -38,12 +39,11 @@ def release(fleet: Fleet, alice: Actor) -> Release:
 
 def test_rest_has_no_way(release: Release, alice_member: Membership) -> None:
     before, key = content(release), factories.api_key(alice_member)
-    for method in ("put", "patch", "delete", "post"):
-        send = getattr(Client(), method)
-        answer = send(
-            f"/api/v1/releases/{release.id}", OTHER, "application/json", HTTP_X_API_KEY=key
-        )
+    address, headers = f"/api/v1/releases/{release.id}", {"HTTP_X_API_KEY": key}
+    for method in ("put", "patch", "post"):
+        answer = getattr(Client(), method)(address, OTHER, "application/json", **headers)
         assert answer.status_code == 405
+    assert Client().delete(address, **headers).json()["code"] == "release_in_use"
     assert content(release) == before
 
 
@@ -52,8 +52,9 @@ def test_the_admin_has_no_way(release: Release, alice_member: Membership) -> Non
     part = Component.objects.for_org(release.organization_id).get(release=release)
     for model, key in (("release", release.id), ("component", part.id)):
         for verb in ("change", "delete"):
-            answer = page.post(f"/admin/updates/{model}/{key}/{verb}/", {**OTHER, "post": "yes"})
-            assert answer.status_code in (403, 404)
+            address = f"/admin/updates/{model}/{key}/{verb}/"
+            answer = page.post(address, {**OTHER, "post": "yes"}, follow=True)
+            assert answer.status_code in (403, 404) or b"is in use" in answer.content
     assert content(release) == before
 
 
@@ -67,6 +68,8 @@ def test_rpc_has_no_way() -> None:
 def test_the_page_has_no_way(release: Release, alice_member: Membership) -> None:
     before, page = content(release), browser(alice_member)
     assert page.post(f"/releases/{release.id}", OTHER).status_code == 405
-    for verb in ("edit", "update", "delete"):
+    for verb in ("edit", "update"):
         assert page.post(f"/releases/{release.id}/{verb}", OTHER).status_code == 404
+    answer = page.post(f"/releases/{release.id}/delete", OTHER, follow=True)
+    assert "is in use" in answer.content.decode()
     assert content(release) == before
