@@ -134,6 +134,9 @@ def test_one_bad_device_halts_the_rollout_for_good(fleet: Fleet, alice: Actor, s
     )
     fleet.finish(offers[1:])
     fleet.advance(rollout)
+    assert "; by now 3 of 8 succeeded, 1 failed." in verdict(
+        get_rollout(alice, rollout.id), clock.now()
+    )
     assert fleet.claim() == []
     for operation in (resume_rollout, pause_rollout, start_rollout):
         with pytest.raises((RolloutNotPaused, RolloutNotRunning, RolloutNotStartable)):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from apps.updates.domain import engine
 from apps.updates.domain.engine import RolloutStatus
-from apps.updates.domain.gate import Counts
+from apps.updates.domain.gate import Counts, outcome
 from apps.updates.domain.gates.sentences import numbered, told
 from apps.updates.domain.states import PhaseState, RolloutState
 
@@ -83,7 +83,7 @@ def _at_work(state: RolloutStatus, counts: tuple[Counts, ...], now: datetime, of
     phase, here = state.phases[state.open_phase], counts[state.open_phase]
     place = f"phase {state.open_phase + 1} of {len(state.phases)}"
     if state.state is RolloutState.HALTED:
-        return f"Halted in {place}: {_halted(state)}{_since(state, sum(counts, Counts()))}."
+        return f"Halted in {place}: {_halted(state)}{_since(state, counts)}."
     word = "Paused" if state.state is RolloutState.PAUSED else "Running"
     if state.awaits_approval:
         return f"{word} after {place}: somebody has to open phase {state.open_phase + 2}."
@@ -120,16 +120,23 @@ def _halted(state: RolloutStatus) -> str:
     return failed[0] if failed else "its roll back was stopped"
 
 
-def _since(state: RolloutStatus, overall: Counts) -> str:
+def has_moved_on(reason: str, counts: Counts) -> bool:
+    """Whether a gate's words name numbers that are not those of now."""
+    return " succeeded" in reason and outcome(counts) not in reason
+
+
+def _since(state: RolloutStatus, counts: tuple[Counts, ...]) -> str:
     """Where its devices are by now: they go on to report after a halt, whose words stay."""
+    overall = sum(counts, Counts())
     working = f"{numbered(overall.active, 'device')} still at work" if overall.active else ""
-    if _ended(overall) == _ended(state.counts):
+    has_moved = any(
+        has_moved_on(phase.reason, here)
+        for phase, here in zip(state.phases, counts, strict=True)
+        if phase.state is PhaseState.HALTED
+    )
+    if not has_moved:
         return f"; {working}" if working else ""
     return f"; by now {_outcome(overall)}{f', {working}' if working else ''}"
-
-
-def _ended(counts: Counts) -> tuple[int, int, int]:
-    return counts.succeeded, counts.failed, counts.uncounted
 
 
 def _outcome(counts: Counts) -> str:

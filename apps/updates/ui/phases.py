@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.updates.domain.engine import PhaseStatus, RolloutStatus
-from apps.updates.domain.gate import Counts, outcome
 from apps.updates.domain.gates import Verdict
 from apps.updates.domain.gates.sentences import told
 from apps.updates.domain.states import GateDecision, PhaseState, RolloutState
+from apps.updates.domain.verdict import has_moved_on
 from apps.updates.ui.wording import evidence_lines, gate_lines, limit_lines
 
 
@@ -28,7 +28,7 @@ def shown_phases(rollout: Any, now: datetime) -> list[dict[str, Any]]:
                 "limits": limit_lines(planned),
                 "decision": verdict.decision.value if verdict else row.gate_decision,
                 "reason": told(verdict.reason if verdict else row.gate_reason),
-                "has_moved_on": not verdict and _has_moved_on(row.gate_reason, row.counts),
+                "has_moved_on": not verdict and has_moved_on(row.gate_reason, row.counts),
                 "evidence": evidence_lines(dict(verdict.facts)) if verdict else [],
                 "soak_until": _soak_end(phase, verdict),
                 "needs_approval": phase.needs_approval,
@@ -45,11 +45,6 @@ def _awaits(status: RolloutStatus, index: int) -> bool:
     """Whether the phase would be open if somebody let it."""
     is_at_work = status.state in (RolloutState.RUNNING, RolloutState.PAUSED)
     return is_at_work and status.awaits_approval and index == status.open_phase + 1
-
-
-def _has_moved_on(reason: str, counts: Counts) -> bool:
-    """Whether a decision names numbers that are not those of now."""
-    return " succeeded" in reason and outcome(counts) not in reason
 
 
 def _is_held(verdict: Verdict | None) -> bool:

@@ -99,7 +99,7 @@ def test_every_kind_of_log_entry_reads_as_a_sentence() -> None:
     ("events", "standing", "words"),
     [
         (RUNNING, Standing(offline=3), "waiting for their devices; 3 devices are offline now)."),
-        ([*RUNNING, HALTED], Standing(offline=1), ", 2 devices still at work."),
+        ([*RUNNING, HALTED], Standing(offline=1), "; 2 devices still at work."),
         (RUNNING, Standing(is_unsigned=True), ". In insecure trial mode: nobody has signed"),
     ],
 )
