@@ -1,5 +1,6 @@
 """A question about a rollout as a page of its own, for browsers without script."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import messages
@@ -11,7 +12,6 @@ from apps.core import clock
 from apps.core.actors import ActorHere
 from apps.core.authz import needs
 from apps.core.web import OrgRequest, OrgView, go
-from apps.updates.models import Rollout
 from apps.updates.permissions import CREATE_ROLLOUT, VIEW_ROLLOUTS
 from apps.updates.selectors.reasons import list_reasons
 from apps.updates.selectors.reversible import preview_roll_back
@@ -19,6 +19,9 @@ from apps.updates.selectors.rollouts import actor_at_rollout, get_rollout
 from apps.updates.ui.asks import Ask, ask_to_retry, asks_of
 from apps.updates.ui.consequences import counted_lines
 from apps.updates.ui.phases import shown_phases
+
+if TYPE_CHECKING:
+    from apps.updates.models import Rollout
 
 
 class RolloutAsk(OrgView):
@@ -49,7 +52,7 @@ def back_context(request: OrgRequest, rollout_id: UUID) -> dict[str, object]:
     return {"steps": steps, "count": sum(number for _release, number in steps)}
 
 
-def _ask(request: OrgRequest, rollout: Rollout, what: str) -> Ask:
+def _ask(request: OrgRequest, rollout: "Rollout", what: str) -> Ask:
     """The question of this name; there is none for those who may not do it."""
     actor = actor_at_rollout(request.actor, rollout)
     if what == "retry" and (reason := request.GET.get("reason", "")):
@@ -60,7 +63,7 @@ def _ask(request: OrgRequest, rollout: Rollout, what: str) -> Ask:
     raise Http404
 
 
-def _retry(actor: ActorHere, rollout: Rollout, reason: str) -> Ask:
+def _retry(actor: ActorHere, rollout: "Rollout", reason: str) -> Ask:
     groups = list_reasons(actor.actor, rollout.id)
     if rollout.rolls_back_id is None and actor.may_somewhere(CREATE_ROLLOUT.name):
         for group in groups:
