@@ -44,8 +44,6 @@ QUERIES: dict[str, dict[str, str]] = {
 # Names that stand in paths instead of ids, by the address's name.
 NAMES_IN_PATHS: dict[str, dict[str, str]] = {
     "api-signing-metadata": {"name": "root.json"},
-    "rollout-ask": {"what": "clone"},
-    "rollout-consequences": {"what": "cancel"},
 }
 
 # What fields and addresses call kinds of objects; kinds are named after their models.
