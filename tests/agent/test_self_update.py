@@ -42,7 +42,7 @@ async def test_a_new_version_takes_over_and_stays(
         end = await peer.terminal()
         assert end.step == SUCCEEDED, end
         assert peer.streams[-1].hello.agent_version == NEW
-        assert not (device.state / "slots/fleetd-agent/trial.json").exists()
+        await until(lambda: not (device.state / "slots/fleetd-agent/trial.json").exists())
         # The next update goes to the other slot.
         peer.deployment = peer.deployment[:-12] + "000000000002"
         peer.streams[-1].received.clear()
