@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SHARED = {"__init__", "__main__", "harness"}
+SHARED = {"__init__", "__main__", "harness", "pages"}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.harness import ROOT, Goal, Result, Side, keep
-from bench.rollout_100k import ANALYZE, seconds, servers
+from bench.rollout_100k import ANALYZE, MAKE_STATES, seconds, servers
 
 DEVICES = int(os.environ.get("BENCH_DEVICES", "100000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "150"))
@@ -34,13 +34,6 @@ _MAKE_DEVICES = """
         ELSE ARRAY[]::text[] END,
         '{}', '{"app": "1.0.0"}', now()
     FROM generate_series(1, %s) n
-"""
-_MAKE_STATES = """
-    INSERT INTO devices_device_state (device_id, organization_id, connectivity,
-        previous_connectivity, disconnect_reason, heartbeat_seconds, ip_address, boot_id,
-        clock_skew_seconds, cpu_ratio, memory_ratio, disk_ratio, uptime_seconds)
-    SELECT id, organization_id, 'never_seen', 'never_seen', '', 60, '', '', 0, 0, 0, 0, 0
-    FROM devices_device
 """
 _MAKE_MEMBERS = """
     INSERT INTO devices_group_member (id, organization_id, group_id, device_id)
@@ -78,7 +71,7 @@ class Bench:
 
         with connection.cursor() as cursor:
             cursor.execute(_MAKE_DEVICES, [self.organization_id, DEVICES])
-            cursor.execute(_MAKE_STATES)
+            cursor.execute(MAKE_STATES)
 
     def _make_groups(self) -> list[Any]:
         """Static and tag groups in turn, each of one hundredth of the devices."""
